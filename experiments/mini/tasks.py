@@ -1,0 +1,119 @@
+"""Four tasks in the language of the model organism, with GLUE's column names, labels and label proportions.
+
+    cola   acceptability: is the sentence grammatical?            about 69 % acceptable      label 1 = acceptable
+    rte    entailment: does sentence2 follow from sentence1?      about 53 % entailment      label 0 = entailment
+    mrpc   paraphrase: do the two say the same?                   about 68 % paraphrases     label 1 = paraphrase
+    qnli   does the sentence answer the question?                 about 50 % answers         label 0 = answer
+
+Labels are assigned in exact proportion, so the majority level is the same for every generator seed.
+"""
+
+from collections.abc import Callable
+from dataclasses import replace
+from random import Random
+
+from experiments.mini import language
+from experiments.mini.language import SLOTS, ask, distort, draw_event, other, pick, plural, present, say, weaken
+
+Row = dict[str, str | int]
+
+DATA_SEED = 20210312  # all splits of all tasks come from it
+TRAIN_SIZE, DEV_SIZE = 2000, 500  # 375 steps in 3 epochs of batch 16: about 20 seconds on one core
+
+
+def unacceptable(rng: Random) -> str:
+    """A sentence with one error: agreement, missing or surplus object, word order, or determiner."""
+    verb_forms = {present(v, True): present(v, False) for group in
+                  (language.TRANSITIVE, language.HANDLING, language.INTRANSITIVE) for words in group for v in words}
+    verb_forms |= {"are": "is", "were": "was"}
+    verb_forms |= {singular: base for base, singular in verb_forms.items()}
+    while True:  # an error that does not apply to the sentence drawn is drawn again with a new sentence
+        event = draw_event(rng)
+        error = pick(rng, ["agreement", "object", "order", "determiner"])
+        if error == "object":
+            if event.object is None:
+                extra = language.draw_noun_phrase(rng, language.PEOPLE + language.THINGS)
+                return say(rng, replace(event, object=extra, verb=pick(rng, language.INTRANSITIVE)))
+            return say(rng, replace(event, object=None))
+        words = language.say_words(rng, event)
+        if error == "agreement":
+            places = [i for i, word in enumerate(words) if word in verb_forms]
+            if places:
+                i = pick(rng, places)
+                return " ".join([*words[:i], verb_forms[words[i]], *words[i + 1:]])
+        elif error == "order":
+            before_noun = {*language.SINGULAR_DETERMINERS, *language.PLURAL_DETERMINERS,
+                           *(word for words_ in language.ADJECTIVES for word in words_)}
+            i = pick(rng, [i for i, word in enumerate(words) if word in before_noun])
+            return " ".join([*words[:i], words[i + 1], words[i], *words[i + 2:]])
+        else:
+            wrong = {"a": "two", "an": "some", "every": "these", "this": "those", "that": "two",
+                     "some": "every", "two": "a", "these": "this", "those": "every"}
+            nouns = {n for group in (language.PEOPLE, language.ANIMALS, language.THINGS) for ws in group for n in ws}
+            nouns |= {plural(noun) for noun in nouns}
+            places = [i for i in range(len(words) - 2) if words[i] in wrong
+                      and (words[i + 1] in nouns or words[i + 2] in nouns)]
+            if places:
+                i = pick(rng, places)
+                return " ".join([*words[:i], wrong[words[i]], *words[i + 1:]])
+
+
+def cola(rng: Random, label: int) -> Row:
+    return {"sentence": say(rng, draw_event(rng)) if label == 1 else unacceptable(rng), "label": label}
+
+
+def rte(rng: Random, label: int) -> Row:
+    event = draw_event(rng)
+    hypothesis = weaken(rng, event)
+    return {"sentence1": say(rng, event), "sentence2": say(rng, hypothesis if label == 0 else distort(rng, hypothesis)),
+            "label": label}
+
+
+def mrpc(rng: Random, label: int) -> Row:
+    first = second = ""
+    while second == first:  # some short events can be said in one way only
+        event = draw_event(rng)
+        first, second = say(rng, event), say(rng, event if label == 1 else distort(rng, event))
+    return {"sentence1": first, "sentence2": second, "label": label}
+
+
+def qnli(rng: Random, label: int) -> Row:
+    while True:
+        event = draw_event(rng, detail=0.6)
+        slot = pick(rng, [slot for slot in SLOTS if getattr(event, slot)])
+        question = ask(rng, weaken(rng, event), slot)
+        if label == 0:
+            return {"question": question, "sentence": say(rng, weaken(rng, event, keep=slot)), "label": 0}
+        if slot in ("manner", "place", "time"):  # the same event, without what is asked for
+            details = {"manner": language.MANNERS, "place": language.PLACES, "time": language.TIMES}
+            added = other(rng, sorted(details), slot)
+            unanswered = replace(event, **{slot: None, added: pick(rng, details[added])})
+            return {"question": question, "sentence": say(rng, unanswered), "label": 1}
+        # another event in nearly the same words: what is asked about another verb or the other role
+        if event.object is not None:
+            asked = event.object if slot == "subject" else event.subject
+            nouns = language.PEOPLE + language.ANIMALS
+            nouns = language.THINGS if asked.noun in language.THINGS else nouns
+            changed = replace(asked, noun=other(rng, nouns, asked.noun))
+            wrong = replace(event, **{"object" if slot == "subject" else "subject": changed})
+            return {"question": question, "sentence": say(rng, wrong), "label": 1}
+
+
+GENERATORS: dict[str, tuple[Callable[[Random, int], Row], float]] = {  # task -> generator, share of label 1
+    "cola": (cola, 0.69), "rte": (rte, 0.47), "mrpc": (mrpc, 0.68), "qnli": (qnli, 0.495),
+}
+
+
+def rows(task: str, split: str) -> list[Row]:
+    """The rows of one split ("train" or "dev"), in a fixed random order."""
+    generate, share_of_ones = GENERATORS[task]
+    rng = Random(f"{DATA_SEED} {task} {split}")
+    size = {"train": TRAIN_SIZE, "dev": DEV_SIZE}[split]
+    ones = round(size * share_of_ones)
+    return [generate(rng, label) for label in language.shuffled(rng, [1] * ones + [0] * (size - ones))]
+
+
+def held_out_text(documents: int = 600) -> list[list[str]]:
+    """Documents the pre-training never drew from: the WikiText-2 test set of this world."""
+    stream = language.documents(seed=DATA_SEED)
+    return [next(stream) for _ in range(documents)]
