@@ -1,0 +1,83 @@
+"""Pre-trained encoders with a classification head.
+
+What a checkpoint lacks (always the classifier; the pooler too for some encoders) is drawn here from the head seed:
+weights N(0, initializer_range), which is 0.02 for every model of the paper, biases 0. It is listed in the run's row.
+"""
+
+from pathlib import Path
+
+import torch
+from transformers import (
+    AutoConfig,
+    AutoModelForSequenceClassification,
+    AutoTokenizer,
+    PretrainedConfig,
+    PreTrainedModel,
+    PreTrainedTokenizerBase,
+)
+from transformers.models.roberta.modeling_roberta import RobertaClassificationHead
+from transformers.utils import logging as transformers_logging
+
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.runs import Run
+
+transformers_logging.set_verbosity_error()
+transformers_logging.disable_progress_bar()
+
+
+def load_config(source: str, **options) -> PretrainedConfig:
+    return _load(AutoConfig, source, **options)
+
+
+def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    return _load(AutoTokenizer, source)
+
+
+def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[str]]:
+    """The model of a run in float32, and the names of the parameters drawn from its head seed."""
+    config = load_config(run.model_source, num_labels=label_count)
+    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "classifier_dropout_prob"):
+        if hasattr(config, name):
+            setattr(config, name, run.dropout)
+    if run.pretrained:
+        model, report = _load(AutoModelForSequenceClassification, run.model_source, config=config, dtype=torch.float32,
+                              use_safetensors=True, output_loading_info=True)
+        drawn = sorted(report["missing_keys"])
+        lacking = [name for name in drawn if "classifier" not in name and "pooler" not in name]
+        if lacking:
+            raise BadInput(f"{run.model_source} lacks {len(lacking)} encoder weights, {lacking[0]} first; "
+                           "expected a complete checkpoint of the architecture in its config.json")
+    else:
+        torch.manual_seed(run.head_seed)
+        model = AutoModelForSequenceClassification.from_config(config)
+        drawn = sorted(name for name, _ in model.named_parameters() if "classifier" in name or "pooler" in name)
+    generator = torch.Generator().manual_seed(run.head_seed)
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name in drawn:
+            if name.endswith("bias"):
+                parameters[name].zero_()
+            else:
+                parameters[name].normal_(0.0, config.initializer_range, generator=generator)
+    if config.model_type == "roberta":
+        model.classifier.__class__ = _PaperRobertaHead
+    return model, drawn
+
+
+class _PaperRobertaHead(RobertaClassificationHead):
+    """HF's head without its first dropout: the paper's code feeds the dense layer as BERT's pooler is fed."""
+
+    def forward(self, features: torch.Tensor, **_) -> torch.Tensor:
+        return self.out_proj(self.dropout(torch.tanh(self.dense(features[:, 0]))))
+
+
+def _load(kind, source: str, **options):
+    """from_pretrained without remote code and without the hub for folders, and with one clear line when it fails."""
+    try:
+        return kind.from_pretrained(source, trust_remote_code=False, local_files_only=Path(source).is_dir(), **options)
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise BadInput(f"cannot load the model {source}: {reason[:200]}; expected a transformers folder with safetensors "
+                       "weights, or a hub name and a connection (give a folder with --model)") from None
+    except Exception as error:  # safetensors raises its own type for a damaged file
+        raise BadInput(f"cannot read the weights of {source} ({error}); expected undamaged safetensors files") from None

@@ -1,0 +1,48 @@
+"""map(function, runs): one after the other in this process, or side by side through Ray.
+
+Ray is embedded by default, one one-thread worker per core; with RAY_ADDRESS set it joins that cluster instead. It is
+imported only here and only when used. The engine holds no state: whoever calls it stores each result as it comes.
+"""
+
+import os
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any
+
+from experiments.finetuning.runs import Run
+
+ENGINES = ("ray", "serial")
+
+
+def workers(engine: str, runs: Sequence[Run]) -> int:
+    """How many runs are trained at the same time."""
+    return 1 if engine == "serial" else max(1, min(len(runs), os.cpu_count() or 1))
+
+
+def map(function: Callable[[Run], Any], runs: Sequence[Run], engine: str) -> Iterator[tuple[Run, Any]]:
+    """(run, function(run)) for every run, in the order in which they finish."""
+    if engine == "serial" or not runs:
+        for run in runs:
+            yield run, function(run)
+        return
+
+    os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    import ray
+
+    if not ray.is_initialized():
+        embedded = {} if os.environ.get("RAY_ADDRESS") else {
+            "num_cpus": os.cpu_count(), "object_store_memory": 100_000_000}
+        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", **embedded)
+    needs = {"num_cpus": runs[0].threads, "num_gpus": 0 if runs[0].device == "cpu" else 1}
+    task = ray.remote(**needs)(function)
+    waiting = {task.remote(run): run for run in runs}
+    try:
+        while waiting:
+            (ready, *_), _ = ray.wait(list(waiting))
+            try:
+                result = ray.get(ready)
+            except ray.exceptions.RayTaskError as error:
+                raise error.cause from None  # what the run raised, as in the serial engine
+            yield waiting.pop(ready), result
+    finally:
+        for reference in waiting:
+            ray.cancel(reference, force=True)

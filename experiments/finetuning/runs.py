@@ -1,0 +1,117 @@
+"""What one fine-tuning run is, its id, and the store of finished runs.
+
+A finished run is one JSON file, <results>/runs/<id>.json, that appears whole or not at all. The id is a hash of the
+fields that change the result, so a run is trained once whichever experiments ask for it, and resuming is asking again.
+"""
+
+import hashlib
+import json
+import os
+import sys
+import tempfile
+from dataclasses import asdict, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+SCHEMA = 1  # part of every id: raise it when training changes in a way the fields do not show
+
+
+def _unhashed(default: Any) -> Any:
+    return field(default=default, metadata={"changes_result": False})
+
+
+@dataclass(frozen=True)
+class Run:
+    """One fine-tuning run. The defaults are the paper's recipe for BERT (Table 3), without bias correction."""
+
+    # ------------------------------------------------------------ fields that change the result (hashed into the id)
+    model: str  # hub name, or "folder@hash of its files"
+    data: str  # hub name, "mini@hash" or "folder@hash of the task's files"
+    task: str  # rte, mrpc, cola or qnli
+    learning_rate: float  # the peak, reached at the end of warm-up
+    bias_correction: bool  # Adam with (Kingma and Ba 2015) or without (Devlin et al. 2019) bias correction
+    epochs: int = 3
+    batch_size: int = 16  # the last, smaller batch of an epoch is kept
+    max_length: int = 128  # tokens, special ones included; longer inputs lose the end of the longer sentence
+    warmup_ratio: float = 0.1  # share of all steps with linearly rising learning rate; then linear decay to 0
+    adam_beta1: float = 0.9
+    adam_beta2: float = 0.999
+    adam_epsilon: float = 1e-6
+    weight_decay: float = 0.01  # decoupled, with the scheduled rate; not on biases and LayerNorm weights
+    max_gradient_norm: float | None = 1.0  # global L2 norm; None: no clipping
+    dropout: float = 0.1  # hidden, attention and classifier dropout
+    head_seed: int = 1  # initialises the classifier and whatever else the checkpoint lacks
+    order_seed: int = 1  # permutes the training examples, anew every epoch
+    dropout_seed: int = 1  # draws the dropout masks
+    pretrained: bool = True  # False: the same architecture with random weights
+    dtype: str = "float32"  # "bfloat16": autocast, with float32 weights and optimiser
+    # ------------------------------------------------------------ fields that do not
+    model_source: str = _unhashed("")  # hub name or folder to load the model from
+    data_source: str = _unhashed("")  # "mini", hub name or folder
+    device: str = _unhashed("cpu")  # cpu or cuda
+    threads: int = _unhashed(1)  # CPU threads of one run: one, since a second run uses a second core better
+
+    @property
+    def id(self) -> str:
+        """16 hexadecimal digits over SCHEMA and the fields that change the result."""
+        canonical = json.dumps([SCHEMA, self.hashed_fields()], sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+    def hashed_fields(self) -> dict[str, Any]:
+        return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("changes_result", True)}
+
+
+def fingerprint(*parts: bytes | Path) -> str:
+    """8 hexadecimal digits over the contents of files or over bytes: names what a run was made from."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with open(part, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            digest.update(part)
+    return digest.hexdigest()[:8]
+
+
+def write_atomically(path: Path, content: str) -> None:
+    """Make `path` hold `content`, whole or not at all, also when the machine stops in between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def save(results: Path, run: Run, result: dict[str, Any]) -> None:
+    """Store the result of a finished run: {"outcome": {...}, "history": {...}}."""
+    record = {"schema": SCHEMA, "run": asdict(run), **result}
+    write_atomically(results / "runs" / f"{run.id}.json", json.dumps(record, allow_nan=True) + "\n")
+
+
+def load(results: Path, run: Run) -> dict[str, Any] | None:
+    """The stored record of a run, or None. A file that cannot be trusted is set aside, with a warning."""
+    path = results / "runs" / f"{run.id}.json"
+    try:
+        record = json.loads(path.read_text(encoding="utf-8"))
+        if record["schema"] == SCHEMA and Run(**record["run"]).id == run.id and "score" in record["outcome"]:
+            return record
+        problem = "it does not hold the run its name says"
+    except FileNotFoundError:
+        return None
+    except (ValueError, KeyError, TypeError) as error:
+        problem = f"it cannot be read ({type(error).__name__})"
+    path.rename(path.with_suffix(".set-aside"))
+    print(f"warning: {path} set aside, because {problem}; the run is trained again", file=sys.stderr)
+    return None

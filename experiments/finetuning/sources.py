@@ -1,0 +1,38 @@
+"""Where a model comes from: its name in a run, and its architecture. Needs no torch, so that a plan takes no time."""
+
+import json
+from functools import lru_cache
+from pathlib import Path
+
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.runs import fingerprint
+
+
+@lru_cache(maxsize=8)
+def identify_model(source: str) -> str:
+    """Run.model: the hub's name, or the folder's name with a hash of its configuration, weights and vocabulary."""
+    folder = Path(source)
+    if folder.is_dir():
+        weights = sorted(folder.glob("*.safetensors"))
+        if not (folder / "config.json").is_file() or not weights:
+            raise BadInput(f"{folder} is no model: expected config.json and *.safetensors (pickled weights are not read)")
+        others = [folder / name for name in ("config.json", "tokenizer.json", "vocab.txt")]
+        return f"{folder.resolve().name}@{fingerprint(*(path for path in others if path.exists()), *weights)}"
+    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+        raise BadInput(f"no model folder {source}: expected a transformers folder, or a hub name such as "
+                       "google-bert/bert-large-uncased")
+    return source
+
+
+@lru_cache(maxsize=8)
+def model_type(source: str) -> str:
+    """The architecture's name in transformers: bert, roberta, albert, ..."""
+    folder = Path(source)
+    if not folder.is_dir():
+        from experiments.finetuning.encoders import load_config
+
+        return load_config(source).model_type
+    try:
+        return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
+    except (ValueError, KeyError, TypeError):
+        raise BadInput(f"{folder / 'config.json'} names no model_type: expected a transformers configuration") from None

@@ -1,0 +1,181 @@
+"""A task: its data from GLUE's TSV files, the hub or the mini language; its tokens; its batches.
+
+Row counts are checked against GLUE's own, since a wrong number changes every statistic silently (MRPC read with
+quoting on loses a row). A file called train_subset_<N>.tsv may stand for train.tsv; it must hold N rows.
+"""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+
+import numpy as np
+
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.runs import fingerprint
+
+
+@dataclass(frozen=True)
+class Task:
+    """What GLUE says of one of its tasks (Wang et al. 2019, Table 1)."""
+
+    name: str
+    folder: str  # in GLUE's TSV layout
+    text_columns: tuple[str, ...]  # one sentence or two
+    labels: tuple[str, ...]  # as written in the TSV files; the position is the label id
+    metric: str  # the paper's: a name in metrics.METRICS
+    train_rows: int
+    dev_rows: int
+    tsv_columns: tuple[int, ...]  # positions of the text columns and the label
+    tsv_header: bool = True
+
+
+TASKS = {task.name: task for task in (
+    Task("rte", "RTE", ("sentence1", "sentence2"), ("entailment", "not_entailment"), "accuracy", 2490, 277, (1, 2, 3)),
+    Task("mrpc", "MRPC", ("sentence1", "sentence2"), ("0", "1"), "f1", 3668, 408, (3, 4, 0)),
+    Task("cola", "CoLA", ("sentence",), ("0", "1"), "matthews_correlation", 8551, 1043, (3, 1), tsv_header=False),
+    Task("qnli", "QNLI", ("question", "sentence"), ("entailment", "not_entailment"), "accuracy", 104743, 5463, (1, 2, 3)),
+)}
+
+
+@dataclass(frozen=True)
+class Split:
+    texts: list[tuple[str, ...]]  # one or two sentences an example
+    labels: np.ndarray  # [examples], int64
+
+
+@dataclass(frozen=True)
+class TokenizedSplit:
+    input_ids: list[np.ndarray]  # one array of token ids an example, special tokens included
+    token_type_ids: list[np.ndarray]  # 0 for the first sentence, 1 for the second
+    labels: np.ndarray  # [examples], int64
+    pad_id: int
+
+    def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
+        """The chosen examples, padded to the longest of them: arrays [examples, tokens], labels [examples]."""
+        lengths = np.array([len(self.input_ids[i]) for i in indices])
+        mask = np.arange(lengths.max()) < lengths[:, None]
+        ids, types = np.full(mask.shape, self.pad_id), np.zeros(mask.shape, dtype=np.int64)
+        ids[mask] = np.concatenate([self.input_ids[i] for i in indices])
+        types[mask] = np.concatenate([self.token_type_ids[i] for i in indices])
+        return {"input_ids": ids, "attention_mask": mask.astype(np.int64), "token_type_ids": types,
+                "labels": self.labels[indices]}
+
+    def batches(self, order: np.ndarray, size: int) -> Iterator[dict[str, np.ndarray]]:
+        """The examples in the given order, `size` at a time; the last batch holds what is left."""
+        for start in range(0, len(order), size):
+            yield self.batch(order[start:start + size])
+
+
+def get_task(name: str) -> Task:
+    if name not in TASKS:
+        raise BadInput(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
+    return TASKS[name]
+
+
+def _tsv_files(task: Task, folder: Path) -> dict[str, tuple[Path, int]]:
+    """For each split its file and the number of rows it must have."""
+    here = folder / task.folder
+    if not here.is_dir():
+        raise BadInput(f"no folder {here}: expected GLUE's TSV layout, {task.folder}/train.tsv and {task.folder}/dev.tsv")
+    files = {"train": (here / "train.tsv", task.train_rows), "dev": (here / "dev.tsv", task.dev_rows)}
+    subsets = sorted(here.glob("train_subset_*.tsv"))
+    if not files["train"][0].exists() and subsets:
+        rows = subsets[0].stem.removeprefix("train_subset_")
+        if not rows.isdecimal():
+            raise BadInput(f"{subsets[0]}: expected a name like train_subset_1000.tsv, with the number of rows")
+        files["train"] = (subsets[0], int(rows))
+    for path, _ in files.values():
+        if not path.is_file():
+            raise BadInput(f"no file {path}: expected GLUE's TSV layout, {task.folder}/train.tsv and {task.folder}/dev.tsv")
+    return files
+
+
+def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
+    try:
+        lines = path.read_text(encoding="utf-8-sig").split("\n")
+    except UnicodeDecodeError as error:
+        raise BadInput(f"{path}: not UTF-8 at byte {error.start}; expected GLUE's own file, get it again") from None
+    lines = [line.rstrip("\r") for line in lines]
+    lines = lines[:-1] if lines[-1] == "" else lines
+    first = 1 if task.tsv_header else 0
+    *text_columns, label_column = task.tsv_columns
+    texts, labels = [], []
+    for number, line in enumerate(lines[first:], start=first + 1):
+        cells = line.split("\t")  # no quoting: a quotation mark in GLUE is only a quotation mark
+        if len(cells) <= max(task.tsv_columns):
+            raise BadInput(f"{path} line {number}: {len(cells)} columns, expected at least {max(task.tsv_columns) + 1}; "
+                           "get GLUE's own file again")
+        if cells[label_column] not in task.labels:
+            raise BadInput(f"{path} line {number}: label {cells[label_column]!r}, expected {' or '.join(task.labels)}")
+        texts.append(tuple(cells[i] for i in text_columns))
+        labels.append(task.labels.index(cells[label_column]))
+    if len(labels) != expected_rows:
+        raise BadInput(f"{path}: {len(labels):,} rows, expected {expected_rows:,}; get GLUE's own file again, "
+                       "or name a part of the training set train_subset_<rows>.tsv")
+    return Split(texts, np.array(labels))
+
+
+def _read_hub(task: Task, name: str) -> dict[str, Split]:
+    import datasets  # heavy, and not needed for local data
+
+    try:
+        loaded = datasets.load_dataset(name, task.name)
+        rows = {"train": loaded["train"], "dev": loaded["validation"]}
+        splits = {split: Split(list(zip(*(part[c] for c in task.text_columns), strict=True)), np.array(part["label"]))
+                  for split, part in rows.items()}
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BadInput(f"cannot load {task.name} from the data hub's {name!r} ({type(error).__name__}); expected a data "
+                       "set in GLUE's format and a connection, or give a folder with --data") from None
+    for split, expected in (("train", task.train_rows), ("dev", task.dev_rows)):
+        if len(splits[split].labels) != expected:
+            raise BadInput(f"{name} {task.name} {split}: {len(splits[split].labels):,} rows, expected {expected:,}")
+        if not set(splits[split].labels.tolist()) <= set(range(len(task.labels))):
+            raise BadInput(f"{name} {task.name} {split}: labels outside 0..{len(task.labels) - 1}")
+    return splits
+
+
+@lru_cache(maxsize=8)
+def load_splits(task_name: str, source: str) -> dict[str, Split]:
+    """The "train" and "dev" splits of a task from "mini", a folder in GLUE's TSV layout, or the hub."""
+    task = get_task(task_name)
+    if source == "mini":
+        from experiments.mini.tasks import rows
+
+        parts = {split: rows(task_name, split) for split in ("train", "dev")}
+        return {split: Split([tuple(row[c] for c in task.text_columns) for row in part],
+                             np.array([row["label"] for row in part])) for split, part in parts.items()}
+    if Path(source).is_dir():
+        return {split: _read_tsv(task, path, expected)
+                for split, (path, expected) in _tsv_files(task, Path(source)).items()}
+    return _read_hub(task, source)
+
+
+def train_rows(task_name: str, source: str) -> int:
+    """Number of training examples; for the hub GLUE's own number, so that a plan loads nothing."""
+    if source == "mini" or Path(source).is_dir():
+        return len(load_splits(task_name, source)["train"].labels)
+    return get_task(task_name).train_rows
+
+
+@lru_cache(maxsize=8)
+def identify_data(task_name: str, source: str) -> str:
+    """Run.data: the hub's name, or a name with a hash of what is read, so that other data gives other runs."""
+    if source == "mini":
+        splits = load_splits(task_name, source)
+        return "mini@" + fingerprint(repr([(s.texts, s.labels.tolist()) for s in splits.values()]).encode())
+    if Path(source).is_dir():
+        files = _tsv_files(get_task(task_name), Path(source))
+        return f"{Path(source).resolve().name}@{fingerprint(*(path for path, _ in files.values()))}"
+    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+        raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the data "
+                       "hub such as nyu-mll/glue")
+    return source
+
+
+def tokenize(split: Split, tokenizer, max_length: int) -> TokenizedSplit:
+    """Token ids of all examples, cut to max_length tokens from the end of the longer sentence."""
+    columns = [list(column) for column in zip(*split.texts, strict=True)]
+    encoded = tokenizer(*columns, truncation="longest_first", max_length=max_length, return_token_type_ids=True)
+    return TokenizedSplit([np.array(ids) for ids in encoded["input_ids"]],
+                          [np.array(types) for types in encoded["token_type_ids"]], split.labels, tokenizer.pad_token_id)

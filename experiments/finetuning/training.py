@@ -1,0 +1,137 @@
+"""One fine-tuning run, from start to score: the plain path, which the paper describes and every faster one must equal."""
+
+import math
+import platform
+import subprocess
+import time
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+import torch
+import transformers
+from torch.nn.functional import cross_entropy
+
+from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.metrics import all_metrics, majority_level
+from experiments.finetuning.optimizers import PaperAdamW
+from experiments.finetuning.probes import gradient_norms, probed_matrices
+from experiments.finetuning.profiles import REPOSITORY
+from experiments.finetuning.runs import Run
+from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, tokenize
+
+LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
+EVALUATIONS_PER_EPOCH = 3  # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps)
+EVALUATION_BATCH = 100
+
+
+def train(run: Run) -> dict[str, Any]:
+    """Fine-tune, evaluate on dev after the last step, and return {"outcome": {...}, "history": {...}}.
+
+    outcome: the final dev scores, `failed`, losses, cost, versions. history: the training loss of every step (nats),
+    dev score and loss at every evaluation, gradient norms before clipping every LOG_EVERY steps.
+    A loss that is not finite ends the run: it has diverged, which is a failed run and a result like any other.
+    """
+    started = time.monotonic()
+    torch.set_num_threads(run.threads)
+    task, device = get_task(run.task), torch.device(run.device)
+    tokenizer = load_tokenizer(run.model_source)
+    train_set, dev_set = tokenized_splits(run, tokenizer)
+    model, drawn = load_classifier(run, len(task.labels))
+    model.to(device).train()
+    steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
+    total_steps = run.epochs * steps_per_epoch
+    optimizer = PaperAdamW(model, run, total_steps)
+    matrices = probed_matrices(model)
+    evaluate_at = {epoch * steps_per_epoch + round(steps_per_epoch * part / EVALUATIONS_PER_EPOCH)
+                   for epoch in range(run.epochs) for part in range(1, EVALUATIONS_PER_EPOCH + 1)} - {total_steps}
+    losses: list[float] = []
+    norms: list[list[float]] = []
+    evaluations = [{"step": 0, **evaluate(model, dev_set, run)[0]}]
+
+    order = np.random.default_rng(run.order_seed)
+    torch.manual_seed(run.dropout_seed)
+    for _ in range(run.epochs):
+        for batch in train_set.batches(order.permutation(len(train_set.labels)), run.batch_size):
+            optimizer.zero_grad()
+            loss = batch_loss(model, batch, run)
+            losses.append(loss.item())
+            if not math.isfinite(losses[-1]):
+                break
+            loss.backward()
+            if (len(losses) - 1) % LOG_EVERY == 0:
+                norms.append(gradient_norms(matrices))
+            if run.max_gradient_norm is not None:
+                torch.nn.utils.clip_grad_norm_(model.parameters(), run.max_gradient_norm)
+            optimizer.step()
+            if len(losses) in evaluate_at:
+                evaluations.append({"step": len(losses), **evaluate(model, dev_set, run)[0]})
+        if not math.isfinite(losses[-1]):
+            break
+
+    scores, predictions = evaluate(model, dev_set, run)
+    evaluations.append({"step": len(losses), **scores})
+    diverged = not (math.isfinite(losses[-1]) and math.isfinite(scores["dev_loss"]))
+    level = majority_level(task.metric, dev_set.labels)
+    shares = np.bincount(train_set.labels) / len(train_set.labels)
+    last_tenth = norms[-max(1, len(norms) // 10):]
+    outcome = {
+        "metric": task.metric, "score": scores[task.metric], **scores, "majority_level": level,
+        "failed": bool(diverged or scores[task.metric] <= level), "diverged": diverged,
+        "constant_prediction": bool(len(set(predictions.tolist())) == 1),
+        "train_loss": float(np.mean(losses[-steps_per_epoch:])),  # mean over the last epoch, dropout on, nats
+        "label_entropy": float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()),  # of the training labels, nats
+        "first_layer_gradient": _median_of(last_tenth, matrices, "layer 1 output"),
+        "classifier_gradient": _median_of(last_tenth, matrices, "classifier"),
+        "steps": len(losses), "drawn_from_head_seed": " ".join(drawn),
+        "device": run.device if run.device == "cpu" else torch.cuda.get_device_name(device),
+        "seconds": round(time.monotonic() - started, 2), **versions(),
+    }
+    history = {"train_loss": losses, "evaluations": evaluations, "gradient_norm_every": LOG_EVERY,
+               "gradient_norm_of": list(matrices), "gradient_norms": norms}
+    return {"outcome": outcome, "history": history}
+
+
+def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSplit]:
+    """The training and the dev set of a run, as tokens."""
+    splits = load_splits(run.task, run.data_source)
+    return tokenize(splits["train"], tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
+
+
+def forward(model: torch.nn.Module, batch: dict[str, np.ndarray], run: Run) -> torch.Tensor:
+    """Logits [examples, labels] in float32, with the arithmetic of run.dtype."""
+    inputs = {name: torch.from_numpy(array).to(run.device) for name, array in batch.items() if name != "labels"}
+    with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"):
+        return model(**inputs).logits.float()
+
+
+def batch_loss(model: torch.nn.Module, batch: dict[str, np.ndarray], run: Run) -> torch.Tensor:
+    """Mean cross-entropy over the batch, in nats."""
+    return cross_entropy(forward(model, batch, run), torch.from_numpy(batch["labels"]).to(run.device))
+
+
+@torch.no_grad()
+def evaluate(model: torch.nn.Module, split: TokenizedSplit, run: Run) -> tuple[dict[str, float], np.ndarray]:
+    """Every metric and the mean loss (nats) on a split, dropout off, and the predictions [examples]."""
+    model.eval()
+    by_length = np.argsort([len(ids) for ids in split.input_ids], kind="stable")  # without dropout, who shares a batch
+    logits = torch.cat([forward(model, batch, run)  # changes nothing, so here padding may be saved: half the time
+                        for batch in split.batches(by_length, EVALUATION_BATCH)]).cpu()
+    logits = logits[torch.from_numpy(np.argsort(by_length))]  # back in the order of the split
+    model.train()
+    predictions = logits.argmax(dim=-1).numpy()
+    dev_loss = cross_entropy(logits, torch.from_numpy(split.labels)).item()
+    return {**all_metrics(predictions, split.labels), "dev_loss": dev_loss}, predictions
+
+
+def _median_of(norms: list[list[float]], matrices: dict[str, Any], name: str) -> float:
+    """Median over the given records of one matrix's gradient norm; NaN where the model has no such matrix."""
+    return float(np.median([row[list(matrices).index(name)] for row in norms])) if name in matrices else math.nan
+
+
+@lru_cache(maxsize=1)
+def versions() -> dict[str, str]:
+    """What ran the run."""
+    git = subprocess.run(["git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    return {"python_version": platform.python_version(), "torch_version": torch.__version__,
+            "transformers_version": transformers.__version__, "git_commit": git.stdout.strip() or "unknown"}

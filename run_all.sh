@@ -1,0 +1,97 @@
+#!/usr/bin/env bash
+# On the stability of fine-tuning BERT: the study, its table of contents.
+#
+#   bash run_all.sh                    every experiment and figure of the default profile
+#   bash run_all.sh bias_correction    one experiment and its figure
+#   bash run_all.sh figures            the figures and tables again, from the CSVs
+#   bash run_all.sh check              the results beside the published numbers
+#   bash run_all.sh test               the tests
+#   bash run_all.sh help               this text, and the flags of the experiments
+#
+# Flags go through: --profile mini|small|paper, --seeds N, --engine ray|serial, --model, --data, --tasks, --results ...
+# Needs Python 3.11 or later and a package index; makes .venv beside this file. What is finished is never trained twice.
+set -euo pipefail
+
+study=(
+# experiment        the question                                                   paper
+  bias_correction  # Does Adam without bias correction make fine-tuning fail?      5.1, Figs 5 and 9
+)
+
+here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+export PYTHONPATH="$here" HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false RAY_USAGE_STATS_ENABLED=0
+python="$here/.venv/bin/python"
+
+main() {
+  local verb=all
+  if [[ $# -gt 0 && $1 != -* ]]; then verb=$1; shift; fi
+  case $verb in
+    help) usage ;;
+    test) install requirements.txt tests/requirements.txt
+          (cd "$here" && "$python" -m ruff check . && "$python" -m pytest "$@") ;;
+    check) install requirements.txt; run analysis.check "$@" ;;
+    figures) install requirements.txt
+             for name in "${study[@]}"; do run "analysis.$name" "$@"; done ;;
+    all) install requirements.txt
+         experiments "${study[@]}" -- "$@" ;;
+    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, help or one of ${study[*]}"
+       install requirements.txt
+       experiments "$verb" -- "$@" ;;
+  esac
+}
+
+experiments() {  # names -- flags: the plan, then each experiment and its figure
+  local names=() folders=()
+  while [[ $1 != -- ]]; do names+=("$1"); shift; done
+  shift
+  local flags=() folder_of_figures=()
+  while [[ $# -gt 0 ]]; do  # the figures need to know which results; only they need to know which folder of figures
+    case $1 in
+      --profile | --results) [[ $# -gt 1 ]] || fail "$1 needs a value; see bash run_all.sh help"
+                             flags+=("$1" "$2"); folders+=("$1" "$2"); shift ;;
+      --profile=* | --results=*) flags+=("$1"); folders+=("$1") ;;
+      --figures) [[ $# -gt 1 ]] || fail "--figures needs a value; see bash run_all.sh help"
+                 folder_of_figures=("$1" "$2"); shift ;;
+      --figures=*) folder_of_figures=("$1") ;;
+      *) flags+=("$1") ;;
+    esac
+    shift
+  done
+  echo "The plan:"
+  for name in "${names[@]}"; do run "experiments.$name" --plan ${flags[@]+"${flags[@]}"}; done
+  for name in "${names[@]}"; do
+    echo
+    run "experiments.$name" ${flags[@]+"${flags[@]}"}
+    run "analysis.$name" ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"}
+  done
+}
+
+run() { "$python" -P -m "$@"; }
+
+install() {  # requirement files: into .venv, unless they are what was installed last
+  local stamp="$here/.venv/installed-$#.txt" file arguments=()
+  if [[ ! -x $python ]]; then
+    local candidate
+    for candidate in python3.11 python3.12 python3.13 python3; do
+      if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then break; fi
+      candidate=
+    done
+    [[ $candidate ]] || fail "no Python 3.11 or later found: install it, then repeat the call"
+    "$candidate" -m venv "$here/.venv"
+  fi
+  for file in "$@"; do arguments+=(-r "$here/$file"); done
+  if ! (cd "$here" && cat "$@") | cmp -s - "$stamp"; then
+    echo "installing into .venv (once, a few minutes)"
+    "$python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
+    (cd "$here" && cat "$@") > "$stamp"
+  fi
+}
+
+usage() {
+  sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "${BASH_SOURCE[0]}"
+  echo "Experiments: ${study[*]}"
+  if [[ -x $python ]]; then run experiments.bias_correction --help | sed -n '/^options:/,$p'; fi
+}
+
+fail() { echo "error: $*" >&2; exit 2; }
+
+main "$@"

@@ -1,0 +1,58 @@
+"""What the tests share. Real data and a real encoder lie beside the repository on development machines and in CI."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reached for the hub would hang or lie
+REPOSITORY = Path(__file__).resolve().parents[1]
+SHARED = REPOSITORY.parent / "shared"
+
+
+def _present(path: Path) -> Path:
+    if not path.is_dir():
+        pytest.skip(f"{path} is not on this machine")
+    return path
+
+
+@pytest.fixture
+def glue() -> Path:
+    return _present(SHARED / "glue")
+
+
+@pytest.fixture
+def gte_small() -> Path:
+    return _present(SHARED / "models" / "gte-small")
+
+
+@pytest.fixture(scope="session")
+def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A BERT of 2 layers x 16 with random weights and mini's vocabulary: seconds instead of minutes."""
+    import torch
+    from transformers import BertConfig, BertForPreTraining
+
+    from experiments.mini.pretrain import make_tokenizer
+
+    folder = tmp_path_factory.mktemp("tiny-model")
+    tokenizer = make_tokenizer()
+    torch.manual_seed(0)
+    BertForPreTraining(BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
+                                  intermediate_size=32, max_position_embeddings=64)).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture
+def tiny_run(tiny_model: Path):
+    """A function that makes a Run of the tiny model on mini's entailment task."""
+    from experiments.finetuning.runs import Run
+    from experiments.finetuning.sources import identify_model
+    from experiments.finetuning.tasks import identify_data
+
+    def make(**fields) -> Run:
+        task = fields.pop("task", "rte")
+        return Run(**{"model": identify_model(str(tiny_model)), "model_source": str(tiny_model), "task": task,
+                      "data": identify_data(task, "mini"), "data_source": "mini", "learning_rate": 1e-3,
+                      "bias_correction": True, "epochs": 1, "max_length": 64, **fields})
+    return make

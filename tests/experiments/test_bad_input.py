@@ -1,0 +1,131 @@
+"""Every bad input: one clear line on standard error, exit status 2, no traceback, finished runs untouched."""
+
+import os
+import shutil
+import subprocess
+import sys
+
+import pytest
+from conftest import REPOSITORY
+
+
+def call(*arguments, cwd=REPOSITORY):
+    return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
+                          env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, timeout=300)
+
+
+def expect_one_line(done, *words):
+    lines = done.stderr.strip().splitlines()
+    assert done.returncode == 2, done.stderr
+    assert len(lines) == 1 and lines[0].startswith("error: "), done.stderr
+    for word in words:
+        assert word in lines[0], f"{word!r} is not in {lines[0]!r}"
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    (["--tasks", "rtee"], ["unknown name 'rtee'", "rte, mrpc, cola, qnli"]),
+    (["--profile", "huge"], ["unknown name 'huge'", "mini, small, paper"]),
+    (["--model", "./nowhere"], ["./nowhere", "expected a transformers folder"]),
+    (["--data", "./nowhere"], ["./nowhere", "expected mini, a folder"]),
+    (["--seeds", "0"], ["--seeds", "from 1 to"]),
+    (["--seeds", "many"], ["--seeds", "'many'", "a whole number"]),
+    (["--learning-rates", "-1"], ["--learning-rates"]),
+    (["--learning-rates", "nan"], ["a learning rate from 0 to 1"]),
+    (["--engine", "slurm"], ["unknown name 'slurm'", "ray, serial"]),
+    (["--dtype", "int8"], ["unknown name 'int8'", "float32, bfloat16"]),
+    (["--sedes", "5"], ["unrecognized arguments: --sedes", "--help"]),
+    (["--device", "cuda"], ["no CUDA device", "--device cpu"]),
+], ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "")
+def test_flags(arguments, words):
+    expect_one_line(call("experiments.bias_correction", "--plan", *arguments), *words)
+
+
+@pytest.fixture
+def rte(tmp_path, glue):
+    folder = tmp_path / "glue" / "RTE"
+    folder.mkdir(parents=True)
+    for name in ("train.tsv", "dev.tsv"):
+        shutil.copyfile(glue / "RTE" / name, folder / name)
+    return folder
+
+
+def in_text(old, new):
+    def change(folder):
+        path = folder / "dev.tsv"
+        path.write_text(path.read_text().replace(old, new, 1))
+    return change
+
+
+@pytest.mark.parametrize(("damage", "words"), [
+    (lambda f: (f / "dev.tsv").write_text("".join((f / "dev.tsv").read_text().splitlines(True)[:-1])), ["276 rows", "expected 277"]),
+    (in_text("\tnot_entailment\n", "\tno\n"), ["label 'no'", "entailment or not_entailment"]),
+    (in_text("\n0\t", "\n0 "), ["3 columns", "expected at least 4"]),
+    (lambda f: (f / "dev.tsv").write_bytes(b"\xff\xfe\xff"), ["not UTF-8"]),
+    (lambda f: (f / "dev.tsv").unlink(), ["no file", "expected GLUE's TSV layout"]),
+    (lambda f: shutil.rmtree(f), ["no folder", "expected GLUE's TSV layout"]),
+    (lambda f: (f / "train.tsv").rename(f / "train_subset_10.tsv"), ["2,490 rows", "expected 10"]),
+], ids=["row missing", "label", "column", "encoding", "file missing", "folder missing", "subset"])
+def test_data_folder(rte, tiny_model, damage, words):
+    damage(rte)
+    expect_one_line(call("experiments.bias_correction", "--plan", "--profile", "small", "--model", tiny_model, "--data",
+                         rte.parent, "--tasks", "rte"), *words)
+
+
+@pytest.mark.parametrize(("damage", "words"), [
+    (lambda f: (f / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0notjson!"), ["cannot read the weights", "undamaged safetensors"]),
+    (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]), ["safetensors"]),
+    (lambda f: (f / "config.json").write_text("{}"), ["names no model_type"]),
+    (lambda f: (f / "config.json").write_text("{"), ["names no model_type"]),
+    (lambda f: (f / "model.safetensors").rename(f / "pytorch_model.bin"), ["is no model", "pickled weights are not read"]),
+], ids=["no header", "truncated", "empty config", "broken config", "pickle only"])
+def test_model_folder(tmp_path, tiny_model, damage, words):
+    folder = tmp_path / "model"
+    shutil.copytree(tiny_model, folder)
+    damage(folder)
+    expect_one_line(call("experiments.bias_correction", "--model", folder, "--seeds", "1", "--learning-rates", "1e-3",
+                         "--bias-correction", "on", "--engine", "serial", "--results", tmp_path / "results"), *words)
+
+
+def one_run(model, results):
+    return call("experiments.bias_correction", "--model", model, "--seeds", "1", "--learning-rates", "1e-3",
+                "--bias-correction", "on", "--epochs", "1", "--engine", "serial", "--results", results)
+
+
+@pytest.mark.slow
+def test_a_full_disk_keeps_finished_runs(tmp_path, tiny_model):
+    """A file system of 1 MiB that is full: the run cannot be stored, what was stored stays, and the call says so."""
+    disk = tmp_path / "disk"
+    disk.mkdir()
+    if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
+        pytest.skip("mounting a small file system needs root")
+    try:
+        (disk / "runs").mkdir()
+        (disk / "runs" / "finished.json").write_text("finished")
+        filler = disk / "filler"
+        with open(filler, "wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+            while True:
+                file.write(b"x" * 4096)
+        done = one_run(tiny_model, disk)
+        assert done.returncode == 2 and "Traceback" not in done.stderr
+        assert "No space left on device" in done.stderr.splitlines()[-1] and "finished runs are kept" in done.stderr
+        assert [path.name for path in (disk / "runs").iterdir()] == ["finished.json"]
+        filler.unlink()
+        assert one_run(tiny_model, disk).returncode == 0
+    finally:
+        subprocess.run(["umount", disk], check=True)
+
+
+@pytest.mark.parametrize(("content", "words"), [
+    (None, ["no file", "experiments/bias_correction.py"]),
+    ("", ["is no CSV"]),
+    ("run,model\n", ["lacks the column data"]),
+], ids=["missing", "empty", "columns"])
+def test_analysis_input(tmp_path, content, words):
+    if content is not None:
+        (tmp_path / "bias_correction.csv").write_text(content)
+    expect_one_line(call("analysis.bias_correction", "--results", tmp_path, "--figures", tmp_path), *words)
+
+
+def test_run_all_names_its_verbs():
+    done = subprocess.run(["bash", REPOSITORY / "run_all.sh", "bias_corection"], capture_output=True, text=True)
+    assert done.returncode == 2 and "unknown verb 'bias_corection'" in done.stderr and "bias_correction" in done.stderr

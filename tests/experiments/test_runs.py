@@ -1,0 +1,55 @@
+"""The id of a run and the store of finished runs."""
+
+import dataclasses
+import json
+
+import pytest
+
+from experiments.finetuning import runs
+from experiments.finetuning.runs import Run
+
+RUN = Run("m", "d", "rte", learning_rate=2e-5, bias_correction=False)
+RESULT = {"outcome": {"score": 0.5}, "history": {}}
+
+
+def test_id_depends_on_what_changes_the_result_and_on_nothing_else():
+    other_values = {str: "x", float: 0.123, int: 99, bool: None}
+    for field in dataclasses.fields(Run):
+        value = getattr(RUN, field.name)
+        other = (not value) if isinstance(value, bool) else other_values[type(value)]
+        changed = dataclasses.replace(RUN, **{field.name: other})
+        assert (changed.id != RUN.id) == field.metadata.get("changes_result", True), field.name
+    assert len(RUN.id) == 16 and set(RUN.id) <= set("0123456789abcdef")
+
+
+def test_saved_and_loaded(tmp_path):
+    assert runs.load(tmp_path, RUN) is None
+    runs.save(tmp_path, RUN, RESULT)
+    assert runs.load(tmp_path, RUN)["outcome"] == {"score": 0.5}
+    assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{RUN.id}.json"]  # no temporary file is left
+
+
+@pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": 0}', "null", "other run", "no score"])
+def test_a_damaged_file_is_set_aside_and_never_trusted(tmp_path, damage, capsys):
+    runs.save(tmp_path, RUN, RESULT)
+    path = tmp_path / "runs" / f"{RUN.id}.json"
+    record = json.loads(path.read_text())
+    if damage == "other run":
+        record["run"]["head_seed"] = 7
+        damage = json.dumps(record)
+    elif damage == "no score":
+        del record["outcome"]["score"]
+        damage = json.dumps(record)
+    path.write_text(damage)
+    assert runs.load(tmp_path, RUN) is None
+    assert "set aside" in capsys.readouterr().err
+    assert not path.exists()
+    assert path.with_suffix(".set-aside").read_text() == damage
+
+
+def test_a_failed_write_leaves_the_old_content(tmp_path):
+    path = tmp_path / "file"
+    runs.write_atomically(path, "old")
+    with pytest.raises(UnicodeEncodeError):
+        runs.write_atomically(path, "\ud800")  # cannot be written as UTF-8: fails in the middle
+    assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]

@@ -1,0 +1,76 @@
+"""Data and metrics: row counts, label ids, majority levels, the mini language, byte for byte."""
+
+import hashlib
+import json
+
+import numpy as np
+import pytest
+
+from experiments.finetuning.metrics import all_metrics, majority_level
+from experiments.finetuning.tasks import TASKS, load_splits
+from experiments.mini import language
+from experiments.mini.tasks import GENERATORS, held_out_text, rows
+
+
+def test_metrics_by_hand():
+    """3 true positives, 1 false positive, 2 false negatives, 4 true negatives."""
+    labels = np.array([1, 1, 1, 0, 1, 1, 0, 0, 0, 0])
+    predictions = np.array([1, 1, 1, 1, 0, 0, 0, 0, 0, 0])
+    scores = all_metrics(predictions, labels)
+    assert scores["accuracy"] == pytest.approx(7 / 10)
+    assert scores["f1"] == pytest.approx(2 * 3 / (2 * 3 + 1 + 2))
+    assert scores["matthews_correlation"] == pytest.approx((3 * 4 - 1 * 2) / (4 * 5 * 5 * 6) ** 0.5)
+    constant = all_metrics(np.zeros(10, dtype=int), labels)
+    assert constant["f1"] == constant["matthews_correlation"] == 0.0
+
+
+@pytest.mark.parametrize(("task", "level"), [("rte", 146 / 277), ("mrpc", 0.8122), ("cola", 0.0), ("qnli", 0.5054)])
+def test_majority_levels_of_the_real_dev_sets(glue, task, level):
+    """The paper's failed-run thresholds, from the labels (and MRPC's 279 of 408 as F1, not the 0.75 of its Table 2)."""
+    dev = load_splits(task, str(glue))["dev"]
+    assert majority_level(TASKS[task].metric, dev.labels) == pytest.approx(level, abs=5e-5)
+
+
+@pytest.mark.parametrize(("task", "train", "dev"), [("rte", 2490, 277), ("mrpc", 3668, 408), ("cola", 8551, 1043),
+                                                    ("qnli", 9999, 5463)])
+def test_real_rows(glue, task, train, dev):
+    splits = load_splits(task, str(glue))
+    assert (len(splits["train"].labels), len(splits["dev"].labels)) == (train, dev)
+    assert all(text.strip() for split in splits.values() for pair in split.texts for text in pair)
+
+
+@pytest.mark.parametrize(("task", "label", "share"), [("cola", 1, 0.69), ("rte", 0, 0.53), ("mrpc", 1, 0.68), ("qnli", 0, 0.505)])
+def test_mini_labels_have_glues_proportions(task, label, share):
+    for split in ("train", "dev"):
+        labels = np.array([row["label"] for row in rows(task, split)])
+        assert (labels == label).mean() == pytest.approx(share, abs=0.002)
+
+
+def test_mini_is_the_same_everywhere():
+    """The hash of all tasks and the held-out text, as first generated: a change of the language is a change of results."""
+    everything = [[rows(task, split) for split in ("train", "dev")] for task in sorted(GENERATORS)] + [held_out_text()]
+    assert hashlib.sha256(json.dumps(everything).encode()).hexdigest()[:16] == "5933b9bb517d0d80"
+
+
+def test_mini_speaks_only_its_vocabulary():
+    words = set(language.vocabulary())
+    for task in GENERATORS:
+        for split in ("train", "dev"):
+            for row in rows(task, split):
+                assert {word for column, text in row.items() if column != "label" for word in text.split()} <= words
+    assert {word for text in held_out_text() for sentence in text for word in sentence.split()} <= words
+
+
+def test_mini_splits_share_almost_no_pair():
+    for task in ("rte", "mrpc", "qnli"):
+        train, dev = ({tuple(v for k, v in row.items() if k != "label") for row in rows(task, split)} for split in ("train", "dev"))
+        assert len(train & dev) <= 0.01 * len(dev), task
+
+
+@pytest.mark.parametrize(("word", "third", "past"), [("carry", "carries", "carried"), ("watch", "watches", "watched"),
+                                                     ("chase", "chases", "chased"), ("follow", "follows", "followed")])
+def test_word_forms(word, third, past):
+    assert language.present(word, plural_subject=False) == third
+    assert language.present(word, plural_subject=True) == word
+    assert language.past(word) == past
+    assert language.plural("bunny") == "bunnies" and language.plural("person") == "people"

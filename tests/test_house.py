@@ -1,0 +1,54 @@
+"""Who may import whom (README, "The house"), read from the source."""
+
+import ast
+import subprocess
+import sys
+
+from conftest import REPOSITORY
+
+
+def imports(path):
+    """The modules a file imports, at its top and inside functions."""
+    found = set()
+    for node in ast.walk(ast.parse(path.read_text())):
+        if isinstance(node, ast.Import):
+            found |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            found |= {node.module} | {f"{node.module}.{alias.name}" for alias in node.names}
+    return found
+
+
+def offenders(files, forbidden):
+    return [(path.name, name) for path in files for name in imports(path) if forbidden(path, name)]
+
+
+def test_experiments_import_the_machinery_and_not_each_other():
+    files = [path for path in (REPOSITORY / "experiments").glob("*.py") if path.name != "__init__.py"]
+    assert files
+    assert not offenders(files, lambda path, name: name.startswith(("analysis", "experiments."))
+                         and not name.startswith("experiments.finetuning"))
+
+
+def test_the_machinery_imports_nothing_above_it_and_only_tasks_knows_mini():
+    files = list((REPOSITORY / "experiments/finetuning").glob("*.py"))
+    assert not offenders(files, lambda path, name: name.startswith("analysis") or (
+        name.startswith("experiments.") and not name.startswith("experiments.finetuning")
+        and not (name.startswith("experiments.mini") and path.name in ("profiles.py", "tasks.py"))))
+
+
+def test_analysis_needs_neither_torch_nor_experiments():
+    files = list((REPOSITORY / "analysis").rglob("*.py"))
+    assert not offenders(files, lambda path, name: name.split(".")[0] in ("torch", "transformers", "datasets", "experiments", "ray"))
+
+
+def test_same_name_on_both_sides_and_in_run_all():
+    experiments, analyses = ({path.stem for path in (REPOSITORY / side).glob("*.py")} for side in ("experiments", "analysis"))
+    experiments -= {"__init__"}
+    assert experiments <= analyses
+    contents = (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0]
+    assert {line.split()[0] for line in contents.splitlines() if line.strip() and not line.startswith("#")} == experiments
+
+
+def test_ray_is_imported_only_when_used():
+    code = "import sys, experiments.bias_correction, experiments.finetuning.training; sys.exit('ray' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
