@@ -71,6 +71,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     p.add_argument("--max-length", type=_number(int, 8, 512, "a number of tokens"), metavar="N",
                    help="tokens of an input, special ones included")
     p.add_argument("--random-weights", action="store_true", help="do without pre-training: same architecture, N(0, 0.02)")
+    p.add_argument("--plain", action="store_true", help="padded batches and HF's own attention: slower, for comparison")
     p.add_argument("--dtype", type=_one_of(("float32", "bfloat16")), metavar="TYPE",
                    help="float32, or bfloat16 autocast with float32 weights and optimiser")
     p.add_argument("--device", type=_one_of(("cpu", "cuda")), default="cpu", metavar="NAME", help="cpu or cuda (default cpu)")
@@ -116,7 +117,7 @@ def grid(options: argparse.Namespace) -> list[Run]:
         planned.append(Run(
             model=identify_model(model), data=identify_data(task, options.data), task=task, learning_rate=rate,
             bias_correction=corrected, epochs=options.epochs, max_length=options.max_length, dtype=options.dtype,
-            pretrained=not options.random_weights, model_source=model, data_source=options.data, device=options.device,
+            pretrained=not options.random_weights, packed=not options.plain, model_source=model, data_source=options.data, device=options.device,
             **RECIPES.get(model_type(model), {}), **seeds))
     return planned
 

@@ -19,6 +19,7 @@ from transformers.models.roberta.modeling_roberta import RobertaClassificationHe
 from transformers.utils import logging as transformers_logging
 
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.packing import use_packing
 from experiments.finetuning.runs import Run
 
 transformers_logging.set_verbosity_error()
@@ -61,6 +62,8 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
                 parameters[name].normal_(0.0, config.initializer_range, generator=generator)
     if config.model_type == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
+    if run.packed:
+        use_packing(model)
     return model, drawn
 
 

@@ -45,6 +45,7 @@ class Run:
     dropout_seed: int = 1  # draws the dropout masks
     pretrained: bool = True  # False: the same architecture with random weights
     dtype: str = "float32"  # "bfloat16": autocast, with float32 weights and optimiser
+    packed: bool = True  # batches without padding; False: HF's own padded path, with other dropout masks for a seed
     # ------------------------------------------------------------ fields that do not
     model_source: str = _unhashed("")  # hub name or folder to load the model from
     data_source: str = _unhashed("")  # "mini", hub name or folder

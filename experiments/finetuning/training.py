@@ -1,4 +1,4 @@
-"""One fine-tuning run, from start to score: the plain path, which the paper describes and every faster one must equal."""
+"""One fine-tuning run, from start to score."""
 
 import math
 import platform
@@ -15,6 +15,7 @@ from torch.nn.functional import cross_entropy
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import PaperAdamW
+from experiments.finetuning.packing import pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.profiles import REPOSITORY
 from experiments.finetuning.runs import Run
@@ -100,7 +101,8 @@ def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSpli
 
 def forward(model: torch.nn.Module, batch: dict[str, np.ndarray], run: Run) -> torch.Tensor:
     """Logits [examples, labels] in float32, with the arithmetic of run.dtype."""
-    inputs = {name: torch.from_numpy(array).to(run.device) for name, array in batch.items() if name != "labels"}
+    arrays = pack(batch, model) if run.packed else {name: batch[name] for name in batch if name != "labels"}
+    inputs = {name: torch.from_numpy(array).to(run.device) for name, array in arrays.items()}
     with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"):
         return model(**inputs).logits.float()
 
