@@ -101,8 +101,8 @@ def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSpli
 
 def forward(model: torch.nn.Module, batch: dict[str, np.ndarray], run: Run) -> torch.Tensor:
     """Logits [examples, labels] in float32, with the arithmetic of run.dtype."""
-    arrays = pack(batch, model) if run.packed else {name: batch[name] for name in batch if name != "labels"}
-    inputs = {name: torch.from_numpy(array).to(run.device) for name, array in arrays.items()}
+    inputs = pack(batch, model) if run.packed else {
+        name: torch.from_numpy(array).to(run.device) for name, array in batch.items() if name != "labels"}
     with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"):
         return model(**inputs).logits.float()
 
