@@ -117,8 +117,8 @@ def grid(options: argparse.Namespace) -> list[Run]:
         planned.append(Run(
             model=identify_model(model), data=identify_data(task, options.data), task=task, learning_rate=rate,
             bias_correction=corrected, epochs=options.epochs, max_length=options.max_length, dtype=options.dtype,
-            pretrained=not options.random_weights, packed=not options.plain, model_source=model, data_source=options.data, device=options.device,
-            **RECIPES.get(model_type(model), {}), **seeds))
+            pretrained=not options.random_weights, packed=not options.plain, model_source=model,
+            data_source=options.data, device=options.device, **RECIPES.get(model_type(model), {}), **seeds))
     return planned
 
 

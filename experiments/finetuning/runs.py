@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 1  # part of every id: raise it when training changes in a way the fields do not show
+SCHEMA = 2  # part of every id: raise it when training changes in a way the fields do not show
 
 
 def _unhashed(default: Any) -> Any:

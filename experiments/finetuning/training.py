@@ -134,6 +134,7 @@ def _median_of(norms: list[list[float]], matrices: dict[str, Any], name: str) ->
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """What ran the run."""
-    git = subprocess.run(["git", "-C", str(REPOSITORY), "rev-parse", "--short=12", "HEAD"], capture_output=True, text=True)
+    git = subprocess.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"],
+                         capture_output=True, text=True)
     return {"python_version": platform.python_version(), "torch_version": torch.__version__,
             "transformers_version": transformers.__version__, "git_commit": git.stdout.strip() or "unknown"}

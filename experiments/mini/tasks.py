@@ -72,8 +72,10 @@ def rte(rng: Random, label: int) -> Row:
 def mrpc(rng: Random, label: int) -> Row:
     first = second = ""
     while second == first:  # some short events can be said in one way only
-        event = draw_event(rng)
-        first, second = say(rng, event), say(rng, event if label == 1 else distort(rng, event))
+        event = meant = draw_event(rng)
+        while label == 0 and meant == event:  # two changes, unless the second undoes the first
+            meant = distort(rng, distort(rng, event))
+        first, second = say(rng, event), say(rng, meant)
     return {"sentence1": first, "sentence2": second, "label": label}
 
 

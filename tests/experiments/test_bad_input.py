@@ -72,7 +72,8 @@ def test_data_folder(rte, tiny_model, damage, words):
 
 
 @pytest.mark.parametrize(("damage", "words"), [
-    (lambda f: (f / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0notjson!"), ["cannot read the weights", "undamaged safetensors"]),
+    (lambda f: (f / "model.safetensors").write_bytes(b"\x08\0\0\0\0\0\0\0notjson!"),
+     ["cannot read the weights", "undamaged safetensors"]),
     (lambda f: (f / "model.safetensors").write_bytes((f / "model.safetensors").read_bytes()[:5000]), ["safetensors"]),
     (lambda f: (f / "config.json").write_text("{}"), ["names no model_type"]),
     (lambda f: (f / "config.json").write_text("{"), ["names no model_type"]),
