@@ -72,9 +72,9 @@ def rte(rng: Random, label: int) -> Row:
 def mrpc(rng: Random, label: int) -> Row:
     first = second = ""
     while second == first:  # some short events can be said in one way only
-        event = meant = draw_event(rng)
-        while label == 0 and meant == event:  # two changes, unless the second undoes the first
-            meant = distort(rng, distort(rng, event))
+        event = meant = draw_event(rng, detail=0.35)
+        while label == 0 and meant == event:  # three changes, some of which may undo each other
+            meant = distort(rng, distort(rng, distort(rng, event)))
         first, second = say(rng, event), say(rng, meant)
     return {"sentence1": first, "sentence2": second, "label": label}
 
