@@ -22,7 +22,10 @@ export PYTHONPATH="$here" HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=fals
 python="$here/.venv/bin/python"
 
 main() {
-  local verb=all
+  local verb=all argument
+  for argument in "$@"; do
+    if [[ $argument == -h || $argument == --help ]]; then usage; return; fi
+  done
   if [[ $# -gt 0 && $1 != -* ]]; then verb=$1; shift; fi
   case $verb in
     help) usage ;;
@@ -43,7 +46,7 @@ experiments() {  # names -- flags: the plan, then each experiment and its figure
   local names=() folders=()
   while [[ $1 != -- ]]; do names+=("$1"); shift; done
   shift
-  local flags=() folder_of_figures=()
+  local flags=() folder_of_figures=() only_plan=
   while [[ $# -gt 0 ]]; do  # the figures need to know which results; only they need to know which folder of figures
     case $1 in
       --profile | --results) [[ $# -gt 1 ]] || fail "$1 needs a value; see bash run_all.sh help"
@@ -52,12 +55,14 @@ experiments() {  # names -- flags: the plan, then each experiment and its figure
       --figures) [[ $# -gt 1 ]] || fail "--figures needs a value; see bash run_all.sh help"
                  folder_of_figures=("$1" "$2"); shift ;;
       --figures=*) folder_of_figures=("$1") ;;
+      --plan) only_plan=yes ;;
       *) flags+=("$1") ;;
     esac
     shift
   done
   echo "The plan:"
   for name in "${names[@]}"; do run "experiments.$name" --plan ${flags[@]+"${flags[@]}"}; done
+  [[ -z $only_plan ]] || return 0
   for name in "${names[@]}"; do
     echo
     run "experiments.$name" ${flags[@]+"${flags[@]}"}
@@ -69,14 +74,14 @@ run() { "$python" -P -m "$@"; }
 
 install() {  # requirement files: into .venv, unless they are what was installed last
   local stamp="$here/.venv/installed-$#.txt" file arguments=()
-  if [[ ! -x $python ]]; then
+  if ! "$python" -m pip --version > /dev/null 2>&1; then  # none yet, half made, or its Python is gone
     local candidate
     for candidate in python3.11 python3.12 python3.13 python3; do
       if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then break; fi
       candidate=
     done
     [[ $candidate ]] || fail "no Python 3.11 or later found: install it, then repeat the call"
-    "$candidate" -m venv "$here/.venv"
+    "$candidate" -m venv --clear "$here/.venv"
   fi
   for file in "$@"; do arguments+=(-r "$here/$file"); done
   if ! (cd "$here" && cat "$@") | cmp -s - "$stamp"; then
@@ -89,7 +94,7 @@ install() {  # requirement files: into .venv, unless they are what was installed
 usage() {
   sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "${BASH_SOURCE[0]}"
   echo "Experiments: ${study[*]}"
-  if [[ -x $python ]]; then run experiments.bias_correction --help | sed -n '/^options:/,$p'; fi
+  if [[ -f $here/.venv/installed-1.txt ]]; then run experiments.bias_correction --help | sed -n '/^options:/,$p'; fi
 }
 
 fail() { echo "error: $*" >&2; exit 2; }

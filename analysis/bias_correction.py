@@ -81,8 +81,9 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     for outcome, chosen in (("failed", runs[runs["failed"]]), ("successful", runs[~runs["failed"]])):
         medians = chosen.groupby(SETTING, dropna=False)[["train_loss", "first_layer_gradient"]].median()
         result = result.merge(medians.add_suffix(f"_{outcome}").reset_index(), on=SETTING, how="left")
-    for column in ("first_layer_gradient_failed", "first_layer_gradient_successful"):
-        result[column] = result[column].map(lambda x: "-" if pd.isna(x) else f"{x:.1e}")
+        for name, digits in (("train_loss", ".3f"), ("first_layer_gradient", ".1e")):
+            column = f"{name}_{outcome}"
+            result[column] = [format(x, digits) if x == x else "-" for x in result[column]]
     return result.assign(learning_rate=result["learning_rate"].map(rate_name))
 
 

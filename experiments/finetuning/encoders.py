@@ -6,6 +6,7 @@ weights N(0, initializer_range), which is 0.02 for every model of the paper, bia
 
 from pathlib import Path
 
+import huggingface_hub
 import torch
 from transformers import (
     AutoConfig,
@@ -22,6 +23,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.packing import use_packing
 from experiments.finetuning.runs import Run
 
+huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
@@ -37,6 +39,10 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[str]]:
     """The model of a run in float32, and the names of the parameters drawn from its head seed."""
     config = load_config(run.model_source, num_labels=label_count)
+    reserved = config.pad_token_id + 1 if "roberta" in config.model_type else 0  # positions that no token has
+    if run.max_length > getattr(config, "max_position_embeddings", run.max_length) - reserved:
+        raise BadInput(f"{run.model_source} has {config.max_position_embeddings - reserved} positions, fewer than "
+                       f"--max-length {run.max_length}; expected at most as many")
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "classifier_dropout_prob"):
         if hasattr(config, name):
             setattr(config, name, run.dropout)

@@ -8,6 +8,8 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.profiles import REPOSITORY
 from experiments.finetuning.runs import Run
 
 ENGINES = ("ray", "serial")
@@ -15,7 +17,12 @@ ENGINES = ("ray", "serial")
 
 def workers(engine: str, runs: Sequence[Run]) -> int:
     """How many runs are trained at the same time."""
-    return 1 if engine == "serial" else max(1, min(len(runs), os.cpu_count() or 1))
+    return 1 if engine == "serial" else max(1, min(len(runs), cores()))
+
+
+def cores() -> int:
+    """CPU cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def map(function: Callable[[Run], Any], runs: Sequence[Run], engine: str) -> Iterator[tuple[Run, Any]]:
@@ -29,9 +36,15 @@ def map(function: Callable[[Run], Any], runs: Sequence[Run], engine: str) -> Ite
     import ray
 
     if not ray.is_initialized():
-        embedded = {} if os.environ.get("RAY_ADDRESS") else {
-            "num_cpus": os.cpu_count(), "object_store_memory": 100_000_000}
-        ray.init(include_dashboard=False, log_to_driver=False, logging_level="error", **embedded)
+        os.chdir(REPOSITORY)  # workers import from the driver's folder; every path is whole by now
+        address = os.environ.get("RAY_ADDRESS")
+        where = {"address": address} if address else {  # "local": not a cluster somebody else started on this machine
+            "address": "local", "num_cpus": cores(), "object_store_memory": 100_000_000, "include_dashboard": False}
+        try:
+            ray.init(log_to_driver=False, logging_level="error", **where)
+        except (ConnectionError, ValueError, RuntimeError) as error:
+            raise BadInput(f"cannot start Ray or join {address}: {str(error).splitlines()[0]}; expected a running cluster at "
+                           "RAY_ADDRESS or none; --engine serial does without") from None
     needs = {"num_cpus": runs[0].threads, "num_gpus": 0 if runs[0].device == "cpu" else 1}
     task = ray.remote(**needs)(function)
     waiting = {task.remote(run): run for run in runs}

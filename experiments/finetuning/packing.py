@@ -1,4 +1,4 @@
-"""Batches without padding: exact, and about twice as fast on RTE, four times on CoLA padded to 128 tokens.
+"""Batches without padding: exact, and with gte-small on a CPU 1.4 to 2 times as fast as padding to the batch's longest.
 
 The tokens of all examples form one row [1, tokens], so that linear layers, LayerNorm and GELU compute nothing that is
 thrown away. Only attention needs the examples apart: there query, key and value are laid out as [examples, longest] with

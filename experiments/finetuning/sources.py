@@ -1,4 +1,4 @@
-"""Where a model comes from: its name in a run, and its architecture. Needs no torch, so that a plan takes no time."""
+"""Where a model comes from: its name in a run, and its architecture. For a folder it needs no torch, so that a plan is quick."""
 
 import json
 from functools import lru_cache

@@ -93,7 +93,7 @@ def _tsv_files(task: Task, folder: Path) -> dict[str, tuple[Path, int]]:
 
 def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
     try:
-        lines = path.read_text(encoding="utf-8-sig").split("\n")
+        lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
         raise BadInput(f"{path}: not UTF-8 at byte {error.start}; expected GLUE's own file, get it again") from None
     lines = [line.rstrip("\r") for line in lines]
@@ -118,6 +118,9 @@ def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
 
 def _read_hub(task: Task, name: str) -> dict[str, Split]:
     import datasets  # heavy, and not needed for local data
+    import huggingface_hub
+
+    huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, below
 
     try:
         loaded = datasets.load_dataset(name, task.name)

@@ -1,5 +1,6 @@
 """One fine-tuning run, from start to score."""
 
+import inspect
 import math
 import platform
 import subprocess
@@ -102,7 +103,8 @@ def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSpli
 def forward(model: torch.nn.Module, batch: dict[str, np.ndarray], run: Run) -> torch.Tensor:
     """Logits [examples, labels] in float32, with the arithmetic of run.dtype."""
     inputs = pack(batch, model) if run.packed else {
-        name: torch.from_numpy(array).to(run.device) for name, array in batch.items() if name != "labels"}
+        name: torch.from_numpy(array).to(run.device) for name, array in batch.items()
+        if name in inspect.signature(model.forward).parameters and name != "labels"}
     with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"):
         return model(**inputs).logits.float()
 
@@ -134,7 +136,10 @@ def _median_of(norms: list[list[float]], matrices: dict[str, Any], name: str) ->
 @lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """What ran the run."""
-    git = subprocess.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"],
-                         capture_output=True, text=True)
+    try:
+        git = subprocess.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"],
+                             capture_output=True, text=True).stdout.strip()
+    except OSError:  # no git on this machine
+        git = ""
     return {"python_version": platform.python_version(), "torch_version": torch.__version__,
-            "transformers_version": transformers.__version__, "git_commit": git.stdout.strip() or "unknown"}
+            "transformers_version": transformers.__version__, "git_commit": git or "unknown"}

@@ -193,7 +193,7 @@ def weaken(rng: Random, event: Event, keep: str | None = None) -> Event:
 
 
 def distort(rng: Random, event: Event) -> Event:
-    """A different event in much the same words: it neither follows from the original nor says the same."""
+    """A different event in much the same words. (A vague noun may be made precise: ask `follows` what that means.)"""
     changes = ["verb", "subject", "place" if event.place else "add place", "time" if event.time else "add time"]
     changes += ["object"] if event.object else []
     if event.object and event.object.noun != event.subject.noun and CLASS_OF.get(event.object.noun) != "thing":
@@ -210,6 +210,20 @@ def distort(rng: Random, event: Event) -> Event:
         return replace(event, **{change: replace(phrase, noun=other(rng, nouns, phrase.noun))})
     slot = change.removeprefix("add ")
     return replace(event, **{slot: other(rng, {"place": PLACES, "time": TIMES}[slot], getattr(event, slot))})
+
+
+def follows(event: Event, hypothesis: Event) -> bool:
+    """Whether the hypothesis says nothing that the event does not: its details are the event's or left out."""
+    def covered(phrase: NounPhrase | None, claim: NounPhrase | None) -> bool:
+        if phrase is None or claim is None:
+            return phrase is claim
+        return ((claim.determiner, claim.plural) == (phrase.determiner, phrase.plural)
+                and claim.noun in (phrase.noun, (CLASS_OF.get(phrase.noun),))
+                and claim.adjective in (None, phrase.adjective) and claim.clause in (None, phrase.clause))
+
+    return ((event.verb, event.present) == (hypothesis.verb, hypothesis.present)
+            and covered(event.subject, hypothesis.subject) and covered(event.object, hypothesis.object)
+            and all(getattr(hypothesis, slot) in (None, getattr(event, slot)) for slot in ("manner", "place", "time")))
 
 
 # ---------------------------------------------------------------- running text

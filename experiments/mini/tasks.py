@@ -13,7 +13,19 @@ from dataclasses import replace
 from random import Random
 
 from experiments.mini import language
-from experiments.mini.language import SLOTS, ask, distort, draw_event, other, pick, plural, present, say, weaken
+from experiments.mini.language import (
+    SLOTS,
+    ask,
+    distort,
+    draw_event,
+    follows,
+    other,
+    pick,
+    plural,
+    present,
+    say,
+    weaken,
+)
 
 Row = dict[str, str | int]
 
@@ -65,8 +77,9 @@ def cola(rng: Random, label: int) -> Row:
 def rte(rng: Random, label: int) -> Row:
     event = draw_event(rng)
     hypothesis = weaken(rng, event)
-    return {"sentence1": say(rng, event), "sentence2": say(rng, hypothesis if label == 0 else distort(rng, hypothesis)),
-            "label": label}
+    while label == 1 and follows(event, hypothesis):  # two changes; more where a vague noun was only made precise
+        hypothesis = distort(rng, distort(rng, hypothesis))
+    return {"sentence1": say(rng, event), "sentence2": say(rng, hypothesis), "label": label}
 
 
 def mrpc(rng: Random, label: int) -> Row:
@@ -83,7 +96,8 @@ def qnli(rng: Random, label: int) -> Row:
     while True:
         event = draw_event(rng, detail=0.6)
         slot = pick(rng, [slot for slot in SLOTS if getattr(event, slot)])
-        question = ask(rng, weaken(rng, event), slot)
+        asked = weaken(rng, event)
+        question = ask(rng, asked, slot)
         if label == 0:
             return {"question": question, "sentence": say(rng, weaken(rng, event, keep=slot)), "label": 0}
         if slot in ("manner", "place", "time"):  # the same event, without what is asked for
@@ -91,14 +105,15 @@ def qnli(rng: Random, label: int) -> Row:
             added = other(rng, sorted(details), slot)
             unanswered = replace(event, **{slot: None, added: pick(rng, details[added])})
             return {"question": question, "sentence": say(rng, unanswered), "label": 1}
-        # another event in nearly the same words: what is asked about another verb or the other role
+        # another event in nearly the same words: the other of subject and object is not the one in the question
         if event.object is not None:
-            asked = event.object if slot == "subject" else event.subject
-            nouns = language.PEOPLE + language.ANIMALS
-            nouns = language.THINGS if asked.noun in language.THINGS else nouns
-            changed = replace(asked, noun=other(rng, nouns, asked.noun))
-            wrong = replace(event, **{"object" if slot == "subject" else "subject": changed})
-            return {"question": question, "sentence": say(rng, wrong), "label": 1}
+            known = "object" if slot == "subject" else "subject"
+            phrase = getattr(event, known)
+            nouns = language.THINGS if phrase.noun in language.THINGS else language.PEOPLE + language.ANIMALS
+            wrong = replace(event, **{known: replace(phrase, noun=other(rng, nouns, phrase.noun))})
+            if not follows(wrong, replace(asked, **{slot: getattr(wrong, slot)})):
+                return {"question": question, "sentence": say(rng, wrong), "label": 1}
+
 
 
 GENERATORS: dict[str, tuple[Callable[[Random, int], Row], float]] = {  # task -> generator, share of label 1

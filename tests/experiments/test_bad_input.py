@@ -11,7 +11,8 @@ from conftest import REPOSITORY
 
 def call(*arguments, cwd=REPOSITORY):
     return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
-                          env={**os.environ, "PYTHONPATH": str(REPOSITORY)}, timeout=300)
+                          env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"}
+                          | {"PYTHONPATH": str(REPOSITORY), "CUDA_VISIBLE_DEVICES": ""}, timeout=300)
 
 
 def expect_one_line(done, *words):
@@ -34,6 +35,8 @@ def expect_one_line(done, *words):
     (["--engine", "slurm"], ["unknown name 'slurm'", "ray, serial"]),
     (["--dtype", "int8"], ["unknown name 'int8'", "float32, bfloat16"]),
     (["--sedes", "5"], ["unrecognized arguments: --sedes", "--help"]),
+    (["--seeds", "2", "--head-seed", "1", "--order-seed", "1", "--dropout-seed", "1"], ["all three seeds are held"]),
+    (["--prof", "mini"], ["unrecognized arguments: --prof"]),
     (["--device", "cuda"], ["no CUDA device", "--device cpu"]),
 ], ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "")
 def test_flags(arguments, words):
@@ -127,6 +130,3 @@ def test_analysis_input(tmp_path, content, words):
     expect_one_line(call("analysis.bias_correction", "--results", tmp_path, "--figures", tmp_path), *words)
 
 
-def test_run_all_names_its_verbs():
-    done = subprocess.run(["bash", REPOSITORY / "run_all.sh", "bias_corection"], capture_output=True, text=True)
-    assert done.returncode == 2 and "unknown verb 'bias_corection'" in done.stderr and "bias_correction" in done.stderr

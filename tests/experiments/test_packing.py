@@ -55,7 +55,7 @@ def test_a_packed_run_equals_a_plain_one_without_dropout(tiny_run):
                                [e["dev_loss"] for e in plain["history"]["evaluations"]], atol=1e-5)
 
 
-def test_dropout_in_packed_attention_has_the_right_mean(tiny_run):
+def test_dropout_in_packed_attention_has_the_right_mean():
     """With dropout, the mean over many draws of an attention output approaches the output without."""
     from experiments.finetuning.packing import _attention
     generator = torch.Generator().manual_seed(0)

@@ -1,0 +1,71 @@
+"""run_all.sh: verbs, flags and folders, with a Python that only says how it was called."""
+
+import os
+import shutil
+import subprocess
+
+import pytest
+from conftest import REPOSITORY
+
+
+@pytest.fixture
+def study(tmp_path):
+    """A copy of run_all.sh in a folder with a space, with a stub for .venv/bin/python, called from elsewhere."""
+    folder = tmp_path / "a study"
+    (folder / ".venv" / "bin").mkdir(parents=True)
+    (folder / "tests").mkdir()
+    for name in ("run_all.sh", "requirements.txt", "tests/requirements.txt"):
+        shutil.copyfile(REPOSITORY / name, folder / name)
+    stub = folder / ".venv" / "bin" / "python"
+    stub.write_text('#!/usr/bin/env bash\n[[ "$*" == *--version* ]] || printf "[%s]" "$@" && echo\n')
+    stub.chmod(0o755)
+
+    def call(*arguments):
+        done = subprocess.run(["bash", folder / "run_all.sh", *arguments], cwd=tmp_path, capture_output=True, text=True,
+                              env={**os.environ, "PYTHONPATH": ""})
+        return done, [line for line in done.stdout.splitlines() if line.startswith("[-P]")]
+    return call
+
+
+PLAN, TRAIN, DRAW = "[-P][-m][experiments.bias_correction][--plan]", "[-P][-m][experiments.bias_correction]", \
+    "[-P][-m][analysis.bias_correction]"
+
+
+@pytest.mark.parametrize(("arguments", "calls"), [
+    ([], [PLAN, TRAIN, DRAW]),
+    (["bias_correction", "--seeds", "2"], [PLAN + "[--seeds][2]", TRAIN + "[--seeds][2]", DRAW]),
+    (["--profile", "small", "--data", "../my data"],
+     [PLAN + "[--profile][small][--data][../my data]", TRAIN + "[--profile][small][--data][../my data]", DRAW + "[--profile][small]"]),
+    (["--results=here", "--figures", "there"], [PLAN + "[--results=here]", TRAIN + "[--results=here]",
+                                                 DRAW + "[--results=here][--figures][there]"]),
+    (["--plan"], [PLAN]),
+    (["figures", "--profile", "small"], [DRAW + "[--profile][small]"]),
+    (["check"], ["[-P][-m][analysis.check]"]),
+    (["help"], [TRAIN + "[--help]"]),
+    (["bias_correction", "--help"], [TRAIN + "[--help]"]),
+], ids=lambda value: " ".join(value) if isinstance(value, list) and not str(value).startswith("['[") else "")
+def test_verbs_and_flags(study, arguments, calls):
+    study("figures")  # installs
+    done, called = study(*arguments)
+    assert done.returncode == 0, done.stderr
+    if "[--help]" in calls[0]:
+        assert "bash run_all.sh bias_correction" in done.stdout and "table of contents" in done.stdout
+    else:
+        assert called == calls
+
+
+def test_installs_once_and_again_when_requirements_change(study, tmp_path):
+    assert "installing" in study("figures")[0].stdout
+    assert "installing" not in study("figures")[0].stdout
+    with open(tmp_path / "a study" / "requirements.txt", "a") as file:
+        file.write("one-more==1.0\n")
+    assert "installing" in study("figures")[0].stdout
+
+
+@pytest.mark.parametrize(("arguments", "words"), [(["bias_corection"], "unknown verb 'bias_corection'"),
+                                                  (["--profile"], "--profile needs a value")])
+def test_mistakes_are_one_line_and_status_2(study, arguments, words):
+    study("figures")
+    done, called = study(*arguments)
+    assert done.returncode == 2 and not called
+    assert words in done.stderr and len(done.stderr.splitlines()) == 1
