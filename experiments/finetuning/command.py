@@ -86,23 +86,25 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
     profile = PROFILES[options.profile]
-    options.models = [options.model] if options.model else list(profile.models)
-    options.data = options.data or profile.data
+    options.models = [_whole_path(name) for name in ([options.model] if options.model else profile.models)]
+    options.data = _whole_path(options.data or profile.data)
     options.tasks = options.tasks or list(profile.tasks[:1])
     options.learning_rates = options.learning_rates or list(profile.learning_rates)
     options.seeds = options.seeds or profile.seeds
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
     options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
-    # whole paths, so that workers find what the caller named
-    options.models, (options.data,) = ([str(Path(name).resolve()) if Path(name).is_dir() else name for name in names]
-                                       for names in (options.models, [options.data]))
     if options.device == "cuda" and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
         import torch
 
         if not torch.cuda.is_available():
             raise BadInput("no CUDA device here: expected one that torch can use; take --device cpu")
     return options
+
+
+def _whole_path(name: str) -> str:
+    """A folder's whole path, so that workers find what the caller named; a hub name as it is."""
+    return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
 def grid(options: argparse.Namespace) -> list[Run]:
@@ -130,7 +132,7 @@ def grid(options: argparse.Namespace) -> list[Run]:
 def train_missing(planned: list[Run], options: argparse.Namespace, experiment: str) -> list[dict[str, Any]]:
     """Print the plan, train the runs the store lacks, and return the records of all planned runs in their order."""
     records = {run.id: runs.load(options.results, run) for run in planned}
-    missing = list({run.id: run for run in planned if records[run.id] is None}.values())
+    missing = [run for run in planned if records[run.id] is None]
     side_by_side = engine.workers(options.engine, missing)
     minutes = sum(_steps(run) for run in missing) * PROFILES[options.profile].seconds_per_step / side_by_side / 60
     print(f"{experiment} ({options.profile}): {len(records)} runs, {len(records) - len(missing)} finished, "
@@ -140,7 +142,9 @@ def train_missing(planned: list[Run], options: argparse.Namespace, experiment: s
     if missing:
         from experiments.finetuning.training import train
 
-        runs.write_atomically(options.results / "runs" / ".writable", "")  # better now than after the first run
+        writable = options.results / "runs" / ".writable"  # an error is better now than after the first run
+        runs.write_atomically(writable, "")
+        writable.unlink()
         for run, result in _with_progress(engine.map(train, missing, options.engine), len(missing), experiment):
             runs.save(options.results, run, result)
             records[run.id] = runs.load(options.results, run)
@@ -176,8 +180,8 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows as CSV, sorted, replacing what was there: the same runs give the same bytes."""
-    rows = sorted(rows, key=lambda row: [str(value) for name, value in row.items() if name != "run"])
+    """Rows as CSV, sorted by what was run, replacing what was there: the same runs give the same bytes."""
+    rows = sorted(rows, key=lambda row: [(value is not None, value) for name, value in row.items() if name != "run"])
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
     writer.writeheader()

@@ -85,7 +85,7 @@ def _load(kind, source: str, **options):
     try:
         return kind.from_pretrained(source, trust_remote_code=False, local_files_only=Path(source).is_dir(), **options)
     except (OSError, ValueError, RuntimeError, KeyError) as error:
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise BadInput(f"cannot load the model {source}: {reason[:200]}; expected a transformers folder with safetensors "
                        "weights, or a hub name and a connection (give a folder with --model)") from None
     except Exception as error:  # safetensors raises its own type for a damaged file

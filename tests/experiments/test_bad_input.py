@@ -26,6 +26,7 @@ def expect_one_line(done, *words):
 @pytest.mark.parametrize(("arguments", "words"), [
     (["--tasks", "rtee"], ["unknown name 'rtee'", "rte, mrpc, cola, qnli"]),
     (["--profile", "huge"], ["unknown name 'huge'", "mini, small, paper"]),
+    (["--model", "nobody/nothing"], ["cannot load the model nobody/nothing", "--model"]),
     (["--model", "./nowhere"], ["./nowhere", "expected a transformers folder"]),
     (["--data", "./nowhere"], ["./nowhere", "expected mini, a folder"]),
     (["--seeds", "0"], ["--seeds", "from 1 to"]),
@@ -88,6 +89,16 @@ def test_model_folder(tmp_path, tiny_model, damage, words):
     damage(folder)
     expect_one_line(call("experiments.bias_correction", "--model", folder, "--seeds", "1", "--learning-rates", "1e-3",
                          "--bias-correction", "on", "--engine", "serial", "--results", tmp_path / "results"), *words)
+
+
+def test_data_hub_out_of_reach(tmp_path, tiny_model):
+    expect_one_line(call("experiments.bias_correction", "--profile", "small", "--model", tiny_model, "--max-length", "64", "--data",
+                         "nobody/nothing", "--engine", "serial", "--results", tmp_path), "nobody/nothing", "--data")
+
+
+def test_more_tokens_than_positions(tmp_path, tiny_model):
+    expect_one_line(call("experiments.bias_correction", "--model", tiny_model, "--max-length", "65", "--engine", "serial",
+                         "--results", tmp_path), "64 positions", "--max-length 65")
 
 
 def one_run(model, results):
