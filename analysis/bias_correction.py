@@ -17,6 +17,7 @@ from analysis.style import (
     WITH,
     WITHOUT,
     box_plot,
+    model_name,
     parse,
     parser,
     rate_name,
@@ -63,7 +64,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         axes.set_xlim(-0.6, len(rates) - 0.4)
         axes.set_xlabel("failed runs of n, and peak learning rate")
         axes.set_ylabel(f"dev {METRIC_NAMES[panel['metric'].iloc[0]]} (%)")
-        notes = [model.split("@")[0], f"{epochs} epochs", *([dtype] if dtype != "float32" else []),
+        notes = [model_name(model, data), f"{epochs} epochs", *([dtype] if dtype != "float32" else []),
                  *([] if pretrained else ["random weights"])]
         axes.set_title(f"{task_name(task, data)}\n{', '.join(notes)}")
     figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8, handles=[
@@ -87,15 +88,35 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     return result.assign(learning_rate=result["learning_rate"].map(rate_name))
 
 
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with fewer and shorter columns."""
+    return pd.DataFrame({
+        "model": [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)],
+        "task": [task_name(*pair) for pair in zip(table["task"], table["data"], strict=True)],
+        "weights": table["pretrained"].map({True: "pre-trained", False: "random"}),
+        "epochs": table["epochs"], "learning rate": table["learning_rate"],
+        "bias correction": table["bias_correction"].map({True: "with", False: "without"}),
+        "n": table["n"], "mean": table["mean"], "std": table["std"], "median": table["median"], "max": table["max"],
+        "failed": table["failed"],
+        "failure rate, 95 % interval": [f"{rate:.0%} ({low:.0%} to {high:.0%})" for rate, low, high in zip(
+            table["failure_rate"], table["failure_rate_low"], table["failure_rate_high"], strict=True)],
+        "train loss, failed / other": table["train_loss_failed"] + " / " + table["train_loss_successful"],
+        "first-layer gradient, failed / other": table["first_layer_gradient_failed"] + " / "
+                                                + table["first_layer_gradient_successful"],
+    })
+
+
 def main() -> None:
     options = parse(parser(__doc__))
     runs = read_csv(options.results / "bias_correction.csv", NEEDED)
     save(draw(runs), options.figures / "bias_correction")
-    save_table(table(runs), options.figures / "bias_correction", "Bias correction (paper: Fig. 5 and 9)",
+    settings = table(runs)
+    save_table(settings, options.figures / "bias_correction", "Bias correction (paper: Figs 5 and 9)",
                "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
                "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate. Train "
                "loss: mean of the last epoch, nats. First-layer gradient: L2 norm at the attention output of layer 1, median "
-               "of the last tenth of training. The last four columns are medians over the failed and the other runs.")
+               "of the last tenth of training. The last columns are medians over the failed and over the other runs.",
+               readable(settings))
 
 
 if __name__ == "__main__":

@@ -46,6 +46,9 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options = p.parse_args(arguments)
     options.results = options.results or REPOSITORY / "results" / options.profile
     options.figures = options.figures or REPOSITORY / "figures" / options.profile
+    if options.figures.resolve() == options.results.resolve():
+        raise BadInput(f"--results and --figures are both {options.figures}: the tables would replace the CSVs they are made "
+                       "from; name two folders")
     return options
 
 
@@ -77,6 +80,11 @@ def run_command(main: Callable[[], None]) -> None:
 
 def task_name(task: str, data: str) -> str:
     return (MINI_TASK_NAMES if data.startswith("mini") else TASK_NAMES).get(task, task)
+
+
+def model_name(model: str, data: str) -> str:
+    """Run.model without its hash; the mini model by its name, not its folder's."""
+    return "mini" if data.startswith("mini") and model.startswith("checkpoint@") else model.split("@")[0].split("/")[-1]
 
 
 def rate_name(rate: float) -> str:
@@ -111,11 +119,11 @@ def save(figure: plt.Figure, path: Path) -> None:
     print(f"wrote {path.with_suffix('.png')}, .pdf")
 
 
-def save_table(table: pd.DataFrame, path: Path, title: str, note: str) -> None:
-    """<path>.csv with all digits that matter, and <path>.md for reading."""
+def save_table(table: pd.DataFrame, path: Path, title: str, note: str, readable: pd.DataFrame | None = None) -> None:
+    """<path>.csv with all columns and digits that matter, and <path>.md for reading (of `readable` where given)."""
     path.parent.mkdir(parents=True, exist_ok=True)
     table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.4f", lineterminator="\n")
-    cells = table.map(lambda x: f"{x:.2f}" if isinstance(x, float) else str(x))
+    cells = (table if readable is None else readable).map(lambda x: f"{x:.2f}" if isinstance(x, float) else str(x))
     lines = [f"# {title}", "", note, "", "| " + " | ".join(cells.columns) + " |", "|" + "---|" * len(cells.columns)]
     lines += ["| " + " | ".join(values) + " |" for values in cells.to_numpy()]
     path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")

@@ -138,6 +138,10 @@ def test_a_full_disk_keeps_finished_runs(tmp_path, tiny_model):
 def test_analysis_input(tmp_path, content, words):
     if content is not None:
         (tmp_path / "bias_correction.csv").write_text(content)
-    expect_one_line(call("analysis.bias_correction", "--results", tmp_path, "--figures", tmp_path), *words)
+    expect_one_line(call("analysis.bias_correction", "--results", tmp_path, "--figures", tmp_path / "figures"), *words)
+
+
+def test_tables_never_replace_results(tmp_path):
+    expect_one_line(call("analysis.bias_correction", "--results", tmp_path, "--figures", tmp_path), "name two folders")
 
 
