@@ -28,14 +28,14 @@ from analysis.style import (
     task_name,
 )
 
-SETTING = ["model", "data", "task", "epochs", "dtype", "pretrained", "learning_rate", "bias_correction"]
+SETTING = ["task", "model", "data", "epochs", "dtype", "pretrained", "learning_rate", "bias_correction"]
 NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged", "train_loss", "label_entropy",
           "first_layer_gradient"]
 
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a model, task and length of training: a pair of boxes for each learning rate."""
-    panels = list(runs.groupby(["model", "data", "task", "epochs", "dtype", "pretrained"], sort=True))
+    panels = list(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
     columns = min(2, len(panels))
     lines = -(-len(panels) // columns)
     most_rates = max(panel["learning_rate"].nunique() for _, panel in panels)
@@ -43,7 +43,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
                                 figsize=(columns * max(3.6, 1.2 + 1.5 * most_rates), 0.5 + 3.5 * lines))
     for axes in grid.flat[len(panels):]:
         axes.set_visible(False)
-    for axes, ((model, data, task, epochs, dtype, pretrained), panel) in zip(grid.flat, panels, strict=False):
+    for axes, ((task, model, data, epochs, dtype, pretrained), panel) in zip(grid.flat, panels, strict=False):
         rates = sorted(panel["learning_rate"].unique())
         level = 100 * panel["majority_level"].iloc[0]
         axes.axhline(level, color="black", linestyle=":", linewidth=1)
