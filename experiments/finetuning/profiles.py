@@ -30,7 +30,7 @@ class Profile:
 PROFILES = {
     "mini": Profile(
         models=(str(REPOSITORY / "experiments/mini/checkpoint"),), data="mini", tasks=("rte", "cola", "mrpc", "qnli"),
-        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=5, dtype="float32", seconds_per_step=0.07,
+        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=5, dtype="float32", seconds_per_step=0.1,
     ),
     "small": Profile(
         models=("thenlper/gte-small",), data="nyu-mll/glue", tasks=("rte", "cola", "mrpc", "qnli"),
