@@ -133,7 +133,7 @@ def test_a_full_disk_keeps_finished_runs(tmp_path, tiny_model):
 @pytest.mark.parametrize(("content", "words"), [
     (None, ["no file", "experiments/bias_correction.py"]),
     ("", ["is no CSV"]),
-    ("run,model\n", ["lacks the column data"]),
+    ("run,model\n", ["lacks the column task"]),
 ], ids=["missing", "empty", "columns"])
 def test_analysis_input(tmp_path, content, words):
     if content is not None:
