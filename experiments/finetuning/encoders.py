@@ -4,6 +4,7 @@ What a checkpoint lacks (always the classifier; the pooler too for some encoders
 weights N(0, initializer_range), which is 0.02 for every model of the paper, biases 0. It is listed in the run's row.
 """
 
+import math
 from pathlib import Path
 
 import huggingface_hub
@@ -20,7 +21,7 @@ from transformers.models.roberta.modeling_roberta import RobertaClassificationHe
 from transformers.utils import logging as transformers_logging
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.packing import use_packing
+from experiments.finetuning.packing import first_position, use_packing
 from experiments.finetuning.runs import Run
 
 huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
@@ -39,10 +40,10 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[str]]:
     """The model of a run in float32, and the names of the parameters drawn from its head seed."""
     config = load_config(run.model_source, num_labels=label_count)
-    reserved = config.pad_token_id + 1 if "roberta" in config.model_type else 0  # positions that no token has
-    if run.max_length > getattr(config, "max_position_embeddings", run.max_length) - reserved:
-        raise BadInput(f"{run.model_source} has {config.max_position_embeddings - reserved} positions, fewer than "
-                       f"--max-length {run.max_length}; expected at most as many")
+    positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
+    if run.max_length > positions:
+        raise BadInput(f"{run.model_source} has {positions} positions, fewer than --max-length {run.max_length}; expected "
+                       "at most as many")
     for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "classifier_dropout_prob"):
         if hasattr(config, name):
             setattr(config, name, run.dropout)

@@ -11,11 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.functional import scaled_dot_product_attention
-from transformers import AttentionInterface, PreTrainedModel
+from transformers import AttentionInterface, PretrainedConfig, PreTrainedModel
 
 NAME = "padded_for_attention_only"
-
-
 Group = tuple[int, torch.Tensor, torch.Tensor]  # tokens; mask [examples, 1, 1, longest]; slots [tokens]: see pack
 
 
@@ -51,6 +49,11 @@ def use_packing(model: PreTrainedModel) -> None:
     model.base_model.encoder.register_forward_hook(first_tokens, with_kwargs=True)
 
 
+def first_position(config: PretrainedConfig) -> int:
+    """The position id of an example's first token: RoBERTa counts from after the padding id, the others from 0."""
+    return config.pad_token_id + 1 if "roberta" in config.model_type else 0
+
+
 def pack(batch: dict[str, np.ndarray], model: PreTrainedModel) -> dict[str, Any]:
     """A padded batch (TokenizedSplit.batch) as keyword arguments of a model prepared by use_packing.
 
@@ -61,8 +64,7 @@ def pack(batch: dict[str, np.ndarray], model: PreTrainedModel) -> dict[str, Any]
     lengths = mask.sum(axis=1)
     order = np.argsort(lengths, kind="stable")
     mask = mask[order]
-    first_position = model.config.pad_token_id + 1 if model.config.model_type == "roberta" else 0
-    positions = np.broadcast_to(first_position + np.arange(mask.shape[1]), mask.shape)
+    positions = np.broadcast_to(first_position(model.config) + np.arange(mask.shape[1]), mask.shape)
     starts = np.empty_like(lengths)
     starts[order] = np.cumsum(lengths[order]) - lengths[order]
 
