@@ -21,7 +21,7 @@ from transformers.models.roberta.modeling_roberta import RobertaClassificationHe
 from transformers.utils import logging as transformers_logging
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.packing import first_position, use_packing
+from experiments.finetuning.packing import first_position
 from experiments.finetuning.runs import Run
 
 huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
@@ -69,8 +69,6 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
                 parameters[name].normal_(0.0, config.initializer_range, generator=generator)
     if config.model_type == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
-    if run.packed:
-        use_packing(model)
     return model, drawn
 
 

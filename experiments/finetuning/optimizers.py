@@ -19,8 +19,6 @@ import torch
 
 from experiments.finetuning.runs import Run
 
-NOT_DECAYED = ("bias", "LayerNorm.weight")  # parameters whose name holds one of these
-
 
 def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float) -> float:
     """Share of the peak learning rate in the given step (0 is the first): linear warm-up, then linear decay to 0.
@@ -34,14 +32,12 @@ def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float) -> fl
 
 
 class PaperAdamW:
-    """The update above over the parameters of a model, with the schedule of a run."""
+    """The update above over tensors, of which `decayed` (some of them, or views of them) get weight decay, with the
+    schedule of a run."""
 
-    def __init__(self, model: torch.nn.Module, run: Run, total_steps: int) -> None:
-        parameters = [(name, p) for name, p in model.named_parameters() if p.requires_grad]
-        self.decayed = [p for name, p in parameters if not any(part in name for part in NOT_DECAYED)]
-        self.run, self.total_steps, self.steps_done = run, total_steps, 0
-        self.adam = torch.optim.AdamW([p for _, p in parameters], betas=(run.adam_beta1, run.adam_beta2),
-                                      weight_decay=0.0, fused=True)
+    def __init__(self, parameters: list[torch.Tensor], decayed: list[torch.Tensor], run: Run, total_steps: int) -> None:
+        self.decayed, self.run, self.total_steps, self.steps_done = decayed, run, total_steps, 0
+        self.adam = torch.optim.AdamW(parameters, betas=(run.adam_beta1, run.adam_beta2), weight_decay=0.0, fused=True)
 
     @torch.no_grad()
     def step(self) -> None:
@@ -57,4 +53,4 @@ class PaperAdamW:
         self.steps_done = t
 
     def zero_grad(self) -> None:
-        self.adam.zero_grad(set_to_none=True)
+        self.adam.zero_grad(set_to_none=False)  # they may be views of one vector

@@ -42,8 +42,8 @@ PROFILES = {
     ),
 }
 
-# Architectures whose batches packing.py can pack; all others take --plain.
-PACKABLE = ("bert", "roberta", "albert", "electra")
+# Architectures that packing.py has written out; all others take --plain.
+PACKABLE = ("bert", "roberta", "albert")
 
 # What the paper's Table 3 changes for the other two models, by the model_type of transformers; BERT is Run's default.
 RECIPES: dict[str, dict[str, float | None]] = {

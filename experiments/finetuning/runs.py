@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 2  # part of every id: raise it when training changes in a way the fields do not show
+SCHEMA = 3  # part of every id: raise it when training changes in a way the fields do not show
 
 
 def _unhashed(default: Any) -> Any:
@@ -45,7 +45,7 @@ class Run:
     dropout_seed: int = 1  # draws the dropout masks
     pretrained: bool = True  # False: the same architecture with random weights
     dtype: str = "float32"  # "bfloat16": autocast, with float32 weights and optimiser
-    packed: bool = True  # batches without padding; False: HF's own padded path, with other dropout masks for a seed
+    packed: bool = True  # packing.py's fast path; False: HF's own forward, with other dropout masks for a seed
     # ------------------------------------------------------------ fields that do not
     model_source: str = _unhashed("")  # hub name or folder to load the model from
     data_source: str = _unhashed("")  # "mini", hub name or folder

@@ -5,6 +5,7 @@ import math
 import platform
 import subprocess
 import time
+from collections.abc import Callable
 from functools import lru_cache
 from typing import Any
 
@@ -16,7 +17,7 @@ from torch.nn.functional import cross_entropy
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import PaperAdamW
-from experiments.finetuning.packing import pack
+from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.profiles import REPOSITORY
 from experiments.finetuning.runs import Run
@@ -40,23 +41,23 @@ def train(run: Run) -> dict[str, Any]:
     tokenizer = load_tokenizer(run.model_source)
     train_set, dev_set = tokenized_splits(run, tokenizer)
     model, drawn = load_classifier(run, len(task.labels))
-    model.to(device).train()
+    network, parameters, decayed = prepare(model.to(device), run)
     steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
     total_steps = run.epochs * steps_per_epoch
-    optimizer = PaperAdamW(model, run, total_steps)
+    optimizer = PaperAdamW(parameters, decayed, run, total_steps)
     matrices = probed_matrices(model)
     evaluate_at = {epoch * steps_per_epoch + round(steps_per_epoch * part / EVALUATIONS_PER_EPOCH)
                    for epoch in range(run.epochs) for part in range(1, EVALUATIONS_PER_EPOCH + 1)} - {total_steps}
     losses: list[float] = []
     norms: list[list[float]] = []
-    evaluations = [{"step": 0, **evaluate(model, dev_set, run)[0]}]
+    evaluations = [{"step": 0, **evaluate(network, dev_set, run)[0]}]
 
     order = np.random.default_rng(run.order_seed)
     torch.manual_seed(run.dropout_seed)
     for _ in range(run.epochs):
         for batch in train_set.batches(order.permutation(len(train_set.labels)), run.batch_size):
             optimizer.zero_grad()
-            loss = batch_loss(model, batch, run)
+            loss = batch_loss(network, batch, run)
             losses.append(loss.item())
             if not math.isfinite(losses[-1]):
                 break
@@ -64,14 +65,14 @@ def train(run: Run) -> dict[str, Any]:
             if (len(losses) - 1) % LOG_EVERY == 0:
                 norms.append(gradient_norms(matrices))
             if run.max_gradient_norm is not None:
-                torch.nn.utils.clip_grad_norm_(model.parameters(), run.max_gradient_norm)
+                torch.nn.utils.clip_grad_norm_(parameters, run.max_gradient_norm)
             optimizer.step()
             if len(losses) in evaluate_at:
-                evaluations.append({"step": len(losses), **evaluate(model, dev_set, run)[0]})
+                evaluations.append({"step": len(losses), **evaluate(network, dev_set, run)[0]})
         if not math.isfinite(losses[-1]):
             break
 
-    scores, predictions = evaluate(model, dev_set, run)
+    scores, predictions = evaluate(network, dev_set, run)
     evaluations.append({"step": len(losses), **scores})
     diverged = not (math.isfinite(losses[-1]) and math.isfinite(scores["dev_loss"]))
     level = majority_level(task.metric, dev_set.labels)
@@ -100,29 +101,37 @@ def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSpli
     return tokenize(splits["train"], tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
 
 
-def forward(model: torch.nn.Module, batch: dict[str, np.ndarray], run: Run) -> torch.Tensor:
-    """Logits [examples, labels] in float32, with the arithmetic of run.dtype."""
-    inputs = pack(batch, model) if run.packed else {
-        name: torch.from_numpy(array).to(run.device) for name, array in batch.items()
-        if name in inspect.signature(model.forward).parameters and name != "labels"}
+def prepare(model: torch.nn.Module, run: Run) -> tuple[Callable, list[torch.Tensor], list[torch.Tensor]]:
+    """What computes logits (the fast path, or the model itself), the tensors to train, and those to decay."""
+    if run.packed:
+        network = PackedClassifier(model, run.dropout, run.dropout_seed)
+        return network, [network.flat.values], [network.flat.decayed]
+    decayed = [p for name, p in model.named_parameters() if not any(part in name for part in NOT_DECAYED)]
+    return model, list(model.parameters()), decayed
+
+
+def forward(network: Callable, batch: dict[str, np.ndarray], run: Run, training: bool) -> torch.Tensor:
+    """Logits [examples, labels] in float32, with the arithmetic of run.dtype. Dropout only when training."""
     with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"):
-        return model(**inputs).logits.float()
+        if run.packed:
+            return network(pack(batch, network.config, network.device), training).float()
+        inputs = {name: torch.from_numpy(array).to(run.device) for name, array in batch.items()
+                  if name in inspect.signature(network.forward).parameters and name != "labels"}
+        return network.train(training)(**inputs).logits.float()
 
 
-def batch_loss(model: torch.nn.Module, batch: dict[str, np.ndarray], run: Run) -> torch.Tensor:
+def batch_loss(network: Callable, batch: dict[str, np.ndarray], run: Run, training: bool = True) -> torch.Tensor:
     """Mean cross-entropy over the batch, in nats."""
-    return cross_entropy(forward(model, batch, run), torch.from_numpy(batch["labels"]).to(run.device))
+    return cross_entropy(forward(network, batch, run, training), torch.from_numpy(batch["labels"]).to(run.device))
 
 
 @torch.no_grad()
-def evaluate(model: torch.nn.Module, split: TokenizedSplit, run: Run) -> tuple[dict[str, float], np.ndarray]:
+def evaluate(network: Callable, split: TokenizedSplit, run: Run) -> tuple[dict[str, float], np.ndarray]:
     """Every metric and the mean loss (nats) on a split, dropout off, and the predictions [examples]."""
-    model.eval()
     by_length = np.argsort([len(ids) for ids in split.input_ids], kind="stable")  # without dropout, who shares a batch
-    logits = torch.cat([forward(model, batch, run)  # changes nothing, so here padding may be saved: half the time
+    logits = torch.cat([forward(network, batch, run, training=False)  # changes nothing, so here padding may be saved: half the time
                         for batch in split.batches(by_length, EVALUATION_BATCH)]).cpu()
     logits = logits[torch.from_numpy(np.argsort(by_length))]  # back in the order of the split
-    model.train()
     predictions = logits.argmax(dim=-1).numpy()
     dev_loss = cross_entropy(logits, torch.from_numpy(split.labels)).item()
     return {**all_metrics(predictions, split.labels), "dev_loss": dev_loss}, predictions

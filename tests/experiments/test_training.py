@@ -13,7 +13,7 @@ from experiments.finetuning import engine, runs
 from experiments.finetuning.command import TIMING_COLUMNS, row
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.tasks import get_task, load_splits, tokenize
-from experiments.finetuning.training import batch_loss, tokenized_splits, train
+from experiments.finetuning.training import batch_loss, prepare, tokenized_splits, train
 
 
 @pytest.mark.parametrize("bias_correction", [False, True])
@@ -170,7 +170,7 @@ def test_a_real_rte_batch(glue, gte_small, tiny_run):
                                                       padding="longest", truncation=True, max_length=128, return_tensors="np")
     for name in theirs:
         np.testing.assert_array_equal(batch[name], theirs[name])
-    packed, padded = (batch_loss(load_classifier(kind, 2)[0].eval(), batch, kind).item()
+    packed, padded = (batch_loss(prepare(load_classifier(kind, 2)[0], kind)[0], batch, kind, training=False).item()
                       for kind in (run, dataclasses.replace(run, packed=False)))
     assert packed == pytest.approx(math.log(2), abs=0.1)
     assert packed == pytest.approx(padded, abs=1e-6)
