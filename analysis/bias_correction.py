@@ -1,78 +1,86 @@
-"""Figure and table of experiments/bias_correction.py: dev scores per learning rate, without and with bias correction.
+"""Figures and table of experiments/bias_correction.py: dev scores per learning rate, without and with bias correction, and
+the learning rate that takes effect.
 
-Paper   : Mosbach et al. 2021 (ICLR), Fig. 5, and the 3-epoch part of Fig. 9.
+Paper   : Mosbach et al. 2021 (ICLR), Figs 5 and 6, and the 3-epoch part of Fig. 9. Zhang et al. 2021, Fig. 1.
 Command : python -m analysis.bias_correction --profile mini
-Reads   : results/<profile>/bias_correction.csv
-Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv
+Reads   : results/<profile>/bias_correction.csv, bias_correction_learning_rate.csv (where there is one)
+Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correction_learning_rate.png, .pdf
 """
 
 import matplotlib.pyplot as plt
 import pandas as pd
-from matplotlib.lines import Line2D
-from matplotlib.patches import Patch
 
 from analysis.statistics import over_seeds
 from analysis.style import (
-    METRIC_NAMES,
+    CORRECTION_HANDLES,
     WITH,
     WITHOUT,
-    box_plot,
+    box_legend,
+    correction_panel,
     model_name,
+    panels,
     parse,
     parser,
     rate_name,
     read_csv,
+    readable,
     run_command,
     save,
     save_table,
+    setting_name,
     task_name,
 )
 
 SETTING = ["task", "model", "data", "epochs", "dtype", "pretrained", "learning_rate", "bias_correction"]
 NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged", "train_loss", "label_entropy",
           "first_layer_gradient"]
+NEEDED_STEPS = ["model", "task", "epochs", "total_steps", "step", "scheduled", "without", "with"]
 
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a model, task and length of training: a pair of boxes for each learning rate."""
-    panels = list(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
-    columns = min(2, len(panels))
-    lines = -(-len(panels) // columns)
-    most_rates = max(panel["learning_rate"].nunique() for _, panel in panels)
-    figure, grid = plt.subplots(lines, columns, squeeze=False,
-                                figsize=(columns * max(3.6, 1.2 + 1.5 * most_rates), 0.5 + 3.5 * lines))
-    for axes in grid.flat[len(panels):]:
+    groups = list(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
+    columns = min(2, len(groups))
+    most_rates = max(panel["learning_rate"].nunique() for _, panel in groups)
+    figure, grid = panels(-(-len(groups) // columns), columns, max(3.6, 1.2 + 1.5 * most_rates))
+    for axes in grid[len(groups):]:
         axes.set_visible(False)
-    for axes, ((task, model, data, epochs, dtype, pretrained), panel) in zip(grid.flat, panels, strict=False):
-        rates = sorted(panel["learning_rate"].unique())
-        level = 100 * panel["majority_level"].iloc[0]
-        axes.axhline(level, color="black", linestyle=":", linewidth=1)
-        labels, places = [], []
-        for i, rate in enumerate(rates):
-            for corrected, shift, color, hatch in ((False, -0.2, WITHOUT, "////"), (True, 0.2, WITH, None)):
-                seeds = panel[(panel["learning_rate"] == rate) & (panel["bias_correction"] == corrected)]
-                if seeds.empty:
-                    continue
-                box_plot(axes, i + shift, 100 * seeds["score"], seeds["failed"], color, hatch)
-                places.append(i + shift)
-                labels.append(f"{seeds['failed'].sum()}/{len(seeds)}")
-        axes.set_xticks(range(len(rates)), ["\n" + rate_name(rate) for rate in rates])
-        axes.tick_params(axis="x", length=0)
-        for place, label in zip(places, labels, strict=True):
-            axes.annotate(label, (place, 0), (0, -4), xycoords=("data", "axes fraction"), textcoords="offset points",
-                          ha="center", va="top", fontsize=8)
-        axes.set_xlim(-0.6, len(rates) - 0.4)
-        axes.set_xlabel("failed runs of n, and peak learning rate")
-        axes.set_ylabel(f"dev {METRIC_NAMES[panel['metric'].iloc[0]]} (%)")
-        notes = [model_name(model, data), f"{epochs} epochs", *([dtype] if dtype != "float32" else []),
-                 *([] if pretrained else ["random weights"])]
-        axes.set_title(f"{task_name(task, data)}\n{', '.join(notes)}")
-    figure.legend(loc="outside lower center", ncols=3, frameon=False, fontsize=8, handles=[
-        Patch(facecolor=WITHOUT, alpha=0.45, hatch="////", edgecolor="black", label="without bias correction"),
-        Patch(facecolor=WITH, alpha=0.45, edgecolor="black", label="with bias correction"),
-        Line2D([], [], marker="x", linestyle="none", color="black", label="failed run"),
-        Line2D([], [], marker="D", linestyle="none", markerfacecolor="white", color="black", label="mean"),
-        Line2D([], [], linestyle=":", color="black", label="majority level")])
+    for axes, ((task, model, data, epochs, dtype, pretrained), panel) in zip(grid, groups, strict=False):
+        correction_panel(axes, panel)
+        axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
+    box_legend(figure, CORRECTION_HANDLES)
+    return figure
+
+
+def draw_learning_rate(steps: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
+    """Left: the step size without and with bias correction, as a share of the peak learning rate, at each step. Right: their
+    quotient, sqrt(1 - b2^t) / (1 - b1^t) (paper, Fig. 6), and on the right axis its inverse, Zhang et al.'s bias ratio."""
+    data_of = runs.drop_duplicates(["model", "task"]).set_index(["model", "task"])["data"]
+    groups = list(steps.groupby(["model", "task", "epochs", "total_steps"], sort=True))
+    figure, grid = panels(len(groups), 2, 4.4, 3.2)
+    for ((model, task, epochs, total), group), left, right in zip(groups, grid[::2], grid[1::2], strict=True):
+        data = data_of.get((model, task), "")
+        peak = group.loc[group["scheduled"].idxmax(), "step"]
+        left.axvspan(0, peak, color="0.9", linewidth=0, label="warm-up")
+        right.axvspan(1, peak, color="0.9", linewidth=0)
+        left.plot(group["step"], group["without"], color=WITHOUT, linestyle="--", label="without bias correction")
+        left.plot(group["step"], group["with"], color=WITH, label="with bias correction")
+        left.set(xlim=(0, total), ylim=(0, 1.05), xlabel="step", ylabel="effective / peak learning rate")
+        left.set_title(f"{task_name(task, data)}\n{model_name(model, data)}, {epochs} epochs, {total} steps")
+        group = group[group["scheduled"] > 0]  # nothing to divide by at the first step of a warm-up
+        factor = group["with"] / group["without"]
+        right.plot(group["step"], factor, color=WITH)
+        lowest = factor.idxmin()
+        right.plot(group["step"][lowest], factor[lowest], "o", color=WITH)
+        right.set(xscale="log", xlim=(1, total), ylim=(0, 1.05 * max(1, factor.max())), xlabel="step",
+                  ylabel="with / without bias correction")
+        right.set_title(f"largest bias ratio: {1 / factor[lowest]:.2f} at step {group['step'][lowest]}\n"
+                        f"(factor {factor[lowest]:.3f})")
+        ratios, inverse = [0.8, 1, 1.2, 1.5, 2, 3, 6], right.twinx()  # the same curve, read on the other axis
+        inverse.spines["right"].set_visible(True)
+        inverse.set_yticks([1 / ratio for ratio in ratios], [f"{ratio:g}" for ratio in ratios])
+        inverse.set(ylim=right.get_ylim(), ylabel="bias ratio (without / with)")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
@@ -88,35 +96,24 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     return result.assign(learning_rate=result["learning_rate"].map(rate_name))
 
 
-def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """The table with fewer and shorter columns."""
-    return pd.DataFrame({
-        "model": [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)],
-        "task": [task_name(*pair) for pair in zip(table["task"], table["data"], strict=True)],
-        "weights": table["pretrained"].map({True: "pre-trained", False: "random"}),
-        "epochs": table["epochs"], "learning rate": table["learning_rate"],
-        "bias correction": table["bias_correction"].map({True: "with", False: "without"}),
-        "n": table["n"], "mean": table["mean"], "std": table["std"], "median": table["median"], "max": table["max"],
-        "failed": table["failed"],
-        "failure rate, 95 % interval": [f"{rate:.0%} ({low:.0%} to {high:.0%})" for rate, low, high in zip(
-            table["failure_rate"], table["failure_rate_low"], table["failure_rate_high"], strict=True)],
-        "train loss, failed / other": table["train_loss_failed"] + " / " + table["train_loss_successful"],
-        "first-layer gradient, failed / other": table["first_layer_gradient_failed"] + " / "
-                                                + table["first_layer_gradient_successful"],
-    })
-
-
 def main() -> None:
     options = parse(parser(__doc__))
     runs = read_csv(options.results / "bias_correction.csv", NEEDED)
     save(draw(runs), options.figures / "bias_correction")
+    steps = options.results / "bias_correction_learning_rate.csv"
+    if steps.is_file():
+        save(draw_learning_rate(read_csv(steps, NEEDED_STEPS), runs), options.figures / "bias_correction_learning_rate")
     settings = table(runs)
+    outcomes = [f"{name}_{outcome}" for name in ("train_loss", "first_layer_gradient") for outcome in ("failed", "successful")]
+    short = readable(settings.drop(columns=outcomes)).assign(**{
+        f"{name}, failed / other": settings[failed] + " / " + settings[successful]
+        for name, failed, successful in (("train loss", *outcomes[:2]), ("first-layer gradient", *outcomes[2:]))})
     save_table(settings, options.figures / "bias_correction", "Bias correction (paper: Figs 5 and 9)",
                "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
                "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate. Train "
                "loss: mean of the last epoch, nats. First-layer gradient: L2 norm at the attention output of layer 1, median "
                "of the last tenth of training. The last columns are medians over the failed and over the other runs.",
-               readable(settings))
+               short)
 
 
 if __name__ == "__main__":

@@ -10,11 +10,17 @@ import matplotlib
 matplotlib.use("Agg")
 import matplotlib.pyplot as plt
 import pandas as pd
+from matplotlib.lines import Line2D
+from matplotlib.patches import Patch
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 WITHOUT, WITH = "#D55E00", "#0072B2"  # Okabe and Ito's vermilion and blue: apart for the colour-blind; in grey by hatch
+FURTHER = [("#009E73", "...."), ("#CC79A7", "||||"), ("#E69F00", "----"), ("#56B4E9", "\\\\\\\\")]  # further boxes: colour, hatch
+PANEL = ["task", "model", "data", "dtype", "pretrained"]  # runs that differ in one of these never share a panel
+LINES = ({"color": "#D55E00", "linestyle": "-", "marker": "o"}, {"color": "#0072B2", "linestyle": "--", "marker": "s"},
+         {"color": "#009E73", "linestyle": "-.", "marker": "^"})  # three of a kind, apart in grey by dash and marker
 METRIC_NAMES = {"accuracy": "accuracy", "f1": "F1", "matthews_correlation": "Matthews correlation"}
-TASK_NAMES = {"rte": "RTE", "mrpc": "MRPC", "cola": "CoLA", "qnli": "QNLI"}
+TASK_NAMES = {"rte": "RTE", "mrpc": "MRPC", "cola": "CoLA", "qnli": "QNLI", "scitail": "SciTail"}
 MINI_TASK_NAMES = {"rte": "entailment (mini's RTE)", "mrpc": "paraphrase (mini's MRPC)",
                    "cola": "acceptability (mini's CoLA)", "qnli": "question answering (mini's QNLI)"}
 
@@ -57,7 +63,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
         raise BadInput(f"no file {path}: expected what experiments/{path.stem}.py writes; run it first, or give --results")
     try:
-        table = pd.read_csv(path)
+        # a run's id is 16 hexadecimal digits, and some, like 0000000000012e45, would be read as a number
+        table = pd.read_csv(path, dtype=dict.fromkeys(("run", "failed_run", "successful_run"), str))
     except (ValueError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is no CSV ({str(error).splitlines()[0]}); run experiments/{path.stem}.py again") from None
     missing = [column for column in columns if column not in table.columns]
@@ -93,8 +100,35 @@ def rate_name(rate: float) -> str:
     return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}"
 
 
+def setting_name(model: str, data: str, dtype: str, pretrained: bool, *more: str) -> str:
+    """What a panel's second line says: the model, what `more` adds, and what is unusual about the runs."""
+    return ", ".join([model_name(model, data), *more, *([dtype] if dtype != "float32" else []),
+                      *([] if pretrained else ["random weights"])])
+
+
+def p_name(p: float) -> str:
+    """A p value for a table: two digits, or - where the test is not defined."""
+    return f"{p:.2g}" if p == p else "-"
+
+
+def panels(lines: int, columns: int, width: float, height: float = 3.5, **subplots) -> tuple[plt.Figure, list[plt.Axes]]:
+    """A figure of lines x columns panels of width x height inches, with room for a legend; the panels line by line."""
+    figure, grid = plt.subplots(lines, columns, squeeze=False, figsize=(columns * width, 0.5 + height * lines), **subplots)
+    return figure, list(grid.flat)
+
+
+def number(x: float) -> str:
+    """Four digits that count, whatever the size: 0.6931, 9.374, 1.4e-05; "-" where there is no value."""
+    return f"{x:.4g}" if x == x else "-"
+
+
+def write_in(axes: plt.Axes, text: str) -> None:
+    """Say in the middle of an empty panel why it is empty."""
+    axes.text(0.5, 0.5, text, transform=axes.transAxes, ha="center", va="center", color="0.3", fontsize=9)
+
+
 def box_plot(axes: plt.Axes, position: float, scores: pd.Series, failed: pd.Series, color: str, hatch: str | None,
-             width: float = 0.34) -> None:
+             width: float) -> None:
     """The paper's box plot of one setting: box, median (line), mean (diamond), and a cross per seed, failed ones in
     black. Box: quartiles; whiskers: furthest run within 1.5 box heights."""
     drawn = axes.boxplot([scores], positions=[position], widths=width, showfliers=False, patch_artist=True,
@@ -108,6 +142,65 @@ def box_plot(axes: plt.Axes, position: float, scores: pd.Series, failed: pd.Seri
     for chosen, cross in ((~failed.to_numpy(), color), (failed.to_numpy(), "black")):
         axes.plot(spread[chosen], scores.to_numpy()[chosen], "x", color=cross, markersize=5, markeredgewidth=1.1,
                   linestyle="none", zorder=3)
+
+
+def box_panel(axes: plt.Axes, boxes: Sequence[tuple[float, pd.DataFrame, str, str | None]], width: float = 0.55) -> None:
+    """Box plots of (position, runs of one setting, colour, hatch) over the majority level, a dotted line; scores in %."""
+    runs = boxes[0][1]
+    axes.axhline(100 * runs["majority_level"].iloc[0], color="black", linestyle=":", linewidth=1)
+    for position, seeds, color, hatch in boxes:
+        box_plot(axes, position, 100 * seeds["score"], seeds["failed"], color, hatch, width)
+    axes.tick_params(axis="x", length=0)
+    axes.set_ylabel(f"dev {METRIC_NAMES[runs['metric'].iloc[0]]} (%)")
+
+
+def correction_panel(axes: plt.Axes, runs: pd.DataFrame) -> None:
+    """A pair of boxes, without and with bias correction, for each learning rate; failed runs of n under each box."""
+    rates = sorted(runs["learning_rate"].unique())
+    boxes = [(i + shift, seeds, color, hatch) for i, rate in enumerate(rates)
+             for corrected, shift, color, hatch in ((False, -0.2, WITHOUT, "////"), (True, 0.2, WITH, None))
+             if len(seeds := runs[(runs["learning_rate"] == rate) & (runs["bias_correction"] == corrected)])]
+    box_panel(axes, boxes, width=0.34)
+    axes.set_xticks(range(len(rates)), ["\n" + rate_name(rate) for rate in rates])
+    for position, seeds, *_ in boxes:
+        axes.annotate(failures(seeds), (position, 0), (0, -4), xycoords=("data", "axes fraction"), textcoords="offset points",
+                      ha="center", va="top", fontsize=8)
+    axes.set_xlim(-0.6, len(rates) - 0.4)
+    axes.set_xlabel("failed runs of n, and peak learning rate")
+
+
+def failures(runs: pd.DataFrame) -> str:
+    return f"{runs['failed'].sum()}/{len(runs)}"
+
+
+CORRECTION_HANDLES = [Patch(facecolor=WITHOUT, alpha=0.45, hatch="////", edgecolor="black", label="without bias correction"),
+                      Patch(facecolor=WITH, alpha=0.45, edgecolor="black", label="with bias correction")]
+
+
+def box_legend(figure: plt.Figure, handles: Sequence[Patch] = ()) -> None:
+    columns = 3 if figure.get_figwidth() > 4.5 else 2  # three are as wide as 4.4 inches
+    figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8, handles=[
+        *handles,
+        Line2D([], [], marker="x", linestyle="none", color="black", label="failed run"),
+        Line2D([], [], marker="D", linestyle="none", markerfacecolor="white", color="black", label="mean"),
+        Line2D([], [], linestyle=":", color="black", label="majority level")])
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A table of statistics.over_seeds, or another with the columns PANEL, with fewer and shorter columns."""
+    names = zip(table["model"], table["data"], table["dtype"], strict=True)
+    short = {"model": [model_name(model, data) + ("" if dtype == "float32" else f", {dtype}") for model, data, dtype in names],
+             "task": [task_name(*pair) for pair in zip(table["task"], table["data"], strict=True)],
+             "weights": table["pretrained"].map({True: "pre-trained", False: "random"})}
+    for column in table.columns.difference([*PANEL, "min", "diverged", "failure_rate_low", "failure_rate_high"], sort=False):
+        if column == "bias_correction":
+            short["bias correction"] = table[column].map({True: "with", False: "without"})
+        elif column == "failure_rate":
+            short["failure rate, 95 % interval"] = [f"{rate:.0%} ({low:.0%} to {high:.0%})" for rate, low, high in zip(
+                table[column], table["failure_rate_low"], table["failure_rate_high"], strict=True)]
+        else:
+            short[column.replace("_", " ")] = table[column]
+    return pd.DataFrame(short)
 
 
 def save(figure: plt.Figure, path: Path) -> None:

@@ -1,9 +1,10 @@
 """Statistics against hand computations and the published ones."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.statistics import over_seeds, wilson_interval
+from analysis.statistics import fisher, levene, over_seeds, spearman, wilson_interval
 
 
 def test_wilson_interval_by_hand():
@@ -33,3 +34,30 @@ def test_published_points_give_the_published_statistics():
     row = over_seeds(chosen, ["learning_rate"]).iloc[0]
     assert (round(row["std"], 1), round(row["mean"], 1), round(row["max"], 1)) == (4.5, 50.9, 67.5)
     assert (row["n"], row["failed"]) == (25, 23)
+
+
+def test_fisher_by_hand():
+    """3 of 3 against 0 of 3: one way in C(6, 3) = 20, and its mirror image."""
+    assert fisher(pd.Series([True] * 3), pd.Series([False] * 3)) == pytest.approx(2 / 20)
+    assert fisher(pd.Series([False] * 3), pd.Series([False] * 4)) == 1
+    assert np.isnan(fisher(pd.Series([True]), pd.Series([], dtype=bool)))
+
+
+@pytest.mark.filterwarnings("error")
+def test_levene_by_hand():
+    """Distances from the mean 1, 0, 1 and 3, 0, 3: F = 2.6667 / (6.6667 / 4) = 1.6 with 1 and 4 degrees of freedom, and
+    t = sqrt(F) with 4 has the distribution 1/2 + t (t^2 + 6) / (2 (t^2 + 4)^1.5)."""
+    t = 1.6 ** 0.5
+    expected = 2 * (0.5 - t * (t**2 + 6) / (2 * (t**2 + 4) ** 1.5))
+    assert levene([1, 2, 3], [1, 4, 7], "mean") == pytest.approx(expected)
+    assert levene([1, 2, 3, 3], [1, 4, 7, 9], "median") != levene([1, 2, 3, 3], [1, 4, 7, 9], "mean")
+    for first, second in (([1, 1, 1], [2, 2, 2]), ([1], [1, 2, 3]), ([1, 2], [1, 5]), ([0.1, 0.3] * 2, [0.2, 0.6] * 2)):
+        assert np.isnan(levene(first, second, "mean")) and np.isnan(levene(first, second, "median"))
+
+
+@pytest.mark.filterwarnings("error")
+def test_spearman_by_hand():
+    """Ranks 1 2 3 4 and 1 3 2 4: 1 - 6 * 2 / (4 * 15) = 0.8."""
+    assert spearman(pd.Series([1, 2, 3, 4]), pd.Series([1, 30, 20, 40]))[0] == pytest.approx(0.8)
+    for first, second in (([1, 2], [1, 2]), ([1, 1, 1], [1, 2, 3]), ([], [])):
+        assert np.isnan(spearman(pd.Series(first, dtype=float), pd.Series(second, dtype=float))).all()

@@ -1,0 +1,163 @@
+"""Figures and table of experiments/loss_surfaces.py: loss on the plane through a pre-trained, a failed and a successful model.
+
+Paper   : Mosbach et al. 2021 (ICLR), Sec. 7.6, Figs 7 and 13. The straight lines and their barriers are an addition.
+Command : python -m analysis.loss_surfaces --profile mini
+Reads   : results/<profile>/loss_surfaces.csv, loss_surfaces_lines.csv
+Writes  : figures/<profile>/loss_surfaces.png, .pdf, .md, .csv, loss_surfaces_lines.png, .pdf
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.colors import LogNorm
+from matplotlib.patheffects import withStroke
+
+from analysis.style import (
+    LINES,
+    model_name,
+    number,
+    parse,
+    parser,
+    rate_name,
+    read_csv,
+    run_command,
+    save,
+    save_table,
+    task_name,
+    write_in,
+)
+
+PAIR = ["task", "model", "data", "failed_run", "successful_run"]
+NEEDED = [*PAIR, "failed_seed", "successful_seed", "learning_rate", "classifier", "examples", "a", "b", "loss", "gradient_norm"]
+NEEDED_LINES = [*PAIR, "line", "position", "loss", "gradient_norm"]
+LINE_NAMES = ("pre-trained to failed", "pre-trained to successful", "failed to successful")
+POINTS = {"pre-trained": (0, 0, "o"), "failed": (1, 0, "X"), "successful": (0, 1, "D")}
+BARRIER = 0.01  # nats: a lower rise on the line from failed to successful counts as none
+CLASSIFIERS = {"failed": "the failed run's initial one", "successful": "the successful run's initial one",
+               "mean": "the mean of both runs' initial ones"}
+
+
+def draw_surface(axes: plt.Axes, surface: pd.DataFrame, column: str, name: str) -> None:
+    """Filled contours of one column over a (to the failed run) and b (to the successful run), levels spaced by ratio."""
+    values = surface.pivot(index="b", columns="a", values=column)
+    shown = values.where(np.isfinite(values) & (values > 0))
+    low, high = shown.min(axis=None), shown.max(axis=None)
+    axes.set(xlabel="a, to the failed run", ylabel="b, to the successful run", title=name, aspect="equal",
+             xlim=(values.columns[0], values.columns[-1]), ylim=(values.index[0], values.index[-1]), facecolor="0.85")
+    if shown.isna().all(axis=None):
+        return write_in(axes, "no finite value")
+    levels = np.geomspace(low, max(high, 1.01 * low), 13)
+    levels[0], levels[-1] = 0.999 * levels[0], 1.001 * levels[-1]  # so that rounding leaves neither end out
+    filled = axes.contourf(values.columns, values.index, shown, levels=levels, norm=LogNorm(levels[0], levels[-1]), cmap="viridis")
+    axes.contour(values.columns, values.index, shown, levels=levels, colors="black", linewidths=0.3)
+    bar = axes.figure.colorbar(filled, ax=axes, ticks=levels[::2], format=lambda x, _: f"{x:.3g}", shrink=0.9)
+    bar.minorticks_off()
+    if shown.isna().any(axis=None):
+        axes.set_xlabel("a, to the failed run (grey: not finite)")
+    for label, (a, b, marker) in POINTS.items():
+        axes.plot(a, b, marker, color="white", markeredgecolor="black", markersize=8, clip_on=False, zorder=4)
+        axes.annotate(label, (a, b), (0, 8 if label != "pre-trained" else -8), textcoords="offset points", ha="center",
+                      va="bottom" if label != "pre-trained" else "top", fontsize=9, zorder=5,
+                      path_effects=[withStroke(linewidth=3, foreground="white")])
+
+
+def draw(surfaces: pd.DataFrame) -> plt.Figure:
+    """A row a pair of runs: loss left, gradient norm right."""
+    pairs = list(surfaces.groupby([*PAIR, "classifier"], sort=True))
+    figure = plt.figure(figsize=(8.4, 4 * len(pairs)))
+    for part, (_, surface) in zip(figure.subfigures(len(pairs), 1, squeeze=False)[:, 0], pairs, strict=True):
+        first = surface.iloc[0]
+        part.suptitle(f"{task_name(first['task'], first['data'])}, {model_name(first['model'], first['data'])}, "
+                      f"{rate_name(first['learning_rate'])}; seeds {first['failed_seed']} (failed) and {first['successful_seed']} "
+                      f"(successful), {first['examples']} training examples\nclassifier at the pre-trained point: "
+                      f"{CLASSIFIERS.get(first['classifier'], first['classifier'])}", fontsize=9)
+        left, right = part.subplots(1, 2)
+        draw_surface(left, surface, "loss", "loss (nats)")
+        draw_surface(right, surface, "gradient_norm", "L2 norm of the gradient")
+    return figure
+
+
+def barrier(line: pd.DataFrame) -> float:
+    """Highest loss on a line above the larger of its two ends, nats; infinite if the loss is not finite between them,
+    NaN if it is not at an end, or there is no such line."""
+    loss = line.sort_values("position")["loss"].fillna(np.inf).to_numpy()
+    return loss.max() - max(loss[0], loss[-1]) if len(loss) and np.isfinite(loss[[0, -1]]).all() else np.nan
+
+
+def draw_lines(lines: pd.DataFrame) -> plt.Figure:
+    """A panel a pair of runs: loss along the three straight lines."""
+    pairs = list(lines.groupby(PAIR, sort=True))
+    columns = min(2, len(pairs))
+    rows = -(-len(pairs) // columns)
+    figure, grid = plt.subplots(rows, columns, squeeze=False, figsize=(4.6 * columns, 4 * rows))
+    for axes in grid.flat[len(pairs):]:
+        axes.set_visible(False)
+    for axes, ((task, model, data, _, _), pair) in zip(grid.flat, pairs, strict=False):
+        for style, name in zip(LINES, LINE_NAMES, strict=True):
+            line = pair[pair["line"] == name].sort_values("position")
+            axes.plot(line["position"], line["loss"].replace(np.inf, np.nan), **style, markersize=3, linewidth=1.3,
+                      label=f"{name}: barrier {number(barrier(line))} nats")
+        axes.set(yscale="log", xlabel="position, from the first-named model (0) to the second (1)", ylabel="loss (nats)",
+                 title=f"{task_name(task, data)}, {model_name(model, data)}")
+        low, high = axes.get_ylim()
+        digits = "234567" if high < 20 * low else "25" if high < 500 * low else ""  # as many labels as have room
+        axes.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
+        axes.yaxis.set_minor_formatter(lambda x, _, digits=digits: f"{x:g}" if f"{x:e}"[0] in digits else "")
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=8, handlelength=3)
+    return figure
+
+
+def table(surfaces: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
+    """One row a pair of runs: loss and gradient norm at the three points, barriers, and the range on the plane."""
+    rows = []
+    for (*pair, classifier), surface in surfaces.groupby([*PAIR, "classifier"], sort=True):
+        row = {**dict(zip(PAIR, pair, strict=True)), "classifier": classifier,
+               **surface[["failed_seed", "successful_seed", "learning_rate", "examples"]].iloc[0]}
+        of_pair = lines[(lines[PAIR] == pair).all(axis=1)].sort_values("position").groupby("line")
+        for point, (name, end) in zip(POINTS, ((LINE_NAMES[0], 0), (LINE_NAMES[0], -1), (LINE_NAMES[1], -1)), strict=True):
+            at = of_pair.get_group(name).iloc[end] if name in of_pair.groups else {}
+            row |= {f"{quantity}_{point}": at.get(quantity, np.nan) for quantity in ("loss", "gradient_norm")}
+        for name in LINE_NAMES:
+            line = of_pair.get_group(name) if name in of_pair.groups else lines.iloc[:0]
+            row[f"barrier_{name.replace(' ', '_')}"] = barrier(line)
+        rise = row["barrier_failed_to_successful"]
+        row["basin"] = "-" if np.isnan(rise) else "separated" if rise > BARRIER else "not separated"
+        for quantity in ("loss", "gradient_norm"):
+            finite = surface[quantity][np.isfinite(surface[quantity])]
+            row |= {f"lowest_{quantity}": finite.min(), f"highest_{quantity}": finite.max()}
+        rows.append(row)
+    result = pd.DataFrame(rows).assign(learning_rate=lambda rows: rows["learning_rate"].map(rate_name))
+    quantities = [name for name in result.columns if name.split("_")[0] in ("loss", "gradient", "barrier", "lowest", "highest")]
+    return result.assign(**{name: result[name].map(number) for name in quantities})
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """The table with fewer and shorter columns."""
+    return pd.DataFrame({
+        "model": [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)],
+        "task": [task_name(*pair) for pair in zip(table["task"], table["data"], strict=True)],
+        "classifier": table["classifier"], "learning rate": table["learning_rate"],
+        "seeds (failed, successful)": table["failed_seed"].astype(str) + ", " + table["successful_seed"].astype(str),
+        **{f"{point}: loss, gradient": table[f"loss_{point}"] + ", " + table[f"gradient_norm_{point}"] for point in POINTS},
+        **{f"barrier, {name}": table[f"barrier_{name.replace(' ', '_')}"] for name in LINE_NAMES}, "failed run": table["basin"],
+        "loss on the plane": table["lowest_loss"] + " to " + table["highest_loss"],
+    })
+
+
+def main() -> None:
+    options = parse(parser(__doc__))
+    surfaces = read_csv(options.results / "loss_surfaces.csv", NEEDED)
+    lines = read_csv(options.results / "loss_surfaces_lines.csv", NEEDED_LINES)
+    save(draw(surfaces), options.figures / "loss_surfaces")
+    save(draw_lines(lines), options.figures / "loss_surfaces_lines")
+    points = table(surfaces, lines)
+    save_table(points, options.figures / "loss_surfaces", "Loss surfaces (paper: Figs 7 and 13)",
+               "Loss (nats) and L2 norm of the gradient at the three models, read at the ends of the straight lines between them. "
+               "Barrier: highest loss on a line above the larger of its two ends. Failed run: separated if the barrier on the "
+               f"line from the failed to the successful run is above {BARRIER} nats, otherwise not separated. The rule looks at "
+               "the straight line only: a curved path may go round a barrier. Classifier: whose initial classifier stands at the "
+               "pre-trained point.", readable(points))
+
+
+if __name__ == "__main__":
+    run_command(main)

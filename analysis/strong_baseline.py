@@ -1,0 +1,107 @@
+"""Figure and tables of experiments/strong_baseline.py: the default recipe, the paper's, and others.
+
+Paper   : Mosbach et al. 2021 (ICLR), section 6, Fig. 1 and Table 1.
+Command : python -m analysis.strong_baseline --profile mini
+Reads   : results/<profile>/strong_baseline.csv
+Writes  : figures/<profile>/strong_baseline.png, .pdf, .md, .csv; strong_baseline_tests.md, .csv
+"""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from analysis.statistics import fisher, levene, over_seeds
+from analysis.style import (
+    FURTHER,
+    PANEL,
+    WITH,
+    WITHOUT,
+    box_legend,
+    box_panel,
+    failures,
+    p_name,
+    panels,
+    parse,
+    parser,
+    rate_name,
+    read_csv,
+    readable,
+    run_command,
+    save,
+    save_table,
+    setting_name,
+    task_name,
+)
+
+DEFAULT, PAPER = "default", "paper's recipe"
+RECIPE = ["recipe", "learning_rate", "bias_correction", "epochs"]
+NEEDED = [*PANEL, *RECIPE, "metric", "score", "majority_level", "failed", "diverged"]
+
+
+def in_order(runs: pd.DataFrame) -> list[str]:
+    """The recipes: the default, the paper's, then the others as they come in the CSV."""
+    return list(dict.fromkeys([DEFAULT, PAPER, *runs["recipe"]]))
+
+
+def draw(runs: pd.DataFrame) -> plt.Figure:
+    """One panel a task and model: a box for each recipe (paper, Fig. 1)."""
+    groups, recipes = list(runs.groupby(PANEL, sort=True)), in_order(runs)
+    looks = dict(zip(recipes, [(WITHOUT, "////"), (WITH, None), *FURTHER * len(recipes)], strict=False))
+    settings = [sorted(panel.groupby(RECIPE), key=lambda group: (recipes.index(group[0][0]), group[0][1:]))
+                for _, panel in groups]
+    columns = min(2, len(groups))
+    figure, grid = panels(-(-len(groups) // columns), columns, 1 + 1.3 * max(2, *map(len, settings)), 3.7)
+    for axes in grid[len(groups):]:
+        axes.set_visible(False)
+    for axes, ((task, model, data, dtype, pretrained), _), boxes in zip(grid, groups, settings, strict=False):
+        box_panel(axes, [(i, seeds, *looks[recipe]) for i, ((recipe, *_), seeds) in enumerate(boxes)])
+        axes.set_xticks(range(len(boxes)), [f"{failures(seeds)}\n{recipe}\n{epochs} epochs\n{rate_name(rate)}"
+                                            for (recipe, rate, _, epochs), seeds in boxes])
+        axes.set_xlim(-0.6, len(boxes) - 0.4)
+        axes.set_xlabel("failed runs of n, and recipe")
+        axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained)}")
+    box_legend(figure)
+    return figure
+
+
+def table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Scores and failures over the seeds of each recipe (paper, Table 1)."""
+    order = in_order(runs)
+    result = over_seeds(runs, [*PANEL, *RECIPE]).sort_values(
+        [*PANEL, *RECIPE], key=lambda column: column.map(order.index) if column.name == "recipe" else column)
+    return result.assign(learning_rate=result["learning_rate"].map(rate_name))
+
+
+def compare(runs: pd.DataFrame) -> pd.DataFrame:
+    """The default recipe against the paper's, task by task: spread of the scores (Levene), failures (Fisher)."""
+    rows = []
+    for _, panel in runs.groupby(PANEL, sort=True):
+        pair = {recipe: panel[panel["recipe"] == recipe] for recipe in (DEFAULT, PAPER)}
+        score = [100 * seeds["score"] for seeds in pair.values()]
+        rows.append({
+            **panel.iloc[0][PANEL],
+            **{f"{recipe}: failed/n, std": f"{failures(seeds)}, {100 * seeds['score'].std(ddof=0):.2f}" if len(seeds) else "-"
+               for recipe, seeds in pair.items()},
+            "Levene p, mean-centred": p_name(levene(*score, "mean")),
+            "Levene p, median-centred": p_name(levene(*score, "median")),
+            "Fisher p": p_name(fisher(*(seeds["failed"] for seeds in pair.values())))})
+    return pd.DataFrame(rows)
+
+
+def main() -> None:
+    options = parse(parser(__doc__))
+    runs = read_csv(options.results / "strong_baseline.csv", NEEDED)
+    save(draw(runs), options.figures / "strong_baseline")
+    settings, comparisons = table(runs), compare(runs)
+    save_table(settings, options.figures / "strong_baseline", "Recipes compared (paper: Fig. 1 and Table 1)",
+               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
+               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
+               readable(settings))
+    save_table(comparisons, options.figures / "strong_baseline_tests", "The default recipe against the paper's",
+               "Levene's test of equal variance of all runs' dev scores, centred at the mean and at the median (less misled by "
+               "skewed scores, so the more careful of the two), and Fisher's exact test of the failed runs, two-sided. p values "
+               "are not adjusted for the number of tests; with few runs a large p does not show that there is no difference. The "
+               "tests take the runs as independent, also where the recipes share seeds. -: not defined.", readable(comparisons))
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,72 @@
+"""Figure and table of experiments/training_length.py: dev scores by length of training, learning rate and bias correction.
+
+Paper   : Mosbach et al. 2021 (ICLR), section 6, Fig. 9.
+Command : python -m analysis.training_length --profile mini
+Reads   : results/<profile>/training_length.csv
+Writes  : figures/<profile>/training_length.png, .pdf, .md, .csv
+"""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from analysis.statistics import over_seeds
+from analysis.style import (
+    CORRECTION_HANDLES,
+    PANEL,
+    box_legend,
+    correction_panel,
+    panels,
+    parse,
+    parser,
+    rate_name,
+    read_csv,
+    readable,
+    run_command,
+    save,
+    save_table,
+    setting_name,
+    task_name,
+)
+
+SETTING = [*PANEL, "epochs", "learning_rate", "bias_correction"]
+NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
+
+
+def draw(runs: pd.DataFrame) -> plt.Figure:
+    """A line of panels a task and model, a panel for each length, a pair of boxes for each learning rate (paper, Fig. 9)."""
+    lines = list(runs.groupby(PANEL, sort=True))
+    length_count = max(line["epochs"].nunique() for _, line in lines)
+    figure, grid = panels(len(lines), length_count, max(2.8, 0.5 + runs["learning_rate"].nunique()), sharey="row")
+    for i, ((task, model, data, dtype, pretrained), line) in enumerate(lines):
+        of_line = grid[i * length_count:(i + 1) * length_count]
+        by_length = list(line.groupby("epochs", sort=True))
+        for axes in of_line[len(by_length):]:
+            axes.set_visible(False)
+        for axes, (epochs, panel) in zip(of_line, by_length, strict=False):
+            correction_panel(axes, panel)
+            if axes is not of_line[0]:
+                axes.set_ylabel("")
+            axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
+    box_legend(figure, CORRECTION_HANDLES)
+    return figure
+
+
+def table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Scores and failures over the seeds of each length, learning rate and optimiser."""
+    result = over_seeds(runs, SETTING)
+    return result.assign(learning_rate=result["learning_rate"].map(rate_name))
+
+
+def main() -> None:
+    options = parse(parser(__doc__))
+    runs = read_csv(options.results / "training_length.csv", NEEDED)
+    save(draw(runs), options.figures / "training_length")
+    settings = table(runs)
+    save_table(settings, options.figures / "training_length", "Length of training (paper: Fig. 9)",
+               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
+               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
+               readable(settings))
+
+
+if __name__ == "__main__":
+    run_command(main)
