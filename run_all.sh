@@ -13,8 +13,15 @@
 set -euo pipefail
 
 study=(
-# experiment        the question                                                   paper
-  bias_correction  # Does Adam without bias correction make fine-tuning fail?      5.1, Figs 5 and 9
+# experiment              the question                                                          paper
+  catastrophic_forgetting # Do failed runs fail because they forget what pre-training taught?   4.1, Fig. 2
+  small_datasets          # Are few examples the cause, or few iterations?                      4.2, Fig. 3, Table 4
+  vanishing_gradients     # Do the lower layers of failed runs stop receiving a gradient?       5.1, Figs 4, 10-12
+  bias_correction         # Does Adam without bias correction make fine-tuning fail?            5.1, Figs 5, 6, 9
+  training_length         # Do more iterations help, with and without bias correction?          5.1, Fig. 9
+  loss_surfaces           # Do failed and successful runs end in different places?              7.6, Figs 7, 13
+  generalization          # Does a small training loss cost dev score?                          5.2, Figs 8, 14
+  strong_baseline         # Does the paper's recipe fail less and vary less than the default?   6, Fig. 1, Tables 1, 4
 )
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -33,7 +40,7 @@ main() {
           (cd "$here" && "$python" -m ruff check . && "$python" -m pytest "$@") ;;
     check) install requirements.txt; run analysis.check "$@" ;;
     figures) install requirements.txt
-             for name in "${study[@]}"; do run "analysis.$name" "$@"; done ;;
+             figures "${study[@]}" -- "$@" ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
     *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, help or one of ${study[*]}"
@@ -42,7 +49,7 @@ main() {
   esac
 }
 
-experiments() {  # names -- flags: the plan, then each experiment and its figure
+experiments() {  # names -- flags: one sweep over the experiments, then their figures
   local names=() folders=()
   while [[ $1 != -- ]]; do names+=("$1"); shift; done
   shift
@@ -55,19 +62,21 @@ experiments() {  # names -- flags: the plan, then each experiment and its figure
       --figures) [[ $# -gt 1 ]] || fail "--figures needs a value; see bash run_all.sh help"
                  folder_of_figures=("$1" "$2"); shift ;;
       --figures=*) folder_of_figures=("$1") ;;
-      --plan) only_plan=yes ;;
+      --plan) only_plan=yes; flags+=("$1") ;;
       *) flags+=("$1") ;;
     esac
     shift
   done
-  echo "The plan:"
-  for name in "${names[@]}"; do run "experiments.$name" --plan ${flags[@]+"${flags[@]}"}; done
-  [[ -z $only_plan ]] || return 0
-  for name in "${names[@]}"; do
-    echo
-    run "experiments.$name" ${flags[@]+"${flags[@]}"}
-    run "analysis.$name" ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"}
-  done
+  run experiments "${names[@]}" ${flags[@]+"${flags[@]}"}
+  [[ $only_plan ]] || figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"}
+}
+
+figures() {  # names -- flags: all that can be drawn; status 2 if one could not
+  local names=() status=0 name
+  while [[ $1 != -- ]]; do names+=("$1"); shift; done
+  shift
+  for name in "${names[@]}"; do run "analysis.$name" "$@" || status=$?; done
+  return $status
 }
 
 run() { "$python" -P -m "$@"; }
@@ -94,7 +103,7 @@ install() {  # requirement files: into .venv, unless they are what was installed
 usage() {
   sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "${BASH_SOURCE[0]}"
   echo "Experiments: ${study[*]}"
-  if [[ -f $here/.venv/installed-1.txt ]]; then run experiments.bias_correction --help | sed -n '/^options:/,$p'; fi
+  if [[ -f $here/.venv/installed-1.txt ]]; then run experiments "${study[@]}" --help | sed -n '/^options:/,$p'; fi
 }
 
 fail() { echo "error: $*" >&2; exit 2; }

@@ -1,22 +1,49 @@
 """Bias correction: does Adam without it make fine-tuning fail?
 
 Hypothesis : without bias correction more runs fail, the more the higher the learning rate; with it few or none.
-Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 5 and 9: RTE, 3 epochs, 25 seeds a setting.
+Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 5, 6 and 9: RTE, 3 epochs, 25 seeds a setting, and three models.
 Command    : python -m experiments.bias_correction --profile mini --seeds 5
-Cost       : mini, 5 seeds: 30 runs, about 8 minutes on 2 cores. paper, 25 seeds: 150 runs of 468 steps on one GPU.
-Writes     : results/<profile>/bias_correction.csv, one row per run.
+Cost       : mini, 5 seeds: 30 runs, about 7 minutes on 2 cores. paper, 25 seeds: 450 runs of 468 steps on one GPU.
+Writes     : results/<profile>/bias_correction.csv, one row per run; bias_correction_learning_rate.csv, one row per step: the
+             learning rate that the schedule sets, and what bias correction makes of it.
 """
 
-from experiments.finetuning.command import grid, parse, parser, row, run_command, train_missing, write_csv
+import argparse
+from math import sqrt
+
+from experiments.finetuning.command import BIAS_CORRECTION, grid, profile_of, row, write_csv
+from experiments.finetuning.runs import Run
+from experiments.finetuning.sweep import Experiment, Records, main, steps
 
 
-def main() -> None:
-    options = parse(parser(__doc__))
-    planned = grid(options)
-    records = train_missing(planned, options, "bias_correction")
-    if not options.plan:
-        write_csv(options.results / "bias_correction.csv", [row(record) for record in records])
+def planned(options: argparse.Namespace) -> list[Run]:
+    return grid(options, models=options.models, tasks=options.tasks or ["rte"],
+                learning_rates=options.learning_rates or profile_of(options).learning_rates,
+                corrections=BIAS_CORRECTION[options.bias_correction], epochs=options.epochs or [3])
 
+
+def write(options: argparse.Namespace, records: Records) -> None:
+    write_csv(options.results / "bias_correction.csv", [row(record) for record in records])
+    schedules = {(run.model, run.task, run.epochs): run for run in (Run(**record["run"]) for record in records)}
+    write_csv(options.results / "bias_correction_learning_rate.csv",
+              [step for run in schedules.values() for step in effective_learning_rates(run)])
+
+
+def effective_learning_rates(run: Run) -> list[dict]:
+    """For each step t (1 is the first) the step size as a share of the peak learning rate: as scheduled, which is what Adam
+    without bias correction takes, and with it (paper, Fig. 6: sqrt(1 - b2^t) / (1 - b1^t) times the schedule)."""
+    from experiments.finetuning.optimizers import learning_rate_factor
+
+    total, rows = steps(run), []
+    for t in range(1, total + 1):
+        scheduled = learning_rate_factor(t - 1, total, run.warmup_ratio)
+        factor = sqrt(1 - run.adam_beta2**t) / (1 - run.adam_beta1**t)
+        rows.append({"model": run.model, "task": run.task, "epochs": run.epochs, "total_steps": total, "step": t,
+                     "scheduled": scheduled, "without": scheduled, "with": scheduled * factor})
+    return rows
+
+
+EXPERIMENT = Experiment("bias_correction", __doc__, planned, write)
 
 if __name__ == "__main__":
-    run_command(main)
+    main(EXPERIMENT)

@@ -23,7 +23,7 @@ def offenders(files, forbidden):
 
 
 def test_experiments_import_the_machinery_and_not_each_other():
-    files = [path for path in (REPOSITORY / "experiments").glob("*.py") if path.name != "__init__.py"]
+    files = [path for path in (REPOSITORY / "experiments").glob("*.py") if not path.name.startswith("__")]
     assert files
     assert not offenders(files, lambda path, name: name.startswith(("analysis", "experiments."))
                          and not name.startswith("experiments.finetuning"))
@@ -43,7 +43,7 @@ def test_analysis_needs_neither_torch_nor_experiments():
 
 def test_same_name_on_both_sides_and_in_run_all():
     experiments, analyses = ({path.stem for path in (REPOSITORY / side).glob("*.py")} for side in ("experiments", "analysis"))
-    experiments -= {"__init__"}
+    experiments -= {"__init__", "__main__"}
     assert experiments <= analyses
     contents = (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0]
     assert {line.split()[0] for line in contents.splitlines() if line.strip() and not line.startswith("#")} == experiments

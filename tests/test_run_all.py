@@ -27,22 +27,26 @@ def study(tmp_path):
     return call
 
 
-PLAN, TRAIN, DRAW = "[-P][-m][experiments.bias_correction][--plan]", "[-P][-m][experiments.bias_correction]", \
-    "[-P][-m][analysis.bias_correction]"
+STUDY = [line.split()[0] for line in (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0].splitlines()
+         if line.strip() and not line.startswith("#")]
+SWEEP = "[-P][-m][experiments]" + "".join(f"[{name}]" for name in STUDY)
+
+
+def drawn(flags=""):
+    return [f"[-P][-m][analysis.{name}]{flags}" for name in STUDY]
 
 
 @pytest.mark.parametrize(("arguments", "calls"), [
-    ([], [PLAN, TRAIN, DRAW]),
-    (["bias_correction", "--seeds", "2"], [PLAN + "[--seeds][2]", TRAIN + "[--seeds][2]", DRAW]),
+    ([], [SWEEP, *drawn()]),
+    (["bias_correction", "--seeds", "2"], ["[-P][-m][experiments][bias_correction][--seeds][2]", "[-P][-m][analysis.bias_correction]"]),
     (["--profile", "small", "--data", "../my data"],
-     [PLAN + "[--profile][small][--data][../my data]", TRAIN + "[--profile][small][--data][../my data]", DRAW + "[--profile][small]"]),
-    (["--results=here", "--figures", "there"], [PLAN + "[--results=here]", TRAIN + "[--results=here]",
-                                                 DRAW + "[--results=here][--figures][there]"]),
-    (["--plan"], [PLAN]),
-    (["figures", "--profile", "small"], [DRAW + "[--profile][small]"]),
+     [SWEEP + "[--profile][small][--data][../my data]", *drawn("[--profile][small]")]),
+    (["--results=here", "--figures", "there"], [SWEEP + "[--results=here]", *drawn("[--results=here][--figures][there]")]),
+    (["--plan"], [SWEEP + "[--plan]"]),
+    (["figures", "--profile", "small"], drawn("[--profile][small]")),
     (["check"], ["[-P][-m][analysis.check]"]),
-    (["help"], [TRAIN + "[--help]"]),
-    (["bias_correction", "--help"], [TRAIN + "[--help]"]),
+    (["help"], [SWEEP + "[--help]"]),
+    (["bias_correction", "--help"], [SWEEP + "[--help]"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) and not str(value).startswith("['[") else "")
 def test_verbs_and_flags(study, arguments, calls):
     study("figures")  # installs
@@ -60,6 +64,14 @@ def test_installs_once_and_again_when_requirements_change(study, tmp_path):
     with open(tmp_path / "a study" / "requirements.txt", "a") as file:
         file.write("one-more==1.0\n")
     assert "installing" in study("figures")[0].stdout
+
+
+def test_what_cannot_be_drawn_does_not_hide_the_rest(study, tmp_path):
+    study("figures")
+    stub = tmp_path / "a study" / ".venv" / "bin" / "python"
+    stub.write_text(stub.read_text().replace(" && echo", " && echo; [[ $* != *analysis.vanishing_gradients* ]] || exit 2"))
+    done, called = study("figures")
+    assert done.returncode == 2 and called == drawn()
 
 
 @pytest.mark.parametrize(("arguments", "words"), [(["bias_corection"], "unknown verb 'bias_corection'"),

@@ -1,4 +1,4 @@
-"""What every experiment's command line shares: the flags, the plan, training what is missing, the CSV, clear errors."""
+"""What every experiment's command line shares: the flags, the grid of runs they mean, the CSV, clear errors."""
 
 import argparse
 import csv
@@ -7,29 +7,28 @@ import itertools
 import math
 import os
 import sys
-import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import PACKABLE, PROFILES, RECIPES, REPOSITORY
+from experiments.finetuning.profiles import LONG_EPOCHS, PACKABLE, PROFILES, RECIPES, REPOSITORY, Profile
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import identify_model, model_type
-from experiments.finetuning.tasks import TASKS, identify_data, train_rows
+from experiments.finetuning.tasks import TASKS, identify_data
 
 TIMING_COLUMNS = ("seconds",)  # the only columns in which the same run may differ from itself
 BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
 
 
-class _Parser(argparse.ArgumentParser):
+class Parser(argparse.ArgumentParser):
     def error(self, message: str) -> None:
         raise BadInput(f"{message}; see --help")
 
 
-def _number(kind: type, low: float, high: float, unit: str) -> Callable[[str], Any]:
+def number(kind: type, low: float, high: float, unit: str) -> Callable[[str], Any]:
     def convert(text: str) -> Any:
         try:
             value = kind(text)
@@ -41,7 +40,7 @@ def _number(kind: type, low: float, high: float, unit: str) -> Callable[[str], A
     return convert
 
 
-def _one_of(names: Iterable[str]) -> Callable[[str], str]:
+def one_of(names: Iterable[str]) -> Callable[[str], str]:
     def convert(text: str) -> str:
         if text not in names:
             raise argparse.ArgumentTypeError(f"unknown name {text!r}: expected one of {', '.join(names)}")
@@ -50,32 +49,34 @@ def _one_of(names: Iterable[str]) -> Callable[[str], str]:
 
 
 def parser(description: str) -> argparse.ArgumentParser:
-    """The flags that mean the same in every experiment. What is not given comes from the profile."""
-    p = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    count, rate = _number(int, 1, 10_000, "a whole number"), _number(float, 0, 1, "a learning rate")
-    seed = _number(int, 0, 2**31, "a whole number")
-    p.add_argument("--profile", type=_one_of(PROFILES), default="mini", metavar="NAME",
+    """The flags that mean the same in every experiment. What is not given comes from the experiment or the profile."""
+    p = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
+    count, rate = number(int, 1, 10_000, "a whole number"), number(float, 0, 1, "a learning rate")
+    seed = number(int, 0, 2**31, "a whole number")
+    p.add_argument("--profile", type=one_of(PROFILES), default="mini", metavar="NAME",
                    help=f"{', '.join(PROFILES)} (default mini)")
     p.add_argument("--model", metavar="NAME_OR_DIR", help="model on the hub, or a transformers folder with safetensors")
     p.add_argument("--data", metavar="NAME_OR_DIR",
                    help="mini, a data set on the hub such as nyu-mll/glue, or a folder in GLUE's TSV layout")
-    p.add_argument("--tasks", nargs="+", type=_one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}")
-    p.add_argument("--learning-rates", nargs="+", type=rate, metavar="RATE", help="peak learning rates")
-    p.add_argument("--bias-correction", type=_one_of(BIAS_CORRECTION), default="both", metavar="WHICH",
-                   help="of Adam: on, off or both (default both)")
-    p.add_argument("--epochs", type=count, default=3, metavar="N", help="passes over the training set (default 3)")
+    p.add_argument("--tasks", nargs="+", type=one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}")
+    p.add_argument("--learning-rates", nargs="+", type=rate, metavar="RATE",
+                   help="peak learning rates; the middle one is the default recipe's")
+    p.add_argument("--bias-correction", type=one_of(BIAS_CORRECTION), default="both", metavar="WHICH",
+                   help="of Adam, where an experiment compares it: on, off or both (default both)")
+    p.add_argument("--epochs", nargs="+", type=count, metavar="N",
+                   help="passes over the training set, where an experiment does not fix them")
     p.add_argument("--seeds", type=count, metavar="N", help="runs per setting, with seeds 1..N")
     for name in SEED_FLAGS:
         p.add_argument("--" + name.replace("_", "-"), type=seed, metavar="N",
                        help="hold this one of the three seeds at N; it is the run's seed otherwise")
-    p.add_argument("--max-length", type=_number(int, 8, 512, "a number of tokens"), metavar="N",
+    p.add_argument("--max-length", type=number(int, 8, 512, "a number of tokens"), metavar="N",
                    help="tokens of an input, special ones included")
     p.add_argument("--random-weights", action="store_true", help="do without pre-training: same architecture, N(0, 0.02)")
     p.add_argument("--plain", action="store_true", help="padded batches and HF's own attention: slower, for comparison")
-    p.add_argument("--dtype", type=_one_of(("float32", "bfloat16")), metavar="TYPE",
+    p.add_argument("--dtype", type=one_of(("float32", "bfloat16")), metavar="TYPE",
                    help="float32, or bfloat16 autocast with float32 weights and optimiser")
-    p.add_argument("--device", type=_one_of(("cpu", "cuda")), default="cpu", metavar="NAME", help="cpu or cuda (default cpu)")
-    p.add_argument("--engine", type=_one_of(engine.ENGINES), default="ray", metavar="NAME",
+    p.add_argument("--device", type=one_of(("cpu", "cuda")), default="cpu", metavar="NAME", help="cpu or cuda (default cpu)")
+    p.add_argument("--engine", type=one_of(engine.ENGINES), default="ray", metavar="NAME",
                    help="ray: one run per core, or the cluster at RAY_ADDRESS; serial: one after the other (default ray)")
     p.add_argument("--results", type=Path, metavar="DIR", help="folder of CSVs and finished runs (default results/<profile>)")
     p.add_argument("--plan", action="store_true", help="only say what would be trained")
@@ -85,12 +86,9 @@ def parser(description: str) -> argparse.ArgumentParser:
 def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
-    profile = PROFILES[options.profile]
+    profile = profile_of(options)
     options.models = [_whole_path(name) for name in ([options.model] if options.model else profile.models)]
     options.data = _whole_path(options.data or profile.data)
-    options.tasks = options.tasks or list(profile.tasks[:1])
-    options.learning_rates = options.learning_rates or list(profile.learning_rates)
-    options.seeds = options.seeds or profile.seeds
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
     options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
@@ -102,75 +100,54 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     return options
 
 
+def profile_of(options: argparse.Namespace) -> Profile:
+    return PROFILES[options.profile]
+
+
+def default_rate(options: argparse.Namespace) -> float:
+    """The default recipe's peak learning rate: the middle one."""
+    rates = sorted(options.learning_rates or profile_of(options).learning_rates)
+    return rates[len(rates) // 2]
+
+
 def _whole_path(name: str) -> str:
     """A folder's whole path, so that workers find what the caller named; a hub name as it is."""
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 
 
-def grid(options: argparse.Namespace) -> list[Run]:
-    """All runs of models x tasks x learning rates x bias correction x seeds.
+def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: Iterable[float],
+         corrections: Iterable[bool], epochs: Iterable[int] = (3,), models: Iterable[str] | None = None, **fields) -> list[Run]:
+    """All runs of models x tasks x epochs x learning rates x bias correction x seeds; `fields` are further ones of Run.
 
     Seeds vary slowest: a sweep that is stopped early has the same number of seeds in every setting.
     """
-    if options.seeds > 1 and all(getattr(options, name) is not None for name in SEED_FLAGS):
-        raise BadInput(f"all three seeds are held, so {options.seeds} seeds are one run; expected --seeds 1 or a free seed")
+    profile = profile_of(options)
+    if (options.seeds or profile.seeds) > 1 and all(getattr(options, name) is not None for name in SEED_FLAGS):
+        raise BadInput("all three seeds are held, so several seeds are one run; expected --seeds 1 or a free seed")
     planned = []
-    for seed, model, task, rate, corrected in itertools.product(
-            range(1, options.seeds + 1), options.models, options.tasks, options.learning_rates,
-            BIAS_CORRECTION[options.bias_correction]):
+    for seed, model, task, length, rate, corrected in itertools.product(
+            range(1, (options.seeds or max(profile.seeds, profile.long_seeds)) + 1), models or options.models[:1], tasks, epochs,
+            learning_rates, corrections):
+        long = length >= LONG_EPOCHS and "train_examples" not in fields
+        if not options.seeds and seed > (profile.long_seeds if long else profile.seeds):
+            continue
         seeds = {name: seed if getattr(options, name) is None else getattr(options, name) for name in SEED_FLAGS}
         planned.append(Run(
             model=identify_model(model), data=identify_data(task, options.data), task=task, learning_rate=rate,
-            bias_correction=corrected, epochs=options.epochs, max_length=options.max_length, dtype=options.dtype,
+            bias_correction=corrected, epochs=length, max_length=options.max_length, dtype=options.dtype,
             pretrained=not options.random_weights, packed=not options.plain, model_source=model,
-            data_source=options.data, device=options.device, **RECIPES.get(model_type(model), {}), **seeds))
+            data_source=options.data, device=options.device, **RECIPES.get(model_type(model), {}), **seeds, **fields))
         if planned[-1].packed and model_type(model) not in PACKABLE:
             raise BadInput(f"{model} is of type {model_type(model)}: expected one of {', '.join(PACKABLE)}; others need --plain")
     return list(dict.fromkeys(planned))
 
 
-def train_missing(planned: list[Run], options: argparse.Namespace, experiment: str) -> list[dict[str, Any]]:
-    """Print the plan, train the runs the store lacks, and return the records of all planned runs in their order."""
-    records = {run.id: runs.load(options.results, run) for run in planned}
-    missing = [run for run in planned if records[run.id] is None]
-    side_by_side = engine.workers(options.engine, missing)
-    minutes = sum(_steps(run) for run in missing) * PROFILES[options.profile].seconds_per_step / side_by_side / 60
-    print(f"{experiment} ({options.profile}): {len(records)} runs, {len(records) - len(missing)} finished, "
-          f"{len(missing)} to train, about {math.ceil(minutes)} min on {side_by_side} worker(s)", flush=True)
-    if options.plan:
-        return []
-    if missing:
-        from experiments.finetuning.training import train
-
-        writable = options.results / "runs" / ".writable"  # an error is better now than after the first run
-        runs.write_atomically(writable, "")
-        writable.unlink()
-        for run, result in _with_progress(engine.map(train, missing, options.engine), len(missing), experiment):
-            runs.save(options.results, run, result)
-            records[run.id] = runs.load(options.results, run)
-    return [records[run.id] for run in planned]
-
-
-def _with_progress(results: Iterable[tuple[Run, Any]], total: int, experiment: str) -> Iterator[tuple[Run, Any]]:
-    """Pass results on, with a bar on a terminal and a line a minute elsewhere: finished, failed runs, time left."""
-    from tqdm import tqdm
-
-    failed, started = 0, time.monotonic()
-    last_line = started
-    with tqdm(total=total, desc=experiment, unit="run", disable=None) as bar:
-        for finished, (run, result) in enumerate(results, start=1):
-            yield run, result
-            failed += result["outcome"]["failed"]
-            bar.set_postfix_str(f"{failed} failed")
-            bar.update()
-            if bar.disable and time.monotonic() - last_line > 60:
-                last_line = time.monotonic()
-                progress = tqdm.format_meter(finished, total, last_line - started, ncols=0, unit="run")
-                print(f"{experiment}: {progress}, {failed} failed", flush=True)
-
-
-def _steps(run: Run) -> int:
-    return run.epochs * math.ceil(train_rows(run.task, run.data_source) / run.batch_size)
+def chosen(records: Sequence[dict[str, Any]], rate: float, count: int) -> dict[bool, list[dict[str, Any]]]:
+    """Of the records of runs, the `count` first failed (True) and successful (False) ones: by distance of the learning rate
+    from `rate`, then by seed. So another rate stands in where the default one has none of a kind; the rows say which."""
+    order = sorted(records, key=lambda record: (abs(math.log(record["run"]["learning_rate"] / rate)), *(
+        record["run"][name] for name in SEED_FLAGS)))
+    return {failed: [record for record in order if record["outcome"]["failed"] == failed][:count] for failed in (True, False)}
 
 
 def row(record: dict[str, Any]) -> dict[str, Any]:
@@ -179,8 +156,27 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
     return {"run": run.id, **run.hashed_fields(), **record["outcome"]}
 
 
+def curves(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """One CSV row per evaluation of a stored run: dev scores, and the mean training loss since the evaluation before."""
+    run, outcome, rows, last = Run(**record["run"]), record["outcome"], [], 0
+    for evaluation in record["history"]["evaluations"]:
+        losses = record["history"]["train_loss"][last:evaluation["step"]]
+        last = evaluation["step"]
+        rows.append({
+            "task": run.task, "model": run.model, "data": run.data, "learning_rate": run.learning_rate,
+            "bias_correction": run.bias_correction, "epochs": run.epochs, "run": run.id, "seed": run.order_seed,
+            "failed": outcome["failed"], "final_score": outcome["score"], "majority_level": outcome["majority_level"],
+            "label_entropy": outcome["label_entropy"], "metric": outcome["metric"], "step": evaluation["step"],
+            "train_loss": sum(losses) / len(losses) if losses else None, "dev_loss": evaluation["dev_loss"],
+            "score": evaluation[outcome["metric"]]})
+    return rows
+
+
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Rows as CSV, sorted by what was run, replacing what was there: the same runs give the same bytes."""
+    if not rows:
+        print(f"nothing to write to {path}", flush=True)
+        return
     rows = sorted(rows, key=lambda row: [(value is not None, value) for name, value in row.items() if name != "run"])
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")

@@ -11,6 +11,7 @@ import huggingface_hub
 import torch
 from transformers import (
     AutoConfig,
+    AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
     AutoTokenizer,
     PretrainedConfig,
@@ -70,6 +71,15 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
     if config.model_type == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
     return model, drawn
+
+
+def load_masked_lm(source: str) -> PreTrainedModel:
+    """The pre-trained model with its own masked-LM head, in float32."""
+    model, report = _load(AutoModelForMaskedLM, source, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+    if report["missing_keys"]:
+        raise BadInput(f"{source} has no masked-LM head ({sorted(report['missing_keys'])[0]} is missing): expected a checkpoint of "
+                       "masked-LM pre-training")
+    return model
 
 
 class _PaperRobertaHead(RobertaClassificationHead):

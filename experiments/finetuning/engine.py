@@ -1,4 +1,4 @@
-"""map(function, runs): one after the other in this process, or side by side through Ray.
+"""map(function, items): one after the other in this process, or side by side through Ray.
 
 Ray is embedded by default, one one-thread worker per core; with RAY_ADDRESS set it joins that cluster instead. It is
 imported only here and only when used. The engine holds no state: whoever calls it stores each result as it comes.
@@ -6,18 +6,20 @@ imported only here and only when used. The engine holds no state: whoever calls 
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import TypeVar
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import REPOSITORY
-from experiments.finetuning.runs import Run
 
 ENGINES = ("ray", "serial")
 
 
-def workers(engine: str, runs: Sequence[Run]) -> int:
-    """How many runs are trained at the same time."""
-    return 1 if engine == "serial" else max(1, min(len(runs), cores()))
+Item, Result = TypeVar("Item"), TypeVar("Result")
+
+
+def workers(engine: str, items: int) -> int:
+    """How many of so many items are worked on at the same time."""
+    return 1 if engine == "serial" else max(1, min(items, cores()))
 
 
 def cores() -> int:
@@ -25,11 +27,12 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map(function: Callable[[Run], Any], runs: Sequence[Run], engine: str) -> Iterator[tuple[Run, Any]]:
-    """(run, function(run)) for every run, in the order in which they finish."""
-    if engine == "serial" or not runs:
-        for run in runs:
-            yield run, function(run)
+def map(function: Callable[[Item], Result], items: Sequence[Item], engine: str, device: str = "cpu",
+        ) -> Iterator[tuple[Item, Result]]:
+    """(item, function(item)) for every item, in the order in which they finish. Each has one core, or one GPU beside it."""
+    if engine == "serial" or not items:
+        for item in items:
+            yield item, function(item)
         return
 
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
@@ -45,9 +48,9 @@ def map(function: Callable[[Run], Any], runs: Sequence[Run], engine: str) -> Ite
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"cannot start Ray or join {address}: {str(error).splitlines()[0]}; expected a running cluster at "
                            "RAY_ADDRESS or none; --engine serial does without") from None
-    needs = {"num_cpus": runs[0].threads, "num_gpus": 0 if runs[0].device == "cpu" else 1}
-    task = ray.remote(**needs)(function)
-    waiting = {task.remote(run): run for run in runs}
+    task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1)(_call)
+    function = ray.put(function)  # once, with what is bound to it
+    waiting = {task.remote(function, item): item for item in items}
     try:
         while waiting:
             (ready, *_), _ = ray.wait(list(waiting))
@@ -59,3 +62,7 @@ def map(function: Callable[[Run], Any], runs: Sequence[Run], engine: str) -> Ite
     finally:
         for reference in waiting:
             ray.cancel(reference, force=True)
+
+
+def _call(function: Callable[[Item], Result], item: Item) -> Result:
+    return function(item)

@@ -1,8 +1,13 @@
-"""What is measured beside the score: gradient norms per weight matrix."""
+"""What is measured beside the score: gradient norms per weight matrix, masked-LM perplexity, the loss between models."""
 
+import math
 import re
+from collections.abc import Callable, Iterable, Sequence
 
+import numpy as np
 import torch
+from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 _ROLES = {  # parameter names of BERT, RoBERTa, ALBERT -> the paper's name of the matrix (Figs 4, 10-12)
     "attention.self.query.weight": "query", "attention.self.key.weight": "key", "attention.self.value.weight": "value",
@@ -28,3 +33,71 @@ def probed_matrices(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
 def gradient_norms(matrices: dict[str, torch.nn.Parameter]) -> list[float]:
     """L2 norm of the loss gradient of each matrix, in their order."""
     return torch.stack(torch._foreach_norm([parameter.grad for parameter in matrices.values()])).tolist()
+
+
+# ---------------------------------------------------------------- forgetting (paper, section 4.1)
+
+MASKED_SHARE = 0.15  # of the tokens are predicted: 80 % masked, 10 % exchanged, 10 % kept (Devlin et al. 2019, 3.1)
+
+
+def put_back(fine_tuned: dict[str, torch.Tensor], pretrained: dict[str, torch.Tensor], top: int, layers: int,
+             ) -> dict[str, torch.Tensor]:
+    """The fine-tuned encoder layers with the `top` uppermost ones back at their pre-trained values; other names are left out."""
+    def number(name: str) -> int | None:
+        found = re.search(r"encoder\.layer\.(\d+)\.", name)
+        return int(found[1]) if found else None
+
+    return {name: (pretrained if number(name) >= layers - top else fine_tuned)[name]
+            for name in pretrained if number(name) is not None}
+
+
+def mask_blocks(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, length: int, seed: int,
+                ) -> tuple[torch.Tensor, torch.Tensor]:
+    """Running text as masked-LM inputs and labels, both [blocks, length]: cut into blocks of length - 2 tokens between [CLS] and
+    [SEP], the last incomplete block left out; labels are -100 where nothing is predicted. The same seed masks the same."""
+    width = length - 2
+    blocks = torch.tensor(token_ids[:len(token_ids) // width * width]).view(-1, width)
+    edge = torch.ones(len(blocks), 1, dtype=torch.long)
+    ids = torch.cat([tokenizer.cls_token_id * edge, blocks, tokenizer.sep_token_id * edge], dim=1)
+    generator = torch.Generator().manual_seed(seed)
+    draw, kind = torch.rand(2, *ids.shape, generator=generator)
+    picked = (draw < MASKED_SHARE) & ~torch.isin(ids, torch.tensor(tokenizer.all_special_ids))
+    exchanged = torch.randint(len(tokenizer), ids.shape, generator=generator)
+    masked = torch.where(kind < 0.8, tokenizer.mask_token_id, torch.where(kind < 0.9, exchanged, ids))
+    return torch.where(picked, masked, ids), torch.where(picked, ids, -100)
+
+
+@torch.no_grad()
+def masked_lm_perplexity(model: PreTrainedModel, inputs: torch.Tensor, labels: torch.Tensor, batch_size: int = 32) -> float:
+    """exp of the mean negative log-likelihood (nats) of the predicted tokens; infinite where that overflows. Dropout off."""
+    model.eval()
+    total = 0.0
+    for some_inputs, some_labels in zip(inputs.split(batch_size), labels.split(batch_size), strict=True):
+        logits = model(input_ids=some_inputs.to(model.device)).logits.float()
+        total += cross_entropy(logits.flatten(0, 1), some_labels.to(model.device).flatten(), reduction="sum").item()
+    mean = total / int((labels != -100).sum())
+    return math.exp(mean) if mean < 700 else math.inf
+
+
+# ---------------------------------------------------------------- loss surfaces (paper, section 7.6)
+
+@torch.no_grad()
+def move_to(parameters: Sequence[torch.Tensor], corners: Sequence[Sequence[torch.Tensor]], a: float, b: float) -> None:
+    """Set parameters to p + a (f - p) + b (s - p) for corners (p, f, s), each like `parameters`."""
+    for parameter, p, f, s in zip(parameters, *corners, strict=True):
+        parameter.copy_((1 - a - b) * p + a * f + b * s)
+
+
+def loss_and_gradient(loss_of: Callable[[dict[str, np.ndarray]], torch.Tensor], batches: Iterable[dict[str, np.ndarray]],
+                      parameters: Sequence[torch.Tensor]) -> tuple[float, float]:
+    """Mean loss (nats) over the examples of all batches, and the L2 norm of its gradient over all parameters."""
+    for parameter in parameters:
+        parameter.grad = None if parameter.grad is None else parameter.grad.zero_()
+    batches = list(batches)
+    examples = sum(len(batch["labels"]) for batch in batches)
+    total = 0.0
+    for batch in batches:
+        loss = loss_of(batch) * len(batch["labels"]) / examples
+        loss.backward()
+        total += loss.item()
+    return total, torch.stack([p.grad.norm() for p in parameters if p.grad is not None]).norm().item()

@@ -12,33 +12,40 @@ runs.Run as defaults.
 from dataclasses import dataclass
 from pathlib import Path
 
+LONG_EPOCHS = 10  # from here on a run is so expensive that a profile may give it fewer seeds
+LENGTHS = (3, 10, 20)  # epochs (paper, Table 3); the default recipe's is the first, the paper's own recipe's the last
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
 class Profile:
-    models: tuple[str, ...]  # names on the model hub, or folders
+    models: tuple[str, ...]  # names on the model hub, or folders; most experiments take the first only
     data: str  # "mini", a data set on the hub in GLUE's format, or a folder in GLUE's TSV layout
-    tasks: tuple[str, ...]  # what an experiment on one task uses comes first
     learning_rates: tuple[float, float, float]  # the middle one is the default recipe's
     max_length: int  # tokens, special ones included
     seeds: int  # runs per setting
+    long_seeds: int  # of settings of LONG_EPOCHS and more
+    text: str  # for masked-LM perplexity: "mini", a folder with wiki.test.raw, or WikiText-2 on the hub
     dtype: str  # arithmetic of Run.dtype
     seconds_per_step: float  # one batch of 16, one worker: only for the estimate in the plan
 
 
 PROFILES = {
     "mini": Profile(
-        models=(str(REPOSITORY / "experiments/mini/checkpoint"),), data="mini", tasks=("rte", "cola", "mrpc", "qnli"),
-        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=5, dtype="float32", seconds_per_step=0.1,
+        models=(str(REPOSITORY / "experiments/mini/checkpoint"),), data="mini",
+        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=3, long_seeds=1, text="mini", dtype="float32",
+        seconds_per_step=0.085,
     ),
     "small": Profile(
-        models=("thenlper/gte-small",), data="nyu-mll/glue", tasks=("rte", "cola", "mrpc", "qnli"),
-        learning_rates=(5e-5, 1e-4, 2e-4), max_length=128, seeds=5, dtype="bfloat16", seconds_per_step=0.6,
+        models=("thenlper/gte-small",), data="nyu-mll/glue",
+        learning_rates=(5e-5, 1e-4, 2e-4), max_length=128, seeds=5, long_seeds=3, text="Salesforce/wikitext",
+        dtype="bfloat16", seconds_per_step=0.5,
     ),
     "paper": Profile(
-        models=("google-bert/bert-large-uncased",), data="nyu-mll/glue", tasks=("rte", "cola", "mrpc", "qnli"),
-        learning_rates=(1e-5, 2e-5, 3e-5), max_length=128, seeds=25, dtype="float32", seconds_per_step=0.03,
+        models=("google-bert/bert-large-uncased", "FacebookAI/roberta-large", "albert/albert-large-v2"), data="nyu-mll/glue",
+        learning_rates=(1e-5, 2e-5, 3e-5), max_length=128, seeds=25, long_seeds=25, text="Salesforce/wikitext", dtype="float32",
+        seconds_per_step=0.03,
     ),
 }
 

@@ -45,11 +45,14 @@ class Run:
     dropout_seed: int = 1  # draws the dropout masks
     pretrained: bool = True  # False: the same architecture with random weights
     dtype: str = "float32"  # "bfloat16": autocast, with float32 weights and optimiser
+    train_examples: int | None = None  # size of a random sample of the training set; None: all of it
+    sampling_seed: int = 1  # draws that sample, the same for all runs
     packed: bool = True  # packing.py's fast path; False: HF's own forward, with other dropout masks for a seed
     # ------------------------------------------------------------ fields that do not
     model_source: str = _unhashed("")  # hub name or folder to load the model from
     data_source: str = _unhashed("")  # "mini", hub name or folder
     device: str = _unhashed("cpu")  # cpu or cuda
+    keep_weights: bool = _unhashed(False)  # store the trained weights too, when the run is trained
     threads: int = _unhashed(1)  # CPU threads of one run: one, since a second run uses a second core better
 
     @property
@@ -74,13 +77,13 @@ def fingerprint(*parts: bytes | Path) -> str:
     return digest.hexdigest()[:8]
 
 
-def write_atomically(path: Path, content: str) -> None:
+def write_atomically(path: Path, content: str | bytes) -> None:
     """Make `path` hold `content`, whole or not at all, also when the machine stops in between."""
     path.parent.mkdir(parents=True, exist_ok=True)
     descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
-        with os.fdopen(descriptor, "w", encoding="utf-8", newline="") as file:
-            file.write(content)
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
             file.flush()
             os.fsync(file.fileno())
         os.chmod(temporary, 0o644)
@@ -96,9 +99,16 @@ def write_atomically(path: Path, content: str) -> None:
 
 
 def save(results: Path, run: Run, result: dict[str, Any]) -> None:
-    """Store the result of a finished run: {"outcome": {...}, "history": {...}}."""
-    record = {"schema": SCHEMA, "run": asdict(run), **result}
+    """Store the result of a finished run: {"outcome": {...}, "history": {...}} and, where kept, "weights" (safetensors)."""
+    if "weights" in result:
+        write_atomically(weights_path(results, run), result["weights"])
+    record = {"schema": SCHEMA, "run": asdict(run), "outcome": result["outcome"], "history": result["history"]}
     write_atomically(results / "runs" / f"{run.id}.json", json.dumps(record, allow_nan=True) + "\n")
+
+
+def weights_path(results: Path, run: Run) -> Path:
+    """Where the trained weights of a run are, if they were kept."""
+    return results / "weights" / f"{run.id}.safetensors"
 
 
 def load(results: Path, run: Run) -> dict[str, Any] | None:
@@ -116,3 +126,16 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
     path.rename(path.with_suffix(".set-aside"))
     print(f"warning: {path} set aside, because {problem}; the run is trained again", file=sys.stderr)
     return None
+
+
+def stored(results: Path) -> list[dict[str, Any]]:
+    """The records of all finished runs in the store, by id."""
+    records = []
+    for path in sorted((results / "runs").glob("*.json")):
+        try:
+            run = Run(**json.loads(path.read_text(encoding="utf-8"))["run"])
+        except (ValueError, KeyError, TypeError):
+            continue  # from another version of this code; load() says so when the run is asked for
+        if run.id == path.stem and (record := load(results, run)):
+            records.append(record)
+    return records

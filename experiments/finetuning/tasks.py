@@ -154,6 +154,14 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
     return _read_hub(task, source)
 
 
+def sample(split: Split, size: int, seed: int) -> Split:
+    """`size` examples drawn without replacement, in the order of the split: the same ones for every run (paper, 4.2)."""
+    if size > len(split.labels):
+        raise BadInput(f"a sample of {size:,} of {len(split.labels):,} training examples: expected at most as many")
+    chosen = np.sort(np.random.default_rng(seed).permutation(len(split.labels))[:size])
+    return Split([split.texts[i] for i in chosen], split.labels[chosen])
+
+
 def train_rows(task_name: str, source: str) -> int:
     """Number of training examples; for the hub GLUE's own number, so that a plan loads nothing."""
     if source == "mini" or Path(source).is_dir():
@@ -174,6 +182,28 @@ def identify_data(task_name: str, source: str) -> str:
         raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the data "
                        "hub such as nyu-mll/glue")
     return source
+
+
+def load_text(source: str) -> str:
+    """Running text that masked-LM perplexity is measured on: the mini language's held-out documents ("mini"), a folder with
+    wiki.test.raw, or the test set of WikiText-2 on the hub (paper, section 4.1)."""
+    if source == "mini":
+        from experiments.mini.tasks import held_out_text
+
+        documents = held_out_text(documents=200)  # 1,700 predicted words; all 600 would take three times as long for each k
+        return " ".join(sentence for document in documents for sentence in document)
+    if Path(source).is_dir():
+        path = Path(source) / "wiki.test.raw"
+        if not path.is_file():
+            raise BadInput(f"no file {path}: expected WikiText-2's test text as wiki.test.raw")
+        return path.read_text(encoding="utf-8")
+    import datasets
+
+    try:
+        return "\n".join(datasets.load_dataset(source, "wikitext-2-raw-v1", split="test")["text"])
+    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        raise BadInput(f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected WikiText-2 and a "
+                       "connection, or give a folder with wiki.test.raw, --text") from None
 
 
 def tokenize(split: Split, tokenizer, max_length: int) -> TokenizedSplit:

@@ -10,6 +10,7 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
+import safetensors.torch
 import torch
 import transformers
 from torch.nn.functional import cross_entropy
@@ -21,7 +22,7 @@ from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.profiles import REPOSITORY
 from experiments.finetuning.runs import Run
-from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, tokenize
+from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
 EVALUATIONS_PER_EPOCH = 3  # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps)
@@ -32,7 +33,8 @@ def train(run: Run) -> dict[str, Any]:
     """Fine-tune, evaluate on dev after the last step, and return {"outcome": {...}, "history": {...}}.
 
     outcome: the final dev scores, `failed`, losses, cost, versions. history: the training loss of every step (nats),
-    dev score and loss at every evaluation, gradient norms before clipping every LOG_EVERY steps.
+    dev score and loss at every evaluation, gradient norms before clipping every LOG_EVERY steps. With run.keep_weights also
+    "weights": the parameters, as the bytes of a safetensors file.
     A loss that is not finite ends the run: it has diverged, which is a failed run and a result like any other.
     """
     started = time.monotonic()
@@ -92,13 +94,16 @@ def train(run: Run) -> dict[str, Any]:
     }
     history = {"train_loss": losses, "evaluations": evaluations, "gradient_norm_every": LOG_EVERY,
                "gradient_norm_of": list(matrices), "gradient_norms": norms}
-    return {"outcome": outcome, "history": history}
+    kept = {"weights": safetensors.torch.save({name: p.detach().cpu().clone() for name, p in model.named_parameters()})
+            } if run.keep_weights else {}
+    return {"outcome": outcome, "history": history, **kept}
 
 
 def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSplit]:
     """The training and the dev set of a run, as tokens."""
     splits = load_splits(run.task, run.data_source)
-    return tokenize(splits["train"], tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
+    train_split = splits["train"] if run.train_examples is None else sample(splits["train"], run.train_examples, run.sampling_seed)
+    return tokenize(train_split, tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
 
 
 def prepare(model: torch.nn.Module, run: Run) -> tuple[Callable, list[torch.Tensor], list[torch.Tensor]]:

@@ -1,0 +1,105 @@
+"""Catastrophic forgetting: do failed runs fail because they forget what pre-training taught?
+
+Hypothesis : failed runs do forget (masked-LM perplexity far above the pre-trained model's), but mostly in their top layers, and
+             their training loss does not fall below that of a constant answer: they fail to optimise, not to generalise.
+Paper      : Mosbach et al. 2021 (ICLR), section 4.1, Fig. 2: RTE, default recipe, three failed and three successful runs; the
+             top k encoder layers are put back to their pre-trained values, k = 0..24; perplexity on WikiText-2's test set.
+Command    : python -m experiments.catastrophic_forgetting --profile mini
+Cost       : mini, 3 seeds: 9 runs shared with bias_correction, and about 2 minutes on 2 cores for the perplexities. paper: 25 runs
+             of the default recipe whose weights take 1.3 GB each until the six are chosen.
+Writes     : results/<profile>/catastrophic_forgetting.csv, one row per chosen run and k; catastrophic_forgetting_curves.csv, one
+             row per run of the default recipe and evaluation.
+
+The paper leaves open how it masked, how long the blocks were, and which embeddings and masked-LM head it used. Here: 15 % of the
+tokens, 80/10/10, one mask for all models; blocks as long as the model has positions (at most 512); the pre-trained embeddings and
+head (all published curves end at exactly the pre-trained level, so k = 24 must be the pre-trained model);
+--fine-tuned-embeddings feeds the fine-tuned ones instead.
+"""
+
+import argparse
+import dataclasses
+from functools import partial
+
+from experiments.finetuning import engine
+from experiments.finetuning.command import chosen, curves, default_rate, grid, profile_of, write_csv
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.profiles import LENGTHS
+from experiments.finetuning.runs import Run, weights_path
+from experiments.finetuning.sweep import Experiment, Records, main, trained_weights
+
+MASK_SEED = 1
+LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
+
+
+def add_flags(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--text", metavar="NAME_OR_DIR", help="running text for perplexity: mini, a folder with wiki.test.raw, or "
+                   "WikiText-2's name on the data hub (default: the profile's)")
+    p.add_argument("--fine-tuned-embeddings", action="store_true",
+                   help="measure perplexity with the fine-tuned input embeddings (default: the pre-trained ones)")
+
+
+def planned(options: argparse.Namespace) -> list[Run]:
+    default = default_rate(options)
+    runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
+                learning_rates=options.learning_rates or profile_of(options).learning_rates)
+    return [dataclasses.replace(run, keep_weights=run.learning_rate == default) for run in runs]
+
+
+def write(options: argparse.Namespace, records: Records) -> None:
+    failed_or_not = chosen(records, default_rate(options), count=3)
+    picked = failed_or_not[True] + failed_or_not[False]
+    weights = trained_weights(picked, options, "catastrophic_forgetting")
+    for record in records:  # the others' are not needed any more
+        if record not in picked:
+            weights_path(options.results, Run(**record["run"])).unlink(missing_ok=True)
+    measure = partial(perplexities, text=options.text or profile_of(options).text, fine_tuned_embeddings=options.fine_tuned_embeddings)
+    print(f"catastrophic_forgetting: perplexities of {len(picked)} runs", flush=True)
+    jobs = [(record, weights[Run(**record["run"]).id]) for record in picked]
+    rows = [row for _, rows in engine.map(measure, jobs, options.engine, options.device) for row in rows]
+    write_csv(options.results / "catastrophic_forgetting.csv", rows)
+    write_csv(options.results / "catastrophic_forgetting_curves.csv", [
+        point for record in records if record["run"]["learning_rate"] == default_rate(options) for point in curves(record)])
+
+
+def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool) -> list[dict]:
+    """One row for each k of one run, given as its record and its weights."""
+    import safetensors.torch
+    import torch
+
+    from experiments.finetuning.encoders import load_masked_lm, load_tokenizer
+    from experiments.finetuning.packing import first_position
+    from experiments.finetuning.probes import mask_blocks, masked_lm_perplexity, put_back
+    from experiments.finetuning.tasks import load_text
+
+    record, fine_tuned = job[0], safetensors.torch.load(job[1])
+    run = Run(**record["run"])
+    torch.set_num_threads(run.threads)
+    model, tokenizer = load_masked_lm(run.model_source).to(run.device), load_tokenizer(run.model_source)
+    if model.config.model_type == "albert":
+        raise BadInput(f"{run.model} has one layer that is used again and again: expected a model whose layers can be put back")
+    layers = model.config.num_hidden_layers
+    length = min(LONGEST_BLOCK, model.config.max_position_embeddings - first_position(model.config))
+    inputs, labels = mask_blocks(tokenizer(load_text(text), add_special_tokens=False, verbose=False)["input_ids"], tokenizer, length,
+                                 MASK_SEED)
+    pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
+    pretrained_perplexity = masked_lm_perplexity(model, inputs, labels)
+    if fine_tuned_embeddings:
+        output = model.get_output_embeddings()
+        output.weight = torch.nn.Parameter(output.weight.detach().clone())  # the head stays; it shares the input's matrix
+        model.load_state_dict({name: p for name, p in fine_tuned.items() if ".embeddings." in name}, strict=False)
+    rows = []
+    for top in range(layers + 1):
+        model.load_state_dict(put_back(fine_tuned, pretrained, top, layers), strict=False)
+        rows.append({
+            "task": run.task, "model": run.model, "data": run.data, "learning_rate": run.learning_rate, "epochs": run.epochs,
+            "run": run.id, "seed": run.order_seed, "failed": record["outcome"]["failed"], "score": record["outcome"]["score"],
+            "layers_put_back": top, "layers": layers, "perplexity": masked_lm_perplexity(model, inputs, labels),
+            "pretrained_perplexity": pretrained_perplexity, "words": int((labels != -100).sum()),
+            "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained", "text": text.rstrip("/").split("/")[-1]})
+    return rows
+
+
+EXPERIMENT = Experiment("catastrophic_forgetting", __doc__, planned, write, add_flags)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

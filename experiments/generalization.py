@@ -1,0 +1,38 @@
+"""Generalization: does a small training loss cost dev score?
+
+Hypothesis : no. Long runs that reach a training loss near 0 keep their dev score; and over all runs a lower training loss
+             goes with a higher dev score, failed runs at its upper end.
+Paper      : Mosbach et al. 2021 (ICLR), section 5.2, Fig. 8 (and 14): RTE, the 20-epoch runs with bias correction; 450 models.
+             The paper's Fig. 8a shows the ten best of 25 runs; here are all of them that have not failed.
+Command    : python -m experiments.generalization --profile mini
+Cost       : mini, 1 seed: 1 run of 20 epochs, about 3 minutes on 1 core, shared with training_length and strong_baseline.
+Writes     : results/<profile>/generalization.csv, one row per finished run of the task, whichever experiment trained it;
+             generalization_curves.csv, one row per evaluation of the long runs.
+"""
+
+import argparse
+
+from experiments.finetuning.command import curves, default_rate, grid, row, write_csv
+from experiments.finetuning.profiles import LENGTHS
+from experiments.finetuning.runs import Run, stored
+from experiments.finetuning.sweep import Experiment, Records, main
+
+
+def planned(options: argparse.Namespace) -> list[Run]:
+    return grid(options, tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)], corrections=[True],
+                epochs=LENGTHS[-1:])
+
+
+def write(options: argparse.Namespace, records: Records) -> None:
+    def kind(record: dict) -> tuple:
+        return tuple(record["run"][name] for name in ("model", "data", "task", "pretrained", "train_examples", "dtype", "packed"))
+
+    kinds = {kind(record) for record in records}
+    write_csv(options.results / "generalization.csv", [row(record) for record in stored(options.results) if kind(record) in kinds])
+    write_csv(options.results / "generalization_curves.csv", [point for record in records for point in curves(record)])
+
+
+EXPERIMENT = Experiment("generalization", __doc__, planned, write)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

@@ -1,0 +1,155 @@
+"""Loss surfaces: do failed and successful runs end in different places, with a barrier between them?
+
+Hypothesis : on the plane through the pre-trained, a failed and a successful model the failed one sits on a plateau with a small
+             gradient, apart from the low region of the successful one.
+Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, CoLA; f(a, b) = L(p + a (f - p) + b (s - p)) for a, b in
+             [-1.5, 1.5], 40 points each, 128 training examples, dropout off; the same for the gradient's norm.
+Command    : python -m experiments.loss_surfaces --profile mini
+Cost       : mini: runs shared with strong_baseline, and about 1 minute on 2 cores a task (19 x 19 points); paper: 40 x 40 points.
+Writes     : results/<profile>/loss_surfaces.csv, one row per point; loss_surfaces_lines.csv, one row per point of the straight lines
+             between the three models.
+
+The classifier belongs to the plane, but the pre-trained model has none, and the two runs started from different ones: the paper does
+not say which it took. Here the one the failed run started from; --classifier takes the successful run's, or the mean of both.
+A finished row of the grid is kept: an interrupted surface goes on where it was.
+"""
+
+import argparse
+import dataclasses
+import json
+from functools import partial
+
+import numpy as np
+
+from experiments.finetuning import engine
+from experiments.finetuning.command import chosen, default_rate, grid, number, one_of, write_csv
+from experiments.finetuning.profiles import LENGTHS
+from experiments.finetuning.runs import Run, fingerprint, write_atomically
+from experiments.finetuning.sweep import Experiment, Records, main, trained_weights
+
+EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
+EXAMPLES_SEED = 1
+REACH = 1.5  # the grid goes from -REACH to REACH
+LINES = {"pre-trained to failed": ((0, 0), (1, 0)), "pre-trained to successful": ((0, 0), (0, 1)),
+         "failed to successful": ((1, 0), (0, 1))}
+LINE_POINTS = 21
+CLASSIFIERS = ("failed", "successful", "mean")
+
+
+def add_flags(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--points", type=number(int, 2, 1000, "a number of points"), metavar="N",
+                   help="points of a surface along each axis (default: mini 19, which include 0 and 1; others 40, the paper's)")
+    p.add_argument("--classifier", type=one_of(CLASSIFIERS), default="failed", metavar="WHICH",
+                   help=f"whose first classifier stands at the pre-trained point: {', '.join(CLASSIFIERS)} (default failed)")
+
+
+def planned(options: argparse.Namespace) -> list[Run]:
+    default = default_rate(options)
+    runs = grid(options, tasks=options.tasks or ["rte", "mrpc", "cola"], corrections=[False], epochs=LENGTHS[:1],
+                learning_rates=[default])
+    return [dataclasses.replace(run, keep_weights=True) for run in runs]
+
+
+def write(options: argparse.Namespace, records: Records) -> None:
+    points = options.points or (19 if options.profile == "mini" else 40)
+    surfaces, lines = [], []
+    for task in dict.fromkeys(record["run"]["task"] for record in records):
+        of_task = [record for record in records if record["run"]["task"] == task]
+        failed_or_not = chosen(of_task, default_rate(options), count=1)
+        if not failed_or_not[True] or not failed_or_not[False]:
+            print(f"loss_surfaces: {task} has {len(failed_or_not[True])} failed and {len(failed_or_not[False])} successful runs of the "
+                  f"default recipe among {len(of_task)}; a surface needs one of each (more --seeds)", flush=True)
+            continue
+        failed, successful = (Run(**failed_or_not[kind][0]["run"]) for kind in (True, False))
+        weights = trained_weights([failed_or_not[True][0], failed_or_not[False][0]], options, "loss_surfaces")
+        plane = Plane(failed, successful, weights[failed.id], weights[successful.id], options.classifier)
+        axis = np.linspace(-REACH, REACH, points).tolist()
+        common = {"task": task, "model": failed.model, "data": failed.data, "failed_run": failed.id, "successful_run": successful.id,
+                  "failed_seed": failed.order_seed, "successful_seed": successful.order_seed, "learning_rate": failed.learning_rate,
+                  "classifier": options.classifier, "examples": EXAMPLES}
+        wanted = [[(a, b) for b in axis] for a in axis]
+        wanted += [[tuple(np.array(start) + t * (np.array(end) - np.array(start))) for t in np.linspace(0, 1, LINE_POINTS)]
+                   for start, end in LINES.values()]
+        rows = measured_rows(plane, [[(float(a), float(b)) for a, b in row] for row in wanted], options, task)
+        surfaces += [{**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
+                     for row in rows[:points] for a, b, loss, norm in row]
+        lines += [{**common, "line": name, "position": i / (LINE_POINTS - 1), "loss": loss, "gradient_norm": norm}
+                  for name, row in zip(LINES, rows[points:], strict=True) for i, (_, _, loss, norm) in enumerate(row)]
+    write_csv(options.results / "loss_surfaces.csv", surfaces)
+    write_csv(options.results / "loss_surfaces_lines.csv", lines)
+
+
+@dataclasses.dataclass(frozen=True)
+class Plane:
+    """The plane through three models: the two runs, their weights (safetensors), and whose first classifier is at (0, 0)."""
+
+    failed: Run
+    successful: Run
+    failed_weights: bytes
+    successful_weights: bytes
+    classifier: str
+
+    @property
+    def name(self) -> str:
+        return fingerprint(json.dumps([self.failed.id, self.successful.id, self.classifier, EXAMPLES, EXAMPLES_SEED]).encode())
+
+
+def measured_rows(plane: Plane, wanted: list[list[tuple[float, float]]], options: argparse.Namespace, task: str) -> list[list]:
+    """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or measured and stored."""
+    from tqdm import tqdm
+
+    def path(row: list[tuple[float, float]]):
+        return options.results / "surfaces" / f"{plane.name}-{fingerprint(json.dumps(row).encode())}.json"
+
+    missing = [row for row in wanted if not path(row).exists()]
+    print(f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished", flush=True)
+    results = engine.map(partial(measure, plane=plane), missing, options.engine, options.device)
+    for row, result in tqdm(results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None):
+        write_atomically(path(row), json.dumps(result))
+    return [json.loads(path(row).read_text(encoding="utf-8")) for row in wanted]
+
+
+def measure(row: list[tuple[float, float]], plane: Plane) -> list[tuple[float, float, float, float]]:
+    """(a, b, loss in nats, L2 norm of the gradient over all parameters) at each point of a row."""
+    from experiments.finetuning.probes import loss_and_gradient, move_to
+
+    loss_of, batches, parameters, corners = prepare_plane(plane)
+    results = []
+    for a, b in row:
+        move_to(parameters, corners, a, b)
+        results.append((a, b, *loss_and_gradient(loss_of, batches, parameters)))
+    return results
+
+
+def prepare_plane(plane: Plane) -> tuple:
+    """What measures a batch, the batches, the parameters, and their values at p, f and s."""
+    import safetensors.torch
+    import torch
+
+    from experiments.finetuning.encoders import load_classifier, load_tokenizer
+    from experiments.finetuning.tasks import get_task
+    from experiments.finetuning.training import batch_loss, prepare, tokenized_splits
+
+    torch.set_num_threads(plane.failed.threads)
+    run, labels = plane.failed, len(get_task(plane.failed.task).labels)
+    model, drawn = load_classifier(run, labels)
+    other, _ = load_classifier(plane.successful, labels)
+    share = {"failed": 1.0, "successful": 0.0, "mean": 0.5}[plane.classifier]
+    pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
+    for name in drawn:
+        pretrained[name] = share * pretrained[name] + (1 - share) * other.get_parameter(name).detach()
+    network, parameters, _ = prepare(model.to(run.device), run)
+    corners = []
+    for weights in (pretrained, safetensors.torch.load(plane.failed_weights), safetensors.torch.load(plane.successful_weights)):
+        model.load_state_dict(weights, strict=False)
+        corners.append([p.detach().clone() for p in parameters])
+    train_set, _ = tokenized_splits(run, load_tokenizer(run.model_source))
+    some = np.random.default_rng(EXAMPLES_SEED).permutation(len(train_set.labels))[:EXAMPLES]
+    batches = list(train_set.batches(some, run.batch_size))
+    return lambda batch: batch_loss(network, batch, run, training=False), batches, parameters, corners
+
+
+EXPERIMENT = Experiment("loss_surfaces", __doc__, planned, write, add_flags)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

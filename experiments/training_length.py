@@ -1,0 +1,31 @@
+"""Training length: do more iterations help, with and without bias correction?
+
+Hypothesis : longer training lets fewer runs fail; with bias correction as well, (almost) none.
+Paper      : Mosbach et al. 2021 (ICLR), Fig. 9: RTE, 3, 10 and 20 epochs, three learning rates, 25 seeds a setting.
+Command    : python -m experiments.training_length --profile mini
+Cost       : mini, 3 seeds at 3 epochs and 1 seed at 10 and 20: 30 runs, about 15 minutes on 2 cores. paper: 450 runs.
+Writes     : results/<profile>/training_length.csv, one row per run.
+"""
+
+import argparse
+
+from experiments.finetuning.command import BIAS_CORRECTION, grid, profile_of, row, write_csv
+from experiments.finetuning.profiles import LENGTHS
+from experiments.finetuning.runs import Run
+from experiments.finetuning.sweep import Experiment, Records, main
+
+
+def planned(options: argparse.Namespace) -> list[Run]:
+    return grid(options, tasks=options.tasks or ["rte"],
+                learning_rates=options.learning_rates or profile_of(options).learning_rates,
+                corrections=BIAS_CORRECTION[options.bias_correction], epochs=options.epochs or LENGTHS)
+
+
+def write(options: argparse.Namespace, records: Records) -> None:
+    write_csv(options.results / "training_length.csv", [row(record) for record in records])
+
+
+EXPERIMENT = Experiment("training_length", __doc__, planned, write)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

@@ -1,0 +1,155 @@
+"""Each experiment from command to CSV, with a tiny model; runs that several need are trained once."""
+
+import json
+
+import pandas as pd
+import pytest
+
+from experiments import (
+    bias_correction,
+    catastrophic_forgetting,
+    generalization,
+    loss_surfaces,
+    small_datasets,
+    strong_baseline,
+    training_length,
+    vanishing_gradients,
+)
+from experiments.finetuning import sweep
+from experiments.finetuning.command import chosen, parse, parser
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.runs import stored
+from experiments.finetuning.tasks import load_splits, sample
+
+ALL = [module.EXPERIMENT for module in (bias_correction, catastrophic_forgetting, generalization, loss_surfaces, small_datasets,
+                                        strong_baseline, training_length, vanishing_gradients)]
+
+
+def options(experiment, *arguments):
+    p = parser("")
+    experiment.add_flags(p)
+    return parse(p, arguments)
+
+
+def settings(runs, *names):
+    return sorted({tuple(getattr(run, name) for name in names) for run in runs})
+
+
+def test_what_each_experiment_plans():
+    plan = {e.name: e.planned(options(e, "--seeds", "2")) for e in ALL}
+    assert settings(plan["bias_correction"], "task", "epochs", "learning_rate", "bias_correction") == [
+        ("rte", 3, rate, corrected) for rate in (2e-4, 3e-4, 4e-4) for corrected in (False, True)]
+    assert settings(plan["training_length"], "epochs", "bias_correction") == [
+        (epochs, corrected) for epochs in (3, 10, 20) for corrected in (False, True)]
+    assert settings(plan["strong_baseline"], "task", "epochs", "bias_correction", "learning_rate") == [
+        (task, *recipe, 3e-4) for task in ("cola", "mrpc", "rte") for recipe in ((3, False), (20, True))]
+    assert {(run.epochs, run.train_examples) for run in plan["small_datasets"]} == {(3, None), (3, 400), (12, 400)}
+    assert len(plan["small_datasets"]) == 3 * 3 * 2
+    assert settings(plan["generalization"], "epochs", "bias_correction") == [(20, True)]
+    shared = {run.id for run in plan["bias_correction"]} & {run.id for run in plan["training_length"]}
+    assert len(shared) == 12
+    assert {run.id for run in plan["vanishing_gradients"]} < shared
+    assert {run.id for run in plan["generalization"]} < {run.id for run in plan["strong_baseline"]}
+
+
+@pytest.mark.parametrize(("examples", "epochs"), [(3668, 11), (8551, 26), (104743, 312)])
+def test_matching_epochs_are_the_papers(examples, epochs):
+    assert small_datasets.matching_epochs(examples, 1000) == epochs
+
+
+def test_the_sample_is_the_same_in_every_run_and_another_for_another_seed():
+    whole = load_splits("mrpc", "mini")["train"]
+    one, again, other = (sample(whole, 400, seed) for seed in (1, 1, 2))
+    assert one.texts == again.texts and one.texts != other.texts
+    assert len(set(map(whole.texts.index, one.texts))) == 400  # without replacement
+    assert sorted(one.texts, key=whole.texts.index) == one.texts
+    with pytest.raises(BadInput, match="1,601 of 1,600"):
+        sample(whole, 1601, 1)
+
+
+def test_chosen_prefers_the_default_rate_then_low_seeds():
+    def record(rate, seed, failed):
+        seeds = dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), seed)
+        return {"run": {"learning_rate": rate, **seeds}, "outcome": {"failed": failed}}
+
+    records = [record(2e-4, 1, False), record(3e-4, 2, False), record(3e-4, 1, False), record(4e-4, 2, True), record(4e-4, 1, True),
+               record(1e-3, 1, True)]
+    picked = chosen(records, 3e-4, 2)
+    assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[False]] == [(3e-4, 1), (3e-4, 2)]
+    assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[True]] == [(4e-4, 1), (4e-4, 2)]
+
+
+@pytest.fixture(scope="module")
+def swept(tiny_model, tmp_path_factory):
+    """All eight experiments on the tiny model, at a rate at which the default recipe's first run succeeds and its second fails."""
+    results = tmp_path_factory.mktemp("results")
+    arguments = ["--model", str(tiny_model), "--tasks", "rte", "--seeds", "2", "--learning-rates", "1e-3", "--results", str(results),
+                 "--engine", "serial", "--points", "4", "--sample-size", "800"]
+    sweep.sweep(ALL, arguments)
+    return results, arguments
+
+
+@pytest.mark.slow
+def test_all_csvs(swept):
+    results, _ = swept
+    tables = {path.stem: pd.read_csv(path) for path in results.glob("*.csv")}
+    assert len(stored(results)) == 2 * (2 + 2 + 2 + 2)  # 3, 10, 20 epochs without and with, and the sample at 3 and 6 epochs
+    assert len(tables["bias_correction"]) == 4
+    assert tables["small_datasets"].groupby("condition")["steps"].first().to_dict() == {
+        "full": 300, "sample, same epochs": 150, "sample, same iterations": 300}
+    assert set(tables["strong_baseline"]["recipe"]) == {"default", "paper's recipe"}
+    assert set(tables["training_length"]["epochs"]) == {3, 10, 20}
+    assert len(tables["generalization"]) == 12  # those on all examples
+    curves = tables["generalization_curves"]
+    assert (curves.groupby("run").size() == 61).all() and curves["step"].max() == 2000
+    rates = tables["bias_correction_learning_rate"].set_index("step")
+    assert rates.loc[1, "with"] == 0 and rates.loc[31, "without"] == pytest.approx(1)
+    assert rates.loc[31, "with"] == pytest.approx((1 - 0.999**31)**0.5 / (1 - 0.9**31))
+    forgetting = tables["catastrophic_forgetting"]
+    ends = forgetting[forgetting["layers_put_back"] == 2]
+    assert (ends["perplexity"] == ends["pretrained_perplexity"]).all() and set(ends["failed"]) == {False, True}
+    assert (forgetting[forgetting["layers_put_back"] == 0]["perplexity"] != forgetting["pretrained_perplexity"].iloc[0]).all()
+    gradients = tables["vanishing_gradients"]
+    assert set(gradients["matrix"]) == {"query", "key", "value", "output", "pooler", "classifier"}
+    assert gradients.groupby("run")["step"].max().eq(290).all()
+    assert len(tables["loss_surfaces"]) == 16 and len(tables["loss_surfaces_lines"]) == 3 * 21
+    lines = tables["loss_surfaces_lines"].set_index(["line", "position"])["loss"]
+    assert lines["pre-trained to failed", 1.0] == pytest.approx(lines["failed to successful", 0.0], rel=1e-5)
+
+
+@pytest.mark.slow
+def test_a_second_sweep_trains_and_changes_nothing(swept, capsys):
+    results, arguments = swept
+    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file() and path.suffix in (".csv", ".json")}
+    sweep.sweep(ALL, arguments)
+    assert "16 different runs, 0 to train" in capsys.readouterr().out
+    assert {path: path.read_bytes() for path in before} == before
+
+
+@pytest.mark.slow
+def test_weights_are_made_again_when_missing(swept, capsys):
+    results, arguments = swept
+    rows = (results / "catastrophic_forgetting.csv").read_bytes()
+    kept = sorted((results / "weights").iterdir())
+    assert kept
+    content = kept[0].read_bytes()
+    kept[0].unlink()
+    sweep.sweep([catastrophic_forgetting.EXPERIMENT], [a for a in arguments if a not in ("--points", "4", "--sample-size", "800")])
+    assert "training 1 runs again" in capsys.readouterr().out
+    assert kept[0].read_bytes() == content and (results / "catastrophic_forgetting.csv").read_bytes() == rows
+
+
+@pytest.mark.slow
+def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
+    """Rows that are finished are not measured again."""
+    results, arguments = swept
+    rows = [[(0.0, 0.0)], [(1.0, 0.0)]]
+    record = stored(results)[0]
+    run = sweep.Run(**record["run"])
+    plane = loss_surfaces.Plane(run, run, b"", b"", "failed")
+    calls = []
+    monkeypatch.setattr(loss_surfaces, "measure", lambda row, plane: calls.append(row) or [(*point, 1.0, 2.0) for point in row])
+    opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--engine", "serial")
+    loss_surfaces.measured_rows(plane, rows[:1], opts, "cola")
+    measured = loss_surfaces.measured_rows(plane, rows, opts, "cola")
+    assert calls == rows and json.loads(json.dumps(measured)) == [[[0.0, 0.0, 1.0, 2.0]], [[1.0, 0.0, 1.0, 2.0]]]
