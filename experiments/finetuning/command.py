@@ -129,7 +129,8 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             range(1, (options.seeds or max(profile.seeds, profile.long_seeds)) + 1), models or options.models[:1], tasks, epochs,
             learning_rates, corrections):
         long = length >= LONG_EPOCHS and "train_examples" not in fields
-        if not options.seeds and seed > (profile.long_seeds if long else profile.seeds):
+        if not options.seeds and (seed > (profile.long_seeds if long else profile.seeds)
+                                  or long and rate != default_rate(options) and not profile.long_at_every_rate):
             continue
         seeds = {name: seed if getattr(options, name) is None else getattr(options, name) for name in SEED_FLAGS}
         planned.append(Run(

@@ -26,6 +26,7 @@ class Profile:
     max_length: int  # tokens, special ones included
     seeds: int  # runs per setting
     long_seeds: int  # of settings of LONG_EPOCHS and more
+    long_at_every_rate: bool  # False: such settings at the middle rate only, unless --seeds asks for more
     text: str  # for masked-LM perplexity: "mini", a folder with wiki.test.raw, or WikiText-2 on the hub
     dtype: str  # arithmetic of Run.dtype
     seconds_per_step: float  # one batch of 16, one worker: only for the estimate in the plan
@@ -34,18 +35,18 @@ class Profile:
 PROFILES = {
     "mini": Profile(
         models=(str(REPOSITORY / "experiments/mini/checkpoint"),), data="mini",
-        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=3, long_seeds=1, text="mini", dtype="float32",
-        seconds_per_step=0.085,
+        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=3, long_seeds=1, long_at_every_rate=False, text="mini",
+        dtype="float32", seconds_per_step=0.085,
     ),
     "small": Profile(
         models=("thenlper/gte-small",), data="nyu-mll/glue",
-        learning_rates=(5e-5, 1e-4, 2e-4), max_length=128, seeds=5, long_seeds=3, text="Salesforce/wikitext",
+        learning_rates=(5e-5, 1e-4, 2e-4), max_length=128, seeds=5, long_seeds=3, long_at_every_rate=False, text="Salesforce/wikitext",
         dtype="bfloat16", seconds_per_step=0.5,
     ),
     "paper": Profile(
         models=("google-bert/bert-large-uncased", "FacebookAI/roberta-large", "albert/albert-large-v2"), data="nyu-mll/glue",
-        learning_rates=(1e-5, 2e-5, 3e-5), max_length=128, seeds=25, long_seeds=25, text="Salesforce/wikitext", dtype="float32",
-        seconds_per_step=0.03,
+        learning_rates=(1e-5, 2e-5, 3e-5), max_length=128, seeds=25, long_seeds=25, long_at_every_rate=True,
+        text="Salesforce/wikitext", dtype="float32", seconds_per_step=0.03,
     ),
 }
 
