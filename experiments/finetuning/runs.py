@@ -27,7 +27,7 @@ class Run:
     # ------------------------------------------------------------ fields that change the result (hashed into the id)
     model: str  # hub name, or "folder@hash of its files"
     data: str  # hub name, "mini@hash" or "folder@hash of the task's files"
-    task: str  # rte, mrpc, cola or qnli
+    task: str  # a name in tasks.TASKS
     learning_rate: float  # the peak, reached at the end of warm-up
     bias_correction: bool  # Adam with (Kingma and Ba 2015) or without (Devlin et al. 2019) bias correction
     epochs: int = 3

@@ -17,7 +17,7 @@ from experiments.finetuning.runs import fingerprint
 
 @dataclass(frozen=True)
 class Task:
-    """What GLUE says of one of its tasks (Wang et al. 2019, Table 1)."""
+    """What GLUE says of one of its tasks (Wang et al. 2019, Table 1); SciTail is Khot et al.'s (2018)."""
 
     name: str
     folder: str  # in GLUE's TSV layout
@@ -28,6 +28,8 @@ class Task:
     dev_rows: int
     tsv_columns: tuple[int, ...]  # positions of the text columns and the label
     tsv_header: bool = True
+    hub: tuple[str, str] | None = None  # name and configuration on the data hub, for what is not in GLUE
+    label_column: str = "label"  # on the hub
 
 
 TASKS = {task.name: task for task in (
@@ -35,6 +37,8 @@ TASKS = {task.name: task for task in (
     Task("mrpc", "MRPC", ("sentence1", "sentence2"), ("0", "1"), "f1", 3668, 408, (3, 4, 0)),
     Task("cola", "CoLA", ("sentence",), ("0", "1"), "matthews_correlation", 8551, 1043, (3, 1), tsv_header=False),
     Task("qnli", "QNLI", ("question", "sentence"), ("entailment", "not_entailment"), "accuracy", 104743, 5463, (1, 2, 3)),
+    Task("scitail", "SciTail", ("sentence1", "sentence2"), ("entails", "neutral"), "accuracy", 23596, 1304, (0, 1, 2),
+         tsv_header=False, hub=("allenai/scitail", "snli_format"), label_column="gold_label"),
 )}
 
 
@@ -122,10 +126,12 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
 
     huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, below
 
+    name, configuration = task.hub or (name, task.name)
     try:
-        loaded = datasets.load_dataset(name, task.name)
+        loaded = datasets.load_dataset(name, configuration)
         rows = {"train": loaded["train"], "dev": loaded["validation"]}
-        splits = {split: Split(list(zip(*(part[c] for c in task.text_columns), strict=True)), np.array(part["label"]))
+        splits = {split: Split(list(zip(*(part[c] for c in task.text_columns), strict=True)),
+                               np.array([_label_id(task, label) for label in part[task.label_column]]))
                   for split, part in rows.items()}
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(f"cannot load {task.name} from the data hub's {name!r} ({type(error).__name__}); expected a data "
@@ -138,13 +144,20 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     return splits
 
 
+def _label_id(task: Task, label: int | str) -> int:
+    """GLUE on the hub has numbers, SciTail words, one of them another than in its own files."""
+    return label if isinstance(label, int) else task.labels.index({"entailment": "entails"}.get(label, label))
+
+
 @lru_cache(maxsize=8)
 def load_splits(task_name: str, source: str) -> dict[str, Split]:
     """The "train" and "dev" splits of a task from "mini", a folder in GLUE's TSV layout, or the hub."""
     task = get_task(task_name)
     if source == "mini":
-        from experiments.mini.tasks import rows
+        from experiments.mini.tasks import GENERATORS, rows
 
+        if task_name not in GENERATORS:
+            raise BadInput(f"mini has no task {task_name}: expected one of {', '.join(GENERATORS)}")
         parts = {split: rows(task_name, split) for split in ("train", "dev")}
         return {split: Split([tuple(row[c] for c in task.text_columns) for row in part],
                              np.array([row["label"] for row in part])) for split, part in parts.items()}
@@ -181,7 +194,8 @@ def identify_data(task_name: str, source: str) -> str:
     if source.startswith((".", "/", "~")) or source.count("/") != 1:
         raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the data "
                        "hub such as nyu-mll/glue")
-    return source
+    hub = get_task(task_name).hub
+    return hub[0] if hub else source
 
 
 def load_text(source: str) -> str:

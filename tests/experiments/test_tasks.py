@@ -5,9 +5,12 @@ import json
 from dataclasses import replace
 from random import Random
 
+import datasets
 import numpy as np
 import pytest
 
+from experiments.finetuning import tasks
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.tasks import TASKS, load_splits
 from experiments.mini import language
@@ -97,3 +100,47 @@ def test_labels_say_what_the_events_say():
     events = [language.draw_event(rng) for _ in range(1000)]
     assert all(follows(event, language.weaken(rng, event)) for event in events)
     assert sum(follows(event, language.distort(rng, event)) for event in events) == 0
+
+
+@pytest.fixture
+def local_hub(tmp_path):
+    """A data set as the hub keeps it (a card that names parquet files), in a folder."""
+    def make(configuration, columns, rows):
+        card = ["---", "configs:", f"- config_name: {configuration}", "  data_files:"]
+        for split, count in rows.items():
+            card += [f"  - split: {split}", f"    path: {split}.parquet"]
+            table = datasets.Dataset.from_dict({name: values(count) for name, values in columns.items()})
+            table.to_parquet(tmp_path / f"{split}.parquet")
+        (tmp_path / "README.md").write_text("\n".join([*card, "---"]))
+        return str(tmp_path)
+    return make
+
+
+def test_glue_from_the_hub(local_hub, tmp_path):
+    texts = {name: lambda count, name=name: [f"{name} {i}" for i in range(count)] for name in ("sentence1", "sentence2")}
+    columns = {**texts, "label": lambda count: [i % 2 for i in range(count)], "idx": lambda count: list(range(count))}
+    name = local_hub("rte", columns, {"train": 2490, "validation": 277})
+    splits = tasks._read_hub(TASKS["rte"], name)
+    assert splits["train"].texts[7] == ("sentence1 7", "sentence2 7") and splits["dev"].labels[:3].tolist() == [0, 1, 0]
+    (tmp_path / "other").mkdir()
+    with pytest.raises(BadInput, match="rte train: 2,490 rows, expected 3,668"):
+        tasks._read_hub(replace(TASKS["rte"], train_rows=3668), name)
+
+
+def test_scitail_from_the_hub_and_from_its_own_files(local_hub, tmp_path):
+    texts = {name: lambda count, name=name: [f"{name} {i}" for i in range(count)] for name in ("sentence1", "sentence2")}
+    columns = {**texts, "gold_label": lambda count: ["neutral", "entailment"] * (count // 2)}
+    task = replace(TASKS["scitail"], train_rows=4, dev_rows=2, hub=(local_hub("snli_format", columns, {"train": 4, "validation": 2}),
+                                                                     "snli_format"))
+    assert tasks._read_hub(task, "nyu-mll/glue")["train"].labels.tolist() == [1, 0, 1, 0]
+    assert tasks.identify_data("scitail", "nyu-mll/glue") == "allenai/scitail"
+
+    (tmp_path / "SciTail").mkdir()
+    lines = ["a premise\ta hypothesis\tentails", "another\tone\tneutral"]
+    for name, content in (("train", lines * 2), ("dev", lines)):
+        (tmp_path / "SciTail" / f"{name}.tsv").write_text("\n".join(content) + "\n")
+    files = tasks._tsv_files(task, tmp_path)
+    split = tasks._read_tsv(task, *files["train"])
+    assert split.texts[1] == ("another", "one") and split.labels.tolist() == [0, 1, 0, 1]
+    with pytest.raises(BadInput, match="mini has no task scitail"):
+        load_splits("scitail", "mini")
