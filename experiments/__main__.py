@@ -6,8 +6,22 @@ Runs that several experiments need are trained once, and one bar shows the whole
 import importlib
 import sys
 from itertools import takewhile
+from pathlib import Path
 
-from experiments.finetuning.sweep import main
+from experiments.finetuning.command import run_command
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.sweep import sweep
 
-names = list(takewhile(lambda argument: not argument.startswith("-"), sys.argv[1:]))
-main(*(importlib.import_module(f"experiments.{name}").EXPERIMENT for name in names), arguments=sys.argv[1 + len(names):])
+
+def main() -> None:
+    known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("__"))
+    names = list(takewhile(lambda argument: not argument.startswith("-"), sys.argv[1:]))
+    unknown = [name for name in names if name not in known]
+    if unknown or not names:
+        raise BadInput(f"{'unknown experiment ' + repr(unknown[0]) if unknown else 'no experiment named'}: expected names of "
+                       f"{', '.join(known)}, then flags")
+    sweep([importlib.import_module(f"experiments.{name}").EXPERIMENT for name in names], sys.argv[1 + len(names):])
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -18,14 +18,18 @@ head (all published curves end at exactly the pre-trained level, so k = 24 must 
 
 import argparse
 import dataclasses
+import sys
 from functools import partial
+from pathlib import Path
 
 from experiments.finetuning import engine
 from experiments.finetuning.command import chosen, curves, default_rate, grid, profile_of, write_csv
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, weights_path
+from experiments.finetuning.sources import has_masked_lm_head
 from experiments.finetuning.sweep import Experiment, Records, main, trained_weights
+from experiments.finetuning.tasks import check_text
 
 MASK_SEED = 1
 LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
@@ -39,26 +43,35 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
+    check_text(text_of(options))
     default = default_rate(options)
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
                 learning_rates=options.learning_rates or profile_of(options).learning_rates)
     return [dataclasses.replace(run, keep_weights=run.learning_rate == default) for run in runs]
 
 
+def text_of(options: argparse.Namespace) -> str:
+    return str(Path(options.text).resolve()) if options.text and Path(options.text).is_dir() else (
+        options.text or profile_of(options).text)
+
+
 def write(options: argparse.Namespace, records: Records) -> None:
+    write_csv(options.results / "catastrophic_forgetting_curves.csv", [
+        point for record in records if record["run"]["learning_rate"] == default_rate(options) for point in curves(record)])
+    if not has_masked_lm_head(options.models[0]):
+        print(f"catastrophic_forgetting: {options.models[0]} has no masked-LM head, so no perplexity can be measured", file=sys.stderr)
+        return
     failed_or_not = chosen(records, default_rate(options), count=3)
     picked = failed_or_not[True] + failed_or_not[False]
     weights = trained_weights(picked, options, "catastrophic_forgetting")
     for record in records:  # the others' are not needed any more
         if record not in picked:
             weights_path(options.results, Run(**record["run"])).unlink(missing_ok=True)
-    measure = partial(perplexities, text=options.text or profile_of(options).text, fine_tuned_embeddings=options.fine_tuned_embeddings)
+    measure = partial(perplexities, text=text_of(options), fine_tuned_embeddings=options.fine_tuned_embeddings)
     print(f"catastrophic_forgetting: perplexities of {len(picked)} runs", flush=True)
     jobs = [(record, weights[Run(**record["run"]).id]) for record in picked]
     rows = [row for _, rows in engine.map(measure, jobs, options.engine, options.device) for row in rows]
     write_csv(options.results / "catastrophic_forgetting.csv", rows)
-    write_csv(options.results / "catastrophic_forgetting_curves.csv", [
-        point for record in records if record["run"]["learning_rate"] == default_rate(options) for point in curves(record)])
 
 
 def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool) -> list[dict]:

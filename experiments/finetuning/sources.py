@@ -36,3 +36,19 @@ def model_type(source: str) -> str:
         return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
     except (ValueError, KeyError, TypeError):
         raise BadInput(f"{folder / 'config.json'} names no model_type: expected a transformers configuration") from None
+
+
+def has_masked_lm_head(source: str) -> bool:
+    """Whether a folder's weights include a masked-LM head; taken for granted of a name on the hub."""
+    folder = Path(source)
+    names = [name for path in folder.glob("*.safetensors") for name in _tensor_names(path)]
+    return not folder.is_dir() or any(name.startswith(("cls.predictions.", "lm_head.", "predictions.")) for name in names)
+
+
+def _tensor_names(path: Path) -> list[str]:
+    """From the header of a safetensors file: its length in 8 bytes, then JSON."""
+    with open(path, "rb") as file:
+        try:
+            return list(json.loads(file.read(int.from_bytes(file.read(8), "little"))))
+        except (ValueError, OverflowError, MemoryError):
+            return []  # damaged: whoever loads it says so

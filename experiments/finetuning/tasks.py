@@ -198,6 +198,15 @@ def identify_data(task_name: str, source: str) -> str:
     return hub[0] if hub else source
 
 
+def check_text(source: str) -> None:
+    """Whether load_text can find what it is asked for, as far as that can be told without the hub."""
+    if source != "mini" and (source.startswith((".", "/", "~")) or source.count("/") != 1):
+        path = Path(source) / "wiki.test.raw"
+        if not path.is_file():
+            raise BadInput(f"no file {path}: expected mini, a folder with WikiText-2's test text as wiki.test.raw, or a name on "
+                           "the data hub such as Salesforce/wikitext")
+
+
 def load_text(source: str) -> str:
     """Running text that masked-LM perplexity is measured on: the mini language's held-out documents ("mini"), a folder with
     wiki.test.raw, or the test set of WikiText-2 on the hub (paper, section 4.1)."""
@@ -207,10 +216,7 @@ def load_text(source: str) -> str:
         documents = held_out_text(documents=200)  # 1,700 predicted words; all 600 would take three times as long for each k
         return " ".join(sentence for document in documents for sentence in document)
     if Path(source).is_dir():
-        path = Path(source) / "wiki.test.raw"
-        if not path.is_file():
-            raise BadInput(f"no file {path}: expected WikiText-2's test text as wiki.test.raw")
-        return path.read_text(encoding="utf-8")
+        return (Path(source) / "wiki.test.raw").read_text(encoding="utf-8")
     import datasets
 
     try:

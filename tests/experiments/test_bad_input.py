@@ -24,7 +24,7 @@ def expect_one_line(done, *words):
 
 
 @pytest.mark.parametrize(("arguments", "words"), [
-    (["--tasks", "rtee"], ["unknown name 'rtee'", "rte, mrpc, cola, qnli"]),
+    (["--tasks", "rtee"], ["unknown name 'rtee'", "rte, mrpc, cola, qnli, scitail"]),
     (["--profile", "huge"], ["unknown name 'huge'", "mini, small, paper"]),
     (["--model", "nobody/nothing"], ["cannot load the model nobody/nothing", "--model"]),
     (["--model", "./nowhere"], ["./nowhere", "expected a transformers folder"]),
@@ -42,6 +42,18 @@ def expect_one_line(done, *words):
 ], ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "")
 def test_flags(arguments, words):
     expect_one_line(call("experiments.bias_correction", "--plan", *arguments), *words)
+
+
+@pytest.mark.parametrize(("arguments", "words"), [
+    ([], ["no experiment named", "bias_correction, catastrophic_forgetting"]),
+    (["bias_corection", "--plan"], ["unknown experiment 'bias_corection'", "strong_baseline"]),
+    (["catastrophic_forgetting", "--text", "./nowhere", "--plan"], ["nowhere/wiki.test.raw", "Salesforce/wikitext"]),
+    (["small_datasets", "--sample-size", "1", "--plan"], ["--sample-size", "from 2 to"]),
+    (["loss_surfaces", "--classifier", "none", "--plan"], ["unknown name 'none'", "failed, successful, mean"]),
+    (["strong_baseline", "--tasks", "scitail", "--plan"], ["mini has no task scitail"]),
+], ids=str)
+def test_experiments_and_their_own_flags(arguments, words):
+    expect_one_line(call("experiments", *arguments), *words)
 
 
 @pytest.fixture

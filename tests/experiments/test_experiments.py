@@ -19,6 +19,7 @@ from experiments.finetuning import sweep
 from experiments.finetuning.command import chosen, parse, parser
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.runs import stored
+from experiments.finetuning.sources import has_masked_lm_head
 from experiments.finetuning.tasks import load_splits, sample
 
 ALL = [module.EXPERIMENT for module in (bias_correction, catastrophic_forgetting, generalization, loss_surfaces, small_datasets,
@@ -153,3 +154,10 @@ def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
     loss_surfaces.measured_rows(plane, rows[:1], opts, "cola")
     measured = loss_surfaces.measured_rows(plane, rows, opts, "cola")
     assert calls == rows and json.loads(json.dumps(measured)) == [[[0.0, 0.0, 1.0, 2.0]], [[1.0, 0.0, 1.0, 2.0]]]
+
+
+def test_a_model_without_a_masked_lm_head_is_named_and_the_rest_written(gte_small, tiny_model, capsys, tmp_path):
+    assert has_masked_lm_head(str(tiny_model)) and not has_masked_lm_head(str(gte_small)) and has_masked_lm_head("some/name")
+    opts = options(catastrophic_forgetting.EXPERIMENT, "--model", str(gte_small), "--results", str(tmp_path))
+    catastrophic_forgetting.write(opts, [])
+    assert "has no masked-LM head" in capsys.readouterr().err
