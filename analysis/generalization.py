@@ -16,6 +16,7 @@ from analysis.style import (
     PANEL,
     WITH,
     WITHOUT,
+    label_log_axis,
     p_name,
     panels,
     parse,
@@ -92,6 +93,7 @@ def draw_losses(axes: plt.Axes, runs: pd.DataFrame) -> None:
                   label="mean, std of all runs in a bin of the loss")
     axes.axvline(runs["label_entropy"].median(), color="0.5", linestyle="-.", linewidth=1, label="label entropy")
     axes.set(xscale="log", xlabel="training loss of the last epoch (nats)")
+    label_log_axis(axes.xaxis)
     lost = len(runs) - len(drawn)
     axes.set_title(f"{len(runs)} runs, {runs['failed'].sum()} failed"
                    + (f"\n{lost} of them diverged: no loss, not drawn" if lost else ""), fontsize=9)

@@ -14,6 +14,7 @@ from matplotlib.patheffects import withStroke
 
 from analysis.style import (
     LINES,
+    label_log_axis,
     model_name,
     number,
     parse,
@@ -23,6 +24,7 @@ from analysis.style import (
     run_command,
     save,
     save_table,
+    shape,
     task_name,
     write_in,
 )
@@ -87,8 +89,7 @@ def barrier(line: pd.DataFrame) -> float:
 def draw_lines(lines: pd.DataFrame) -> plt.Figure:
     """A panel a pair of runs: loss along the three straight lines."""
     pairs = list(lines.groupby(PAIR, sort=True))
-    columns = min(2, len(pairs))
-    rows = -(-len(pairs) // columns)
+    rows, columns = shape(len(pairs))
     figure, grid = plt.subplots(rows, columns, squeeze=False, figsize=(4.6 * columns, 4 * rows))
     for axes in grid.flat[len(pairs):]:
         axes.set_visible(False)
@@ -99,10 +100,7 @@ def draw_lines(lines: pd.DataFrame) -> plt.Figure:
                       label=f"{name}: barrier {number(barrier(line))} nats")
         axes.set(yscale="log", xlabel="position, from the first-named model (0) to the second (1)", ylabel="loss (nats)",
                  title=f"{task_name(task, data)}, {model_name(model, data)}")
-        low, high = axes.get_ylim()
-        digits = "234567" if high < 20 * low else "25" if high < 500 * low else ""  # as many labels as have room
-        axes.yaxis.set_major_formatter(lambda x, _: f"{x:g}")
-        axes.yaxis.set_minor_formatter(lambda x, _, digits=digits: f"{x:g}" if f"{x:e}"[0] in digits else "")
+        label_log_axis(axes.yaxis)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=8, handlelength=3)
     return figure
 
@@ -112,7 +110,7 @@ def table(surfaces: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (*pair, classifier), surface in surfaces.groupby([*PAIR, "classifier"], sort=True):
         row = {**dict(zip(PAIR, pair, strict=True)), "classifier": classifier,
-               **surface[["failed_seed", "successful_seed", "learning_rate", "examples"]].iloc[0]}
+               **{name: surface[name].iloc[0] for name in ("failed_seed", "successful_seed", "learning_rate", "examples")}}
         of_pair = lines[(lines[PAIR] == pair).all(axis=1)].sort_values("position").groupby("line")
         for point, (name, end) in zip(POINTS, ((LINE_NAMES[0], 0), (LINE_NAMES[0], -1), (LINE_NAMES[1], -1)), strict=True):
             at = of_pair.get_group(name).iloc[end] if name in of_pair.groups else {}

@@ -31,6 +31,7 @@ from analysis.style import (
     save,
     save_table,
     setting_name,
+    shape,
     task_name,
 )
 
@@ -43,8 +44,7 @@ NEEDED = [*PANEL, *RECIPE, *SIZE, "metric", "score", "majority_level", "failed",
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task, model and recipe: a box for each condition."""
     groups = list(runs.groupby([*PANEL, *RECIPE], sort=True))
-    columns = min(2, len(groups))
-    figure, grid = panels(-(-len(groups) // columns), columns, 4.8, 3.8)
+    figure, grid = panels(*shape(len(groups)), 4.8, 3.8)
     for axes in grid[len(groups):]:
         axes.set_visible(False)
     for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(grid, groups, strict=False):

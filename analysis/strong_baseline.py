@@ -29,6 +29,7 @@ from analysis.style import (
     save,
     save_table,
     setting_name,
+    shape,
     task_name,
 )
 
@@ -48,8 +49,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     looks = dict(zip(recipes, [(WITHOUT, "////"), (WITH, None), *FURTHER * len(recipes)], strict=False))
     settings = [sorted(panel.groupby(RECIPE), key=lambda group: (recipes.index(group[0][0]), group[0][1:]))
                 for _, panel in groups]
-    columns = min(2, len(groups))
-    figure, grid = panels(-(-len(groups) // columns), columns, 1 + 1.3 * max(2, *map(len, settings)), 3.7)
+    figure, grid = panels(*shape(len(groups)), 1 + 1.3 * max(2, *map(len, settings)), 3.7)
     for axes in grid[len(groups):]:
         axes.set_visible(False)
     for axes, ((task, model, data, dtype, pretrained), _), boxes in zip(grid, groups, settings, strict=False):

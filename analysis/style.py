@@ -111,6 +111,20 @@ def p_name(p: float) -> str:
     return f"{p:.2g}" if p == p else "-"
 
 
+def shape(count: int) -> tuple[int, int]:
+    """Lines and columns for so many panels: up to three side by side, more in two columns."""
+    columns = count if count <= 3 else 2
+    return -(-count // columns), columns
+
+
+def label_log_axis(axis: matplotlib.axis.Axis) -> None:
+    """As many labels between the powers of ten as have room, written plainly. Call it when all is drawn."""
+    low, high = axis.get_view_interval()
+    digits = "234567" if high < 20 * low else "25" if high < 500 * low else ""
+    axis.set_major_formatter(lambda x, _: f"{x:g}")
+    axis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in digits else "")
+
+
 def panels(lines: int, columns: int, width: float, height: float = 3.5, **subplots) -> tuple[plt.Figure, list[plt.Axes]]:
     """A figure of lines x columns panels of width x height inches, with room for a legend; the panels line by line."""
     figure, grid = plt.subplots(lines, columns, squeeze=False, figsize=(columns * width, 0.5 + height * lines), **subplots)

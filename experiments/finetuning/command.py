@@ -66,6 +66,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     p.add_argument("--epochs", nargs="+", type=count, metavar="N",
                    help="passes over the training set, where an experiment does not fix them")
     p.add_argument("--seeds", type=count, metavar="N", help="runs per setting, with seeds 1..N")
+    p.add_argument("--long-seeds", type=count, metavar="N",
+                   help=f"the same for settings of {LONG_EPOCHS} epochs and more (default: --seeds)")
     for name in SEED_FLAGS:
         p.add_argument("--" + name.replace("_", "-"), type=seed, metavar="N",
                        help="hold this one of the three seeds at N; it is the run's seed otherwise")
@@ -122,15 +124,16 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
     Seeds vary slowest: a sweep that is stopped early has the same number of seeds in every setting.
     """
     profile = profile_of(options)
-    if (options.seeds or profile.seeds) > 1 and all(getattr(options, name) is not None for name in SEED_FLAGS):
+    seeds_of = {False: options.seeds or profile.seeds, True: options.long_seeds or options.seeds or profile.long_seeds}
+    if max(seeds_of.values()) > 1 and all(getattr(options, name) is not None for name in SEED_FLAGS):
         raise BadInput("all three seeds are held, so several seeds are one run; expected --seeds 1 or a free seed")
     planned = []
     for seed, model, task, length, rate, corrected in itertools.product(
-            range(1, (options.seeds or max(profile.seeds, profile.long_seeds)) + 1), models or options.models[:1], tasks, epochs,
+            range(1, max(seeds_of.values()) + 1), models or options.models[:1], tasks, epochs,
             learning_rates, corrections):
         long = length >= LONG_EPOCHS and "train_examples" not in fields
-        if not options.seeds and (seed > (profile.long_seeds if long else profile.seeds)
-                                  or long and rate != default_rate(options) and not profile.long_at_every_rate):
+        asked_for = options.seeds or options.long_seeds or profile.long_at_every_rate
+        if seed > seeds_of[long] or long and not asked_for and rate != default_rate(options):
             continue
         seeds = {name: seed if getattr(options, name) is None else getattr(options, name) for name in SEED_FLAGS}
         planned.append(Run(

@@ -53,6 +53,19 @@ def test_what_each_experiment_plans():
     assert {run.id for run in plan["generalization"]} < {run.id for run in plan["strong_baseline"]}
 
 
+def test_how_many_seeds():
+    def counts(*arguments):
+        runs = training_length.planned(options(training_length.EXPERIMENT, *arguments))
+        return {(epochs, rate): len([run for run in runs if (run.epochs, run.learning_rate) == (epochs, rate)])
+                for epochs in (3, 10, 20) for rate in (2e-4, 3e-4)}
+
+    assert counts() == {(3, 2e-4): 6, (3, 3e-4): 6, (10, 2e-4): 0, (10, 3e-4): 2, (20, 2e-4): 0, (20, 3e-4): 2}
+    assert set(counts("--seeds", "4").values()) == {8}
+    assert counts("--seeds", "4", "--long-seeds", "1") == {(3, 2e-4): 8, (3, 3e-4): 8, (10, 2e-4): 2, (10, 3e-4): 2, (20, 2e-4): 2,
+                                                           (20, 3e-4): 2}
+    assert counts("--long-seeds", "5")[20, 2e-4] == 10 and counts("--long-seeds", "5")[3, 2e-4] == 6
+
+
 @pytest.mark.parametrize(("examples", "epochs"), [(3668, 11), (8551, 26), (104743, 312)])
 def test_matching_epochs_are_the_papers(examples, epochs):
     assert small_datasets.matching_epochs(examples, 1000) == epochs
