@@ -1,10 +1,11 @@
 """The committed reference results hold what the README says of them, and the committed tables are made from them."""
 
+import importlib
+
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from analysis.bias_correction import main
 from experiments.finetuning.sources import identify_model
 from experiments.finetuning.tasks import identify_data
 
@@ -50,10 +51,15 @@ def test_pre_training_matters(runs):
     assert (best_random < runs[runs["bias_correction"]].groupby("task")["score"].min()).all()
 
 
-@pytest.mark.parametrize("profile", sorted(path.name for path in REFERENCE.iterdir()))
-def test_the_committed_tables_are_made_from_them(profile, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["", "--results", str(REFERENCE / profile), "--figures", str(tmp_path)])
-    main()
-    for kind in ("md", "csv"):
-        committed = REPOSITORY / "figures" / "reference" / profile / f"bias_correction.{kind}"
-        assert committed.read_bytes() == (tmp_path / f"bias_correction.{kind}").read_bytes()
+ANALYSES = {path.stem for path in (REPOSITORY / "analysis").glob("*.py")}
+
+
+@pytest.mark.parametrize(("folder", "name"), sorted(
+    (path.parent.name, path.stem) for path in REFERENCE.glob("*/*.csv") if path.stem in ANALYSES))
+def test_the_committed_tables_are_made_from_them(folder, name, tmp_path, monkeypatch):
+    monkeypatch.setattr("sys.argv", ["", "--results", str(REFERENCE / folder), "--figures", str(tmp_path)])
+    importlib.import_module(f"analysis.{name}").main()
+    tables = [path for path in tmp_path.iterdir() if path.suffix in (".md", ".csv")]
+    assert tables
+    for path in tables:
+        assert (REPOSITORY / "figures" / "reference" / folder / path.name).read_bytes() == path.read_bytes(), path.name

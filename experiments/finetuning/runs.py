@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 3  # part of every id: raise it when training changes in a way the fields do not show
+SCHEMA = 3  # part of every id: raise it when training or a default changes in a way the fields do not show
 
 
 def _unhashed(default: Any) -> Any:
@@ -57,8 +57,11 @@ class Run:
 
     @property
     def id(self) -> str:
-        """16 hexadecimal digits over SCHEMA and the fields that change the result."""
-        canonical = json.dumps([SCHEMA, self.hashed_fields()], sort_keys=True)
+        """16 hexadecimal digits over SCHEMA and the fields that change the result, as far as they are not at their default:
+        a field that is added later does not change the ids of the runs there are."""
+        default = {f.name: f.default for f in fields(self)}
+        canonical = json.dumps([SCHEMA, {name: value for name, value in self.hashed_fields().items() if value != default[name]}],
+                               sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
     def hashed_fields(self) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """One fine-tuning run, from start to score."""
 
+import base64
 import inspect
 import math
 import platform
@@ -32,9 +33,11 @@ EVALUATION_BATCH = 100
 def train(run: Run) -> dict[str, Any]:
     """Fine-tune, evaluate on dev after the last step, and return {"outcome": {...}, "history": {...}}.
 
-    outcome: the final dev scores, `failed`, losses, cost, versions. history: the training loss of every step (nats),
-    dev score and loss at every evaluation, gradient norms before clipping every LOG_EVERY steps. With run.keep_weights also
-    "weights": the parameters, as the bytes of a safetensors file.
+    outcome: the final dev scores, `failed`, losses, cost, versions.
+    history: the training loss of every step (nats); at every evaluation dev score, dev loss, and the logit of label 1 minus that
+    of label 0 (dev_margins: [dev examples] as base64 of little-endian float16; above 0 the prediction is 1); gradient norms before
+    clipping every LOG_EVERY steps.
+    With run.keep_weights also "weights": the parameters, as the bytes of a safetensors file.
     A loss that is not finite ends the run: it has diverged, which is a failed run and a result like any other.
     """
     started = time.monotonic()
@@ -52,7 +55,16 @@ def train(run: Run) -> dict[str, Any]:
                    for epoch in range(run.epochs) for part in range(1, EVALUATIONS_PER_EPOCH + 1)} - {total_steps}
     losses: list[float] = []
     norms: list[list[float]] = []
-    evaluations = [{"step": 0, **evaluate(network, dev_set, run)[0]}]
+    evaluations: list[dict[str, float]] = []
+    margins: list[str] = []
+
+    def evaluate_after(step: int) -> np.ndarray:
+        scores, margin = evaluate(network, dev_set, run)
+        evaluations.append({"step": step, **scores})
+        margins.append(base64.b64encode(margin.astype("<f2").tobytes()).decode())
+        return margin > 0
+
+    evaluate_after(0)
 
     order = np.random.default_rng(run.order_seed)
     torch.manual_seed(run.dropout_seed)
@@ -70,12 +82,12 @@ def train(run: Run) -> dict[str, Any]:
                 torch.nn.utils.clip_grad_norm_(parameters, run.max_gradient_norm)
             optimizer.step()
             if len(losses) in evaluate_at:
-                evaluations.append({"step": len(losses), **evaluate(network, dev_set, run)[0]})
+                evaluate_after(len(losses))
         if not math.isfinite(losses[-1]):
             break
 
-    scores, predictions = evaluate(network, dev_set, run)
-    evaluations.append({"step": len(losses), **scores})
+    predictions = evaluate_after(len(losses))
+    scores = {name: value for name, value in evaluations[-1].items() if name != "step"}
     diverged = not (math.isfinite(losses[-1]) and math.isfinite(scores["dev_loss"]))
     level = majority_level(task.metric, dev_set.labels)
     shares = np.bincount(train_set.labels) / len(train_set.labels)
@@ -92,7 +104,7 @@ def train(run: Run) -> dict[str, Any]:
         "device": run.device if run.device == "cpu" else torch.cuda.get_device_name(device),
         "seconds": round(time.monotonic() - started, 2), **versions(),
     }
-    history = {"train_loss": losses, "evaluations": evaluations, "gradient_norm_every": LOG_EVERY,
+    history = {"train_loss": losses, "evaluations": evaluations, "dev_margins": margins, "gradient_norm_every": LOG_EVERY,
                "gradient_norm_of": list(matrices), "gradient_norms": norms}
     kept = {"weights": safetensors.torch.save({name: p.detach().cpu().clone() for name, p in model.named_parameters()})
             } if run.keep_weights else {}
@@ -132,14 +144,14 @@ def batch_loss(network: Callable, batch: dict[str, np.ndarray], run: Run, traini
 
 @torch.no_grad()
 def evaluate(network: Callable, split: TokenizedSplit, run: Run) -> tuple[dict[str, float], np.ndarray]:
-    """Every metric and the mean loss (nats) on a split, dropout off, and the predictions [examples]."""
+    """Every metric and the mean loss (nats) on a split, dropout off, and the logit of label 1 minus that of label 0 [examples]."""
     by_length = np.argsort([len(ids) for ids in split.input_ids], kind="stable")  # without dropout, who shares a batch
     logits = torch.cat([forward(network, batch, run, training=False)  # changes nothing, so here padding may be saved: half the time
                         for batch in split.batches(by_length, EVALUATION_BATCH)]).cpu()
     logits = logits[torch.from_numpy(np.argsort(by_length))]  # back in the order of the split
-    predictions = logits.argmax(dim=-1).numpy()
+    margin = (logits[:, 1] - logits[:, 0]).numpy()
     dev_loss = cross_entropy(logits, torch.from_numpy(split.labels)).item()
-    return {**all_metrics(predictions, split.labels), "dev_loss": dev_loss}, predictions
+    return {**all_metrics((margin > 0).astype(np.int64), split.labels), "dev_loss": dev_loss}, margin
 
 
 def _median_of(norms: list[list[float]], matrices: dict[str, Any], name: str) -> float:

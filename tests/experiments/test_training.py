@@ -1,5 +1,6 @@
 """The training loop, against the paper's loop written plainly; seeds; determinism; divergence; real data."""
 
+import base64
 import dataclasses
 import json
 import math
@@ -129,6 +130,11 @@ def test_outcome_of_a_run(tiny_run):
     assert outcome["majority_level"] == pytest.approx(159 / 300)
     assert outcome["label_entropy"] == pytest.approx(-(0.53 * math.log(0.53) + 0.47 * math.log(0.47)))
     assert outcome["failed"] == (outcome["score"] <= outcome["majority_level"])
+    labels = load_splits("rte", "mini")["dev"].labels
+    for evaluation, margin in zip(history["evaluations"], history["dev_margins"], strict=True):
+        margin = np.frombuffer(base64.b64decode(margin), dtype="<f2").astype(float)
+        assert np.mean((margin > 0) == labels) == pytest.approx(evaluation["accuracy"])
+        assert np.mean(np.log1p(np.exp(np.where(labels, -margin, margin)))) == pytest.approx(evaluation["dev_loss"], abs=1e-3)
 
 
 def test_divergence_is_a_failed_run_and_not_a_crash(tiny_run, tmp_path):
