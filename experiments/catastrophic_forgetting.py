@@ -26,9 +26,9 @@ from experiments.finetuning import engine
 from experiments.finetuning.command import chosen, curves, default_rate, grid, profile_of, write_csv
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run, weights_path
+from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import has_masked_lm_head
-from experiments.finetuning.sweep import Experiment, Records, main, trained_weights
+from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, trained_weights
 from experiments.finetuning.tasks import check_text
 
 MASK_SEED = 1
@@ -61,12 +61,9 @@ def write(options: argparse.Namespace, records: Records) -> None:
     if not has_masked_lm_head(options.models[0]):
         print(f"catastrophic_forgetting: {options.models[0]} has no masked-LM head, so no perplexity can be measured", file=sys.stderr)
         return
-    failed_or_not = chosen(records, default_rate(options), count=3)
-    picked = failed_or_not[True] + failed_or_not[False]
+    picked = [record for kind in chosen(records, default_rate(options), count=3).values() for record in kind]
     weights = trained_weights(picked, options, "catastrophic_forgetting")
-    for record in records:  # the others' are not needed any more
-        if record not in picked:
-            weights_path(options.results, Run(**record["run"])).unlink(missing_ok=True)
+    drop_weights(records, picked, options)
     measure = partial(perplexities, text=text_of(options), fine_tuned_embeddings=options.fine_tuned_embeddings)
     print(f"catastrophic_forgetting: perplexities of {len(picked)} runs", flush=True)
     jobs = [(record, weights[Run(**record["run"]).id]) for record in picked]

@@ -25,7 +25,7 @@ from experiments.finetuning import engine
 from experiments.finetuning.command import chosen, default_rate, grid, number, one_of, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
-from experiments.finetuning.sweep import Experiment, Records, main, trained_weights
+from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, trained_weights
 
 EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
 EXAMPLES_SEED = 1
@@ -55,10 +55,11 @@ def write(options: argparse.Namespace, records: Records) -> None:
     surfaces, lines = [], []
     for task in dict.fromkeys(record["run"]["task"] for record in records):
         of_task = [record for record in records if record["run"]["task"] == task]
-        failed_or_not = chosen(of_task, default_rate(options), count=1)
+        failed_or_not = chosen(of_task, default_rate(options), count=3)  # the first are used; forgetting uses them all
+        drop_weights(of_task, failed_or_not[True] + failed_or_not[False], options)
         if not failed_or_not[True] or not failed_or_not[False]:
-            print(f"loss_surfaces: {task} has {len(failed_or_not[True])} failed and {len(failed_or_not[False])} successful runs of the "
-                  f"default recipe among {len(of_task)}; a surface needs one of each (more --seeds)", flush=True)
+            print(f"loss_surfaces: the {len(of_task)} runs of the default recipe on {task} have all "
+                  f"{'failed' if failed_or_not[True] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
             continue
         failed, successful = (Run(**failed_or_not[kind][0]["run"]) for kind in (True, False))
         weights = trained_weights([failed_or_not[True][0], failed_or_not[False][0]], options, "loss_surfaces")

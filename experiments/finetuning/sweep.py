@@ -94,6 +94,13 @@ def trained_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespac
     return {run.id: runs.weights_path(options.results, run).read_bytes() for run in wanted}
 
 
+def drop_weights(records: Records, but: Records, options: argparse.Namespace) -> None:
+    """Delete the kept weights of finished runs that nothing needs any more: 1.3 GB each for BERT-large."""
+    for record in records:
+        if record not in but:
+            runs.weights_path(options.results, Run(**record["run"])).unlink(missing_ok=True)
+
+
 def with_progress(results: Iterable[tuple[Run, Any]], planned: Sequence[Run], asked_by: dict[str, str],
                   ) -> Iterator[tuple[Run, Any]]:
     """Pass results on, with a bar on a terminal and a line a minute elsewhere: the experiment that asked for the run, finished
