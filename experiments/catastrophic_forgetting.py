@@ -22,13 +22,12 @@ import sys
 from functools import partial
 from pathlib import Path
 
-from experiments.finetuning import engine
 from experiments.finetuning.command import chosen, curves, default_rate, grid, profile_of, write_csv
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import has_masked_lm_head
-from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, trained_weights
+from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
 from experiments.finetuning.tasks import check_text
 
 MASK_SEED = 1
@@ -67,7 +66,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     measure = partial(perplexities, text=text_of(options), fine_tuned_embeddings=options.fine_tuned_embeddings)
     print(f"catastrophic_forgetting: perplexities of {len(picked)} runs", flush=True)
     jobs = [(record, weights[Run(**record["run"]).id]) for record in picked]
-    rows = [row for _, rows in engine.map(measure, jobs, options.engine, options.device) for row in rows]
+    rows = [row for _, rows in measure_all(measure, jobs, options, "perplexities") for row in rows]
     write_csv(options.results / "catastrophic_forgetting.csv", rows)
 
 

@@ -21,11 +21,10 @@ from functools import partial
 
 import numpy as np
 
-from experiments.finetuning import engine
 from experiments.finetuning.command import chosen, default_rate, grid, number, one_of, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
-from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, trained_weights
+from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
 
 EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
 EXAMPLES_SEED = 1
@@ -104,7 +103,7 @@ def measured_rows(plane: Plane, wanted: list[list[tuple[float, float]]], options
 
     missing = [row for row in wanted if not path(row).exists()]
     print(f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished", flush=True)
-    results = engine.map(partial(measure, plane=plane), missing, options.engine, options.device)
+    results = measure_all(partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row")
     for row, result in tqdm(results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None):
         write_atomically(path(row), json.dumps(result))
     return [json.loads(path(row).read_text(encoding="utf-8")) for row in wanted]

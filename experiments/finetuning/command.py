@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.finetuning import engine, runs
-from experiments.finetuning.errors import BadInput
+from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.finetuning.profiles import LONG_EPOCHS, PACKABLE, PROFILES, RECIPES, REPOSITORY, Profile
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import identify_model, model_type
@@ -199,6 +199,11 @@ def run_command(main: Callable[[], None]) -> None:
             error = f"{error.filename or 'file system'}: {error.strerror or error}; finished runs are kept, mend it and repeat the call"
         print(f"error: {error}", file=sys.stderr)
         sys.exit(2)
+    except RunsCrashed as error:
+        for what, reason in error.crashed.items():
+            print(f"crashed: {what}: {reason}", file=sys.stderr)
+        print(f"error: {error}; what is finished is kept, repeat the call to try the rest again", file=sys.stderr)
+        sys.exit(1)
     except KeyboardInterrupt:
         print("\nstopped; finished runs are kept, repeat the call to go on", file=sys.stderr)
         sys.exit(130)

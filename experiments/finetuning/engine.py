@@ -2,17 +2,22 @@
 
 Ray is embedded by default, one one-thread worker per core; with RAY_ADDRESS set it joins that cluster instead. It is
 imported only here and only when used. The engine holds no state: whoever calls it stores each result as it comes.
+An item that raises, or whose worker dies again and again, gives a Crash in place of its result; the others go on.
 """
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import time
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
 from typing import TypeVar
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import REPOSITORY
 
 ENGINES = ("ray", "serial")
-
+RETRIES = 2  # of an item whose worker was killed
+PATIENCE = 1.0  # seconds until an engine with nothing to do asks for items again
 
 Item, Result = TypeVar("Item"), TypeVar("Result")
 
@@ -27,14 +32,68 @@ def cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def map(function: Callable[[Item], Result], items: Sequence[Item], engine: str, device: str = "cpu",
-        ) -> Iterator[tuple[Item, Result]]:
-    """(item, function(item)) for every item, in the order in which they finish. Each has one core, or one GPU beside it."""
-    if engine == "serial" or not items:
+@dataclass(frozen=True)
+class Crash:
+    """What happened instead of a result."""
+
+    error: str  # one line
+    details: str  # the traceback, where there is one
+
+
+def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine: str, device: str = "cpu",
+        ) -> Iterator[tuple[Item, Result | Crash]]:
+    """(item, function(item)) for every item, in the order in which they finish. Each has one core, or one GPU beside it.
+
+    Items are taken when there is room for them; None means that there is none just now, ask again later. BadInput and a keyboard
+    interrupt end everything; what else an item raises becomes its Crash.
+    """
+    if engine == "serial":
         for item in items:
-            yield item, function(item)
+            if item is None:
+                time.sleep(PATIENCE)
+            else:
+                yield item, _guarded(function, item)
         return
 
+    source = iter(items)
+    item = next(source, _END)
+    if item is _END:
+        return  # Ray takes 5 seconds and 0.5 GB to start
+    ray = start()
+    task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1, max_retries=RETRIES)(_guarded)
+    shared = ray.put(function)  # once, with what is bound to it
+    waiting = {}
+    try:
+        while waiting or item is not _END:
+            room = ray.cluster_resources().get("CPU" if device == "cpu" else "GPU", 1)  # a cluster may grow and shrink
+            while item is not None and item is not _END and len(waiting) < room:
+                waiting[task.remote(shared, item)] = item
+                item = next(source, _END)
+            if not waiting:
+                time.sleep(PATIENCE)
+            for ready in ray.wait(list(waiting), timeout=PATIENCE)[0] if waiting else ():
+                finished = waiting.pop(ready)
+                yield finished, _result(ray, ready)
+            item = next(source, _END) if item is None else item
+    finally:
+        for reference in waiting:
+            ray.cancel(reference, force=True)
+
+
+def _result(ray, reference):
+    try:
+        return ray.get(reference)
+    except ray.exceptions.RayTaskError as error:  # BadInput: as the item raised it, as in the serial engine
+        raise error.cause from None
+    except ray.exceptions.RayError as error:
+        return Crash(f"its worker died {RETRIES + 1} times ({type(error).__name__}): killed, or out of memory?", str(error))
+
+
+_END = object()
+
+
+def start():
+    """Ray, started on this machine or joined at RAY_ADDRESS."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
@@ -48,21 +107,14 @@ def map(function: Callable[[Item], Result], items: Sequence[Item], engine: str, 
         except (ConnectionError, ValueError, RuntimeError) as error:
             raise BadInput(f"cannot start Ray or join {address}: {str(error).splitlines()[0]}; expected a running cluster at "
                            "RAY_ADDRESS or none; --engine serial does without") from None
-    task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1)(_call)
-    function = ray.put(function)  # once, with what is bound to it
-    waiting = {task.remote(function, item): item for item in items}
+    return ray
+
+
+def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Crash:
     try:
-        while waiting:
-            (ready, *_), _ = ray.wait(list(waiting))
-            try:
-                result = ray.get(ready)
-            except ray.exceptions.RayTaskError as error:
-                raise error.cause from None  # what the run raised, as in the serial engine
-            yield waiting.pop(ready), result
-    finally:
-        for reference in waiting:
-            ray.cancel(reference, force=True)
-
-
-def _call(function: Callable[[Item], Result], item: Item) -> Result:
-    return function(item)
+        return function(item)
+    except BadInput:
+        raise
+    except Exception as error:
+        reason = str(error).strip().splitlines()
+        return Crash(f"{type(error).__name__}{': ' + reason[0] if reason else ''}", traceback.format_exc())

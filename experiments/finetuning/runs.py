@@ -107,6 +107,13 @@ def save(results: Path, run: Run, result: dict[str, Any]) -> None:
         write_atomically(weights_path(results, run), result["weights"])
     record = {"schema": SCHEMA, "run": asdict(run), "outcome": result["outcome"], "history": result["history"]}
     write_atomically(results / "runs" / f"{run.id}.json", json.dumps(record, allow_nan=True) + "\n")
+    (results / "crashed" / f"{run.id}.json").unlink(missing_ok=True)
+
+
+def save_crash(results: Path, run: Run, error: str, details: str) -> None:
+    """Record that a run could not be trained, and why. It is no result: the run is tried again when it is asked for again."""
+    write_atomically(results / "crashed" / f"{run.id}.json",
+                     json.dumps({"run": asdict(run), "error": error, "details": details}) + "\n")
 
 
 def weights_path(results: Path, run: Run) -> Path:

@@ -4,12 +4,15 @@ import argparse
 import dataclasses
 import math
 import time
+from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.command import parse, parser, run_command
+from experiments.finetuning.errors import RunsCrashed
+from experiments.finetuning.leases import Leases
 from experiments.finetuning.profiles import PROFILES
 from experiments.finetuning.runs import Run
 from experiments.finetuning.tasks import train_rows
@@ -28,12 +31,13 @@ class Experiment:
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda p: None
 
 
-def main(*experiments: Experiment, arguments: Sequence[str] | None = None) -> None:
-    """The command line of one experiment, or of several in one sweep."""
-    run_command(lambda: sweep(experiments, arguments))
+def main(*experiments: Experiment) -> None:
+    """The command line of one experiment."""
+    run_command(lambda: sweep(experiments))
 
 
 def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = None) -> None:
+    """One or several experiments from command line to CSVs. Runs that crash are left out, and named at the end (RunsCrashed)."""
     p = parser("\n\n".join(experiment.description for experiment in experiments))
     for experiment in experiments:
         experiment.add_flags(p)
@@ -49,9 +53,11 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
         print(f"all together: {len(records)} different runs, {len(missing)} to train{_about(missing, options)}", flush=True)
     if options.plan:
         return
-    train_missing(planned, options)
+    crashed = train_missing(planned, options)
     for experiment in experiments:
-        experiment.write(options, [runs.load(options.results, run) for run in planned[experiment.name]])
+        experiment.write(options, [record for run in planned[experiment.name] if (record := runs.load(options.results, run))])
+    if crashed:
+        raise RunsCrashed(crashed, "and these runs are not in the CSVs (tracebacks: the results folder's crashed/)")
 
 
 def unique(planned: Iterable[list[Run]]) -> list[Run]:
@@ -63,20 +69,58 @@ def unique(planned: Iterable[list[Run]]) -> list[Run]:
     return list(first.values())
 
 
-def train_missing(planned: dict[str, list[Run]], options: argparse.Namespace) -> None:
-    """Train what the store lacks of the runs of each experiment, the longest first so that no core is idle at the end."""
+def train_missing(planned: dict[str, list[Run]], options: argparse.Namespace) -> dict[str, str]:
+    """Train what the store lacks of the runs of each experiment, the longest first so that no core is idle at the end. Returns
+    the runs that crashed, and why."""
     missing = [run for run in unique(planned.values()) if runs.load(options.results, run) is None]
+    missing.sort(key=steps, reverse=True)
+    return train_all(missing, options, {run.id: name for name, wanted in reversed(planned.items()) for run in wanted})
+
+
+def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dict[str, str], again: bool = False) -> dict[str, str]:
+    """Train runs and store their results; what another sweep on the same store is training is waited for. With `again` also
+    runs that the store has."""
     if not missing:
-        return
+        return {}
     from experiments.finetuning.training import train
 
     writable = options.results / "runs" / ".writable"  # an error is better now than after the first run
     runs.write_atomically(writable, "")
     writable.unlink()
-    missing.sort(key=steps, reverse=True)
-    asked_by = {run.id: name for name, wanted in reversed(planned.items()) for run in wanted}
-    for run, result in with_progress(engine.map(train, missing, options.engine, options.device), missing, asked_by):
-        runs.save(options.results, run, result)
+    crashed: dict[str, str] = {}
+    with Leases(options.results) as leases, _Progress(missing, asked_by) as progress:
+        def claimed() -> Iterator[Run | None]:
+            waiting = deque(missing)
+            refused = 0  # in a row: then all that is left is being trained elsewhere
+            while waiting:
+                run = waiting.popleft()
+                if not again and runs.load(options.results, run):
+                    progress.finished(run, "elsewhere")
+                elif leases.claim(run.id):
+                    if again or not runs.load(options.results, run):  # it may have been finished since
+                        yield run
+                    else:
+                        leases.release(run.id)
+                        progress.finished(run, "elsewhere")
+                else:
+                    waiting.append(run)
+                    refused += 1
+                    if refused >= len(waiting):
+                        refused = 0
+                        yield None
+                    continue
+                refused = 0
+
+        for run, result in engine.map(train, claimed(), options.engine, options.device):
+            if isinstance(result, engine.Crash):
+                crashed[f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.order_seed})"] = result.error
+                runs.save_crash(options.results, run, result.error, result.details)
+                progress.finished(run, "crashed")
+            else:
+                runs.save(options.results, run, result)
+                progress.finished(run, "failed" if result["outcome"]["failed"] else "successful")
+            leases.release(run.id)
+    return crashed
 
 
 def trained_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespace, experiment: str) -> dict[str, bytes]:
@@ -85,13 +129,23 @@ def trained_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespac
     wanted = [dataclasses.replace(Run(**record["run"]), keep_weights=True) for record in chosen]
     missing = [run for run in wanted if not runs.weights_path(options.results, run).exists()]
     if missing:
-        from experiments.finetuning.training import train
-
         print(f"{experiment}: training {len(missing)} runs again, since their weights were not kept", flush=True)
-        results = engine.map(train, missing, options.engine, options.device)
-        for run, result in with_progress(results, missing, dict.fromkeys((run.id for run in missing), experiment)):
-            runs.save(options.results, run, result)
+        if crashed := train_all(missing, options, dict.fromkeys((run.id for run in missing), experiment), again=True):
+            raise RunsCrashed(crashed, f"so {experiment} cannot go on")
     return {run.id: runs.weights_path(options.results, run).read_bytes() for run in wanted}
+
+
+def measure_all(function: Callable[[Any], Any], items: Sequence[Any], options: argparse.Namespace, what: str,
+                ) -> Iterator[tuple[Any, Any]]:
+    """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all others are."""
+    crashed = {}
+    for item, result in engine.map(function, items, options.engine, options.device):
+        if isinstance(result, engine.Crash):
+            crashed[f"{what} {len(crashed) + 1}"] = result.error
+        else:
+            yield item, result
+    if crashed:
+        raise RunsCrashed(crashed, "so what it was for is not written")
 
 
 def drop_weights(records: Records, but: Records, options: argparse.Namespace) -> None:
@@ -101,28 +155,39 @@ def drop_weights(records: Records, but: Records, options: argparse.Namespace) ->
             runs.weights_path(options.results, Run(**record["run"])).unlink(missing_ok=True)
 
 
-def with_progress(results: Iterable[tuple[Run, Any]], planned: Sequence[Run], asked_by: dict[str, str],
-                  ) -> Iterator[tuple[Run, Any]]:
-    """Pass results on, with a bar on a terminal and a line a minute elsewhere: the experiment that asked for the run, finished
-    and failed runs, time left (by steps, since runs differ in length)."""
-    from tqdm import tqdm
+class _Progress:
+    """A bar on a terminal and a line a minute elsewhere: the experiment that asked for the run, finished, failed and crashed runs,
+    time left (by steps, since runs differ in length)."""
 
-    failed, done, started = 0, 0, time.monotonic()
-    total, last_line = sum(map(steps, planned)), started
-    with tqdm(total=total, unit="step", disable=None, smoothing=0) as bar:
-        for finished, (run, result) in enumerate(results, start=1):
-            yield run, result
-            failed += result["outcome"]["failed"]
-            done += steps(run)
-            state = f"{finished}/{len(planned)} runs, {failed} failed"
-            bar.set_description_str(asked_by[run.id])
-            bar.set_postfix_str(state)
-            bar.update(steps(run))
-            if bar.disable and (time.monotonic() - last_line > 60 or finished == len(planned)):
-                last_line = time.monotonic()
-                left = (total - done) * (last_line - started) / done
-                print(f"{asked_by[run.id]}: {state}, {tqdm.format_interval(last_line - started)} gone, about "
-                      f"{tqdm.format_interval(left)} left", flush=True)
+    def __init__(self, planned: Sequence[Run], asked_by: dict[str, str]) -> None:
+        from tqdm import tqdm
+
+        self.asked_by, self.started, self.total = asked_by, time.monotonic(), len(planned)
+        self.counts: Counter[str] = Counter()
+        self.bar = tqdm(total=sum(map(steps, planned)), unit="step", disable=None, smoothing=0)
+        self.last_line, self.done = self.started, 0
+
+    def __enter__(self) -> "_Progress":
+        return self
+
+    def __exit__(self, *_) -> None:
+        self.bar.close()
+
+    def finished(self, run: Run, how: str) -> None:
+        """One more run is done: successful, failed, crashed, or trained elsewhere by another sweep."""
+        self.counts[how] += 1
+        self.done += steps(run)
+        others = "".join(f", {self.counts[name]} {name}" for name in ("crashed", "elsewhere") if self.counts[name])
+        state = f"{self.counts.total()}/{self.total} runs, {self.counts['failed']} failed{others}"
+        self.bar.set_description_str(self.asked_by[run.id])
+        self.bar.set_postfix_str(state)
+        self.bar.update(steps(run))
+        now = time.monotonic()
+        if self.bar.disable and (now - self.last_line > 60 or self.counts.total() == self.total):
+            self.last_line = now
+            left = (self.bar.total - self.done) * (now - self.started) / self.done
+            print(f"{self.asked_by[run.id]}: {state}, {self.bar.format_interval(now - self.started)} gone, about "
+                  f"{self.bar.format_interval(left)} left", flush=True)
 
 
 def steps(run: Run) -> int:

@@ -16,7 +16,7 @@ from experiments import (
     vanishing_gradients,
 )
 from experiments.finetuning import sweep
-from experiments.finetuning.command import chosen, parse, parser
+from experiments.finetuning.command import chosen, parse, parser, run_command
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.runs import stored
 from experiments.finetuning.sources import has_masked_lm_head
@@ -174,3 +174,26 @@ def test_a_model_without_a_masked_lm_head_is_named_and_the_rest_written(gte_smal
     opts = options(catastrophic_forgetting.EXPERIMENT, "--model", str(gte_small), "--results", str(tmp_path))
     catastrophic_forgetting.write(opts, [])
     assert "has no masked-LM head" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_crashed_run_is_named_left_out_and_tried_again(tiny_model, tmp_path, monkeypatch, capsys, again):
+    from experiments.finetuning import training
+
+    real = training.train
+    monkeypatch.setattr(training, "train", lambda run: real(run) if run.order_seed == 1 else 1 / 0)
+    arguments = ["--model", str(tiny_model), "--seeds", "2", "--learning-rates", "1e-3", "--bias-correction", "on", "--epochs", "1",
+                 "--results", str(tmp_path), "--engine", "serial"]
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], arguments))
+    assert ended.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert "seed 2): ZeroDivisionError: division by zero" in lines[-2] and "1 crashed" in lines[-1]
+    assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 1
+    (crash,) = (tmp_path / "crashed").iterdir()
+    assert "1 / 0" in json.loads(crash.read_text())["details"]
+    if again:
+        monkeypatch.setattr(training, "train", real)
+        sweep.sweep([bias_correction.EXPERIMENT], arguments)
+        assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 2 and not crash.exists()
+    assert not [path for path in (tmp_path / "leases").iterdir() if path.name != ".lock"]

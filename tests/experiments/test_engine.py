@@ -1,0 +1,50 @@
+"""The engines: all items, in any order; crashes are results; bad input ends everything."""
+
+import os
+import signal
+
+import pytest
+
+from experiments.finetuning import engine
+from experiments.finetuning.engine import Crash
+from experiments.finetuning.errors import BadInput
+
+
+def square(x):
+    if x == 3:
+        raise ValueError("three\nis not squared")
+    if x == 4:
+        raise BadInput("four: expected another")
+    if x == 5:
+        os.kill(os.getpid(), signal.SIGKILL)
+    return x * x
+
+
+@pytest.mark.parametrize("name", ["serial", pytest.param("ray", marks=pytest.mark.slow)])
+def test_results_and_crashes(name):
+    results = dict(engine.map(square, iter([1, None, 2, 3, None, 6]), name))
+    crash = results.pop(3)
+    assert results == {1: 1, 2: 4, 6: 36}
+    assert isinstance(crash, Crash) and crash.error == "ValueError: three" and "square" in crash.details
+    with pytest.raises(BadInput, match="four"):
+        list(engine.map(square, [1, 4], name))
+    assert list(engine.map(square, [], name)) == []
+
+
+def test_items_are_taken_only_when_there_is_room():
+    taken = []
+
+    def items():
+        for x in (1, 2, 6):
+            taken.append(x)
+            yield x
+
+    for x, _ in engine.map(square, items(), "serial"):
+        assert taken[-1] == x
+
+
+@pytest.mark.slow
+def test_a_worker_that_is_killed_again_and_again_does_not_stop_the_rest():
+    results = dict(engine.map(square, [1, 5, 2], "ray"))
+    assert results[1] == 1 and results[2] == 4
+    assert f"died {engine.RETRIES + 1} times" in results[5].error
