@@ -81,6 +81,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     p.add_argument("--engine", type=one_of(engine.ENGINES), default="ray", metavar="NAME",
                    help="ray: one run per core, or the cluster at RAY_ADDRESS; serial: one after the other (default ray)")
     p.add_argument("--results", type=Path, metavar="DIR", help="folder of CSVs and finished runs (default results/<profile>)")
+    p.add_argument("--checkpoint-minutes", type=number(float, 0, 10_000, "minutes"), default=0.0, metavar="N",
+                   help="save each run every N minutes, so that an interrupted one goes on where it was (default 0: never)")
     p.add_argument("--plan", action="store_true", help="only say what would be trained")
     return p
 
@@ -140,7 +142,8 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             model=identify_model(model), data=identify_data(task, options.data), task=task, learning_rate=rate,
             bias_correction=corrected, epochs=length, max_length=options.max_length, dtype=options.dtype,
             pretrained=not options.random_weights, packed=not options.plain, model_source=model,
-            data_source=options.data, device=options.device, **RECIPES.get(model_type(model), {}), **seeds, **fields))
+            data_source=options.data, device=options.device, checkpoint_minutes=options.checkpoint_minutes,
+            checkpoint_folder=str(options.results / "checkpoints"), **RECIPES.get(model_type(model), {}), **seeds, **fields))
         if planned[-1].packed and model_type(model) not in PACKABLE:
             raise BadInput(f"{model} is of type {model_type(model)}: expected one of {', '.join(PACKABLE)}; others need --plain")
     return list(dict.fromkeys(planned))

@@ -89,7 +89,7 @@ class PackedClassifier:
     def __init__(self, model: PreTrainedModel, dropout: float, dropout_seed: int) -> None:
         base, self.config, self.dropout = model.base_model, model.config, dropout
         self.flat, self.device, self.embeddings = FlatParameters(model), model.device, base.embeddings
-        self._bits = (np.random.Generator(np.random.SFC64(dropout_seed)) if self.device.type == "cpu"
+        self.bits = (np.random.Generator(np.random.SFC64(dropout_seed)) if self.device.type == "cpu"
                       else torch.Generator(self.device).manual_seed(dropout_seed))
 
         def joined(attention: nn.Module) -> tuple[Tensor, Tensor]:
@@ -148,11 +148,11 @@ class PackedClassifier:
 
     def _drop(self, x: Tensor) -> Tensor:
         """Each element 0 with probability `dropout`, else divided by 1 - dropout."""
-        if isinstance(self._bits, np.random.Generator):
-            words = self._bits.integers(0, 2**64, (x.numel() + 3) // 4, dtype=np.uint64)
+        if isinstance(self.bits, np.random.Generator):
+            words = self.bits.integers(0, 2**64, (x.numel() + 3) // 4, dtype=np.uint64)
             bits = torch.from_numpy(words.view(np.int16)[:x.numel()]).view(x.shape)
         else:
-            bits = torch.empty(x.shape, dtype=torch.int16, device=x.device).random_(-2**15, 2**15, generator=self._bits)
+            bits = torch.empty(x.shape, dtype=torch.int16, device=x.device).random_(-2**15, 2**15, generator=self.bits)
         keep = bits >= round(self.dropout * 2**16) - 2**15
         return x * keep.float().mul_(1 / (1 - self.dropout))
 

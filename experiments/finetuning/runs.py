@@ -53,6 +53,8 @@ class Run:
     data_source: str = _unhashed("")  # "mini", hub name or folder
     device: str = _unhashed("cpu")  # cpu or cuda
     keep_weights: bool = _unhashed(False)  # store the trained weights too, when the run is trained
+    checkpoint_minutes: float = _unhashed(0.0)  # between two checkpoints inside the run; 0: none
+    checkpoint_folder: str = _unhashed("")  # where they are kept until the run is finished
     threads: int = _unhashed(1)  # CPU threads of one run: one, since a second run uses a second core better
 
     @property
@@ -107,7 +109,8 @@ def save(results: Path, run: Run, result: dict[str, Any]) -> None:
         write_atomically(weights_path(results, run), result["weights"])
     record = {"schema": SCHEMA, "run": asdict(run), "outcome": result["outcome"], "history": result["history"]}
     write_atomically(results / "runs" / f"{run.id}.json", json.dumps(record, allow_nan=True) + "\n")
-    (results / "crashed" / f"{run.id}.json").unlink(missing_ok=True)
+    for no_longer_needed in (results / "crashed" / f"{run.id}.json", results / "checkpoints" / f"{run.id}.safetensors"):
+        no_longer_needed.unlink(missing_ok=True)
 
 
 def save_crash(results: Path, run: Run, error: str, details: str) -> None:

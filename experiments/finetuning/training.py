@@ -16,6 +16,7 @@ import torch
 import transformers
 from torch.nn.functional import cross_entropy
 
+from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import PaperAdamW
@@ -64,12 +65,18 @@ def train(run: Run) -> dict[str, Any]:
         margins.append(base64.b64encode(margin.astype("<f2").tobytes()).decode())
         return margin > 0
 
-    evaluate_after(0)
-
-    order = np.random.default_rng(run.order_seed)
     torch.manual_seed(run.dropout_seed)
-    for _ in range(run.epochs):
-        for batch in train_set.batches(order.permutation(len(train_set.labels)), run.batch_size):
+    checkpoint = Checkpoint(run, network, parameters, optimizer)
+    if stopped := checkpoint.restore():
+        losses, norms, evaluations, margins = (stopped[name] for name in ("losses", "norms", "evaluations", "margins"))
+        started -= stopped["seconds"]
+    else:
+        evaluate_after(0)
+    order = np.random.default_rng(run.order_seed)
+    for epoch in range(run.epochs):
+        permutation = order.permutation(len(train_set.labels))
+        done = min(len(losses) - epoch * steps_per_epoch, steps_per_epoch)  # all of an epoch that lies before the checkpoint
+        for batch in train_set.batches(permutation[done * run.batch_size:], run.batch_size):
             optimizer.zero_grad()
             loss = batch_loss(network, batch, run)
             losses.append(loss.item())
@@ -83,6 +90,9 @@ def train(run: Run) -> dict[str, Any]:
             optimizer.step()
             if len(losses) in evaluate_at:
                 evaluate_after(len(losses))
+            if checkpoint.due():
+                checkpoint.save({"losses": losses, "norms": norms, "evaluations": evaluations, "margins": margins,
+                                 "seconds": time.monotonic() - started})
         if not math.isfinite(losses[-1]):
             break
 

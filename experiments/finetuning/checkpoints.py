@@ -1,0 +1,88 @@
+"""Resuming inside a long run: everything that decides how it goes on, in one safetensors file, so that it goes on bit for bit.
+
+The order of the data needs no state: it is drawn again from its seed. Dropout's generator, the weights and Adam's moments do.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import safetensors
+import safetensors.torch
+import torch
+
+from experiments.finetuning.optimizers import PaperAdamW
+from experiments.finetuning.runs import Run, write_atomically
+
+
+class Checkpoint:
+    """The checkpoint file of one run, if the run wants one."""
+
+    def __init__(self, run: Run, network: Callable, parameters: list[torch.Tensor], optimizer: PaperAdamW) -> None:
+        self.path = Path(run.checkpoint_folder) / f"{run.id}.safetensors" if run.checkpoint_minutes else None
+        self.every, self.last = 60 * run.checkpoint_minutes, time.monotonic()
+        self.network, self.parameters, self.optimizer = network, parameters, optimizer
+
+    def due(self) -> bool:
+        return self.path is not None and time.monotonic() - self.last >= self.every
+
+    def save(self, facts: dict[str, Any]) -> None:
+        """Store the state, and `facts`: what has been recorded so far, as JSON."""
+        tensors = {}
+        for i, parameter in enumerate(self.parameters):
+            tensors[f"{i}.value"] = parameter.detach()
+            tensors |= {f"{i}.{name}": value for name, value in self.optimizer.adam.state[parameter].items()}
+        metadata = json.dumps({**facts, "steps_done": self.optimizer.steps_done, "generator": self._generator_state()})
+        write_atomically(self.path, safetensors.torch.save({name: t.cpu().contiguous() for name, t in tensors.items()},
+                                                           metadata={"facts": metadata}))
+        self.last = time.monotonic()
+
+    @torch.no_grad()
+    def restore(self) -> dict[str, Any] | None:
+        """Put the stored state in place and return the facts; None, and nothing changed, without a checkpoint one can use."""
+        if self.path is None or not self.path.exists():
+            return None
+        try:
+            with safetensors.safe_open(self.path, "pt") as file:
+                facts = json.loads(file.metadata()["facts"])
+                tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
+            states = [{name: tensors[f"{i}.{name}"] for name in ("value", "step", "exp_avg", "exp_avg_sq")}
+                      for i in range(len(self.parameters))]
+            if any(state["value"].shape != p.shape for state, p in zip(states, self.parameters, strict=True)):
+                raise ValueError("it is of another model")
+        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+            print(f"warning: {self.path} cannot be used ({error}); the run starts anew", file=sys.stderr)
+            return None
+        for parameter, state in zip(self.parameters, states, strict=True):
+            parameter.copy_(state.pop("value"))
+            self.optimizer.adam.state[parameter] = {name: value if name == "step" else value.to(parameter.device)
+                                                    for name, value in state.items()}
+        self.optimizer.steps_done = facts["steps_done"]
+        self._set_generator_state(facts["generator"])
+        return facts
+
+    def _generator_state(self) -> Any:
+        bits = getattr(self.network, "bits", None)
+        if isinstance(bits, np.random.Generator):
+            state = bits.bit_generator.state
+            return {**state, "state": {name: array.tolist() for name, array in state["state"].items()}}
+        if isinstance(bits, torch.Generator):
+            return bits.get_state().tolist()
+        cuda = torch.cuda.get_rng_state().tolist() if self.parameters[0].is_cuda else None
+        return {"cpu": torch.get_rng_state().tolist(), "cuda": cuda}
+
+    def _set_generator_state(self, state: Any) -> None:
+        bits = getattr(self.network, "bits", None)
+        if isinstance(bits, np.random.Generator):
+            inner = {name: np.array(values, dtype=np.uint64) for name, values in state["state"].items()}
+            bits.bit_generator.state = {**state, "state": inner}
+        elif isinstance(bits, torch.Generator):
+            bits.set_state(torch.tensor(state, dtype=torch.uint8))
+        else:
+            torch.set_rng_state(torch.tensor(state["cpu"], dtype=torch.uint8))
+            if state["cuda"]:
+                torch.cuda.set_rng_state(torch.tensor(state["cuda"], dtype=torch.uint8))
