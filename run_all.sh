@@ -5,6 +5,7 @@
 #   bash run_all.sh bias_correction    one experiment and its figure
 #   bash run_all.sh figures            the figures and tables again, from the CSVs
 #   bash run_all.sh check              the results beside the published numbers
+#   bash run_all.sh status             what is finished, running, stale or crashed
 #   bash run_all.sh test               the tests
 #   bash run_all.sh help               this text, and the flags of the experiments
 #
@@ -38,12 +39,13 @@ main() {
     help) usage ;;
     test) install requirements.txt tests/requirements.txt
           (cd "$here" && "$python" -m ruff check . && "$python" -m pytest "$@") ;;
+    status) install requirements.txt; run experiments.finetuning.status "$@" ;;
     check) install requirements.txt; run analysis.check "$@" ;;
     figures) install requirements.txt
              figures "${study[@]}" -- "$@" ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
-    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, help or one of ${study[*]}"
+    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, help or one of ${study[*]}"
        install requirements.txt
        experiments "$verb" -- "$@" ;;
   esac

@@ -44,7 +44,7 @@ class Leases:
         with self._lock():
             if path.exists() and not self.stale(run_id):
                 return False
-            path.write_text(json.dumps(_me()))
+            path.write_text(json.dumps(me()))
             self.held.add(run_id)
             return True
 
@@ -61,7 +61,7 @@ class Leases:
             return True
         except ValueError:  # written half when its holder died: judged by its silence
             holder, touched = {}, path.stat().st_mtime_ns
-        if {name: holder.get(name) for name in ("host", "boot")} == {name: _me()[name] for name in ("host", "boot")}:
+        if {name: holder.get(name) for name in ("host", "boot")} == {name: me()[name] for name in ("host", "boot")}:
             try:
                 os.kill(holder["process"], 0)
             except ProcessLookupError:
@@ -89,6 +89,7 @@ class Leases:
                     continue
 
 
-def _me() -> dict[str, str | int]:
+def me() -> dict[str, str | int]:
+    """This process, as a lease names its holder."""
     boot = Path("/proc/sys/kernel/random/boot_id")
     return {"host": socket.gethostname(), "boot": boot.read_text().strip() if boot.exists() else "", "process": os.getpid()}

@@ -16,7 +16,7 @@ from experiments.finetuning.leases import Leases
 def somebody_elses(folder, **holder):
     (folder / "leases").mkdir(exist_ok=True)
     path = folder / "leases" / "run"
-    path.write_text(json.dumps({**leases._me(), **holder}))
+    path.write_text(json.dumps({**leases.me(), **holder}))
     return path
 
 
