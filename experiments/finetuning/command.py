@@ -6,8 +6,10 @@ import io
 import itertools
 import math
 import os
+import subprocess
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +17,7 @@ from experiments.finetuning import engine, runs
 from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.finetuning.profiles import LONG_EPOCHS, PACKABLE, PROFILES, RECIPES, REPOSITORY, Profile
 from experiments.finetuning.runs import Run
-from experiments.finetuning.sources import identify_model, model_type
+from experiments.finetuning.sources import identify_model, model_type, portable
 from experiments.finetuning.tasks import TASKS, identify_data
 
 TIMING_COLUMNS = ("seconds",)  # the only columns in which the same run may differ from itself
@@ -80,6 +82,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     p.add_argument("--device", type=one_of(("cpu", "cuda")), default="cpu", metavar="NAME", help="cpu or cuda (default cpu)")
     p.add_argument("--engine", type=one_of(engine.ENGINES), default="ray", metavar="NAME",
                    help="ray: one run per core, or the cluster at RAY_ADDRESS; serial: one after the other (default ray)")
+    p.add_argument("--address", metavar="HOST:PORT", help="Ray cluster to join (default: RAY_ADDRESS; without, Ray on this machine)")
     p.add_argument("--results", type=Path, metavar="DIR", help="folder of CSVs and finished runs (default results/<profile>)")
     p.add_argument("--checkpoint-minutes", type=number(float, 0, 10_000, "minutes"), default=0.0, metavar="N",
                    help="save each run every N minutes, so that an interrupted one goes on where it was (default 0: never)")
@@ -95,6 +98,8 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.data = _whole_path(options.data or profile.data)
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
+    if options.address:
+        os.environ["RAY_ADDRESS"] = options.address
     options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
     if options.device == "cuda" and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
         import torch
@@ -141,12 +146,23 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
         planned.append(Run(
             model=identify_model(model), data=identify_data(task, options.data), task=task, learning_rate=rate,
             bias_correction=corrected, epochs=length, max_length=options.max_length, dtype=options.dtype,
-            pretrained=not options.random_weights, packed=not options.plain, model_source=model,
+            pretrained=not options.random_weights, packed=not options.plain, model_source=portable(model),
             data_source=options.data, device=options.device, checkpoint_minutes=options.checkpoint_minutes,
-            checkpoint_folder=str(options.results / "checkpoints"), **RECIPES.get(model_type(model), {}), **seeds, **fields))
+            checkpoint_folder=str(options.results / "checkpoints"), git_commit=_commit(),
+            **RECIPES.get(model_type(model), {}), **seeds, **fields))
         if planned[-1].packed and model_type(model) not in PACKABLE:
             raise BadInput(f"{model} is of type {model_type(model)}: expected one of {', '.join(PACKABLE)}; others need --plain")
     return list(dict.fromkeys(planned))
+
+
+@lru_cache(maxsize=1)
+def _commit() -> str:
+    """The commit this process was started from; asked once, so that edits during a sweep do not count."""
+    try:
+        return subprocess.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"],
+                              capture_output=True, text=True).stdout.strip() or "unknown"
+    except OSError:  # no git on this machine
+        return "unknown"
 
 
 def chosen(records: Sequence[dict[str, Any]], rate: float, count: int) -> dict[bool, list[dict[str, Any]]]:

@@ -24,6 +24,7 @@ from transformers.utils import logging as transformers_logging
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.packing import first_position
 from experiments.finetuning.runs import Run
+from experiments.finetuning.sources import located
 
 huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
 transformers_logging.set_verbosity_error()
@@ -91,6 +92,7 @@ class _PaperRobertaHead(RobertaClassificationHead):
 
 def _load(kind, source: str, **options):
     """from_pretrained without remote code and without the hub for folders, and with one clear line when it fails."""
+    source = located(source)
     try:
         return kind.from_pretrained(source, trust_remote_code=False, local_files_only=Path(source).is_dir(), **options)
     except (OSError, ValueError, RuntimeError, KeyError) as error:

@@ -16,6 +16,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import REPOSITORY
 
 ENGINES = ("ray", "serial")
+NOT_SENT = [".git", ".venv", "/results", "/figures", "/tests"]  # of the repository to a cluster's other machines
 RETRIES = 2  # of an item whose worker was killed
 PATIENCE = 1.0  # seconds until an engine with nothing to do asks for items again
 
@@ -100,8 +101,10 @@ def start():
     if not ray.is_initialized():
         os.chdir(REPOSITORY)  # workers import from the driver's folder; every path is whole by now
         address = os.environ.get("RAY_ADDRESS")
-        where = {"address": address} if address else {  # "local": not a cluster somebody else started on this machine
-            "address": "local", "num_cpus": cores(), "object_store_memory": 100_000_000, "include_dashboard": False}
+        if address:  # the other machines get this code; they need the same packages, but no shared disk
+            where = {"address": address, "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT}}
+        else:  # "local": not a cluster somebody else started on this machine
+            where = {"address": "local", "num_cpus": cores(), "object_store_memory": 100_000_000, "include_dashboard": False}
         try:
             ray.init(log_to_driver=False, logging_level="error", **where)
         except (ConnectionError, ValueError, RuntimeError) as error:

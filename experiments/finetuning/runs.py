@@ -52,6 +52,7 @@ class Run:
     model_source: str = _unhashed("")  # hub name or folder to load the model from
     data_source: str = _unhashed("")  # "mini", hub name or folder
     device: str = _unhashed("cpu")  # cpu or cuda
+    git_commit: str = _unhashed("unknown")  # of the code, when the sweep began
     keep_weights: bool = _unhashed(False)  # store the trained weights too, when the run is trained
     checkpoint_minutes: float = _unhashed(0.0)  # between two checkpoints inside the run; 0: none
     checkpoint_folder: str = _unhashed("")  # where they are kept until the run is finished

@@ -4,10 +4,8 @@ import base64
 import inspect
 import math
 import platform
-import subprocess
 import time
 from collections.abc import Callable
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -22,7 +20,6 @@ from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import PaperAdamW
 from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
-from experiments.finetuning.profiles import REPOSITORY
 from experiments.finetuning.runs import Run
 from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize
 
@@ -113,6 +110,7 @@ def train(run: Run) -> dict[str, Any]:
         "steps": len(losses), "drawn_from_head_seed": " ".join(drawn),
         "device": run.device if run.device == "cpu" else torch.cuda.get_device_name(device),
         "seconds": round(time.monotonic() - started, 2), **versions(),
+        "git_commit": run.git_commit,
     }
     history = {"train_loss": losses, "evaluations": evaluations, "dev_margins": margins, "gradient_norm_every": LOG_EVERY,
                "gradient_norm_of": list(matrices), "gradient_norms": norms}
@@ -169,13 +167,7 @@ def _median_of(norms: list[list[float]], matrices: dict[str, Any], name: str) ->
     return float(np.median([row[list(matrices).index(name)] for row in norms])) if name in matrices else math.nan
 
 
-@lru_cache(maxsize=1)
 def versions() -> dict[str, str]:
     """What ran the run."""
-    try:
-        git = subprocess.run(["git", "-C", str(REPOSITORY), "describe", "--always", "--dirty", "--abbrev=12"],
-                             capture_output=True, text=True).stdout.strip()
-    except OSError:  # no git on this machine
-        git = ""
     return {"python_version": platform.python_version(), "torch_version": torch.__version__,
-            "transformers_version": transformers.__version__, "git_commit": git or "unknown"}
+            "transformers_version": transformers.__version__}

@@ -3,13 +3,16 @@
 A few faults of each kind by default; FAULTS=20 pytest tests/faults injects that many kills and prints the counts.
 """
 
+import contextlib
 import os
 import random
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
+import tempfile
 import time
 from pathlib import Path
 
@@ -24,9 +27,9 @@ FAULTS = int(os.environ.get("FAULTS", "3"))
 RUNS = 12
 
 
-def start(model, results, engine):
+def start(model, results, engine, *more):
     command = [sys.executable, "-m", "experiments.bias_correction", "--model", model, "--seeds", "6", "--learning-rates", "1e-3",
-               "--epochs", "1", "--engine", engine, "--results", results]
+               "--epochs", "1", "--engine", engine, "--results", results, *more]
     return subprocess.Popen([*map(str, command)], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
                             env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"})
 
@@ -86,7 +89,7 @@ def test_the_driver_killed_at_random_moments(tiny_model, undisturbed, tmp_path, 
 
 def workers_of(driver):
     """Processes of this driver's Ray that are training."""
-    found = subprocess.run(["ps", "-eo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()[1:]
+    found = subprocess.run(["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()[1:]
     parents = {int(line.split(None, 2)[0]): int(line.split(None, 2)[1]) for line in found}
 
     def descends(process):
@@ -170,3 +173,49 @@ def test_a_read_only_folder(tiny_model, undisturbed, tmp_path):
         expect_the_same(disk, undisturbed)
     finally:
         subprocess.run(["umount", disk], check=True)
+
+
+@pytest.fixture
+def three_nodes():
+    """Ray nodes of one core each on this machine, as three machines would be; a function that lists their raylets."""
+    folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets want short paths
+    environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
+    ray = str(Path(sys.executable).parent / "ray")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        address = f"127.0.0.1:{free.getsockname()[1]}"
+
+    def processes(part=""):
+        found = subprocess.run(["pgrep", "-f", f"{folder}.*{part}"], capture_output=True, text=True).stdout.split()
+        return [int(process) for process in found]
+
+    def raylets():
+        lines = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
+        return [int(line.split()[0]) for line in lines if folder in line and line.split()[1].endswith("raylet/raylet")]
+
+    try:
+        subprocess.run([ray, "get-auth-token", "--generate"], env=environment, capture_output=True)
+        common = ["--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats"]
+        for where in (["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", f"--temp-dir={folder}"],
+                      [f"--address={address}"], [f"--address={address}"]):
+            subprocess.run([ray, "start", *where, *common], env=environment, check=True, capture_output=True)
+        yield address, raylets
+    finally:
+        for process in processes():
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(process, signal.SIGKILL)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def test_a_node_of_a_cluster_killed(tiny_model, undisturbed, tmp_path, three_nodes, monkeypatch):
+    """Three nodes, one of them killed while all work: its run is trained again elsewhere. Results come back to the driver's store."""
+    address, raylets = three_nodes
+    monkeypatch.setenv("RAY_AUTH_MODE", "token")
+    assert len(raylets()) == 3
+    driver = start(tiny_model, tmp_path, "ray", "--address", address)
+    while len(finished(tmp_path)) < 2 and driver.poll() is None:
+        time.sleep(0.1)
+    os.kill(raylets()[-1], signal.SIGKILL)
+    assert trained(finish(driver)) == RUNS
+    expect_the_same(tmp_path, undisturbed)
+    assert len(raylets()) == 2
