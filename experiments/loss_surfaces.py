@@ -138,7 +138,8 @@ def prepare_plane(plane: Plane) -> tuple:
     pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
     for name in drawn:
         pretrained[name] = share * pretrained[name] + (1 - share) * other.get_parameter(name).detach()
-    network, parameters, _ = prepare(model.to(run.device), run)
+    network, groups = prepare(model.to(run.device), run)
+    parameters = [tensor for group in groups for tensor in group.tensors]
     corners = []
     for weights in (pretrained, safetensors.torch.load(plane.failed_weights), safetensors.torch.load(plane.successful_weights)):
         model.load_state_dict(weights, strict=False)

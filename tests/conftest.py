@@ -56,3 +56,37 @@ def tiny_run(tiny_model: Path):
                       "data": identify_data(task, "mini"), "data_source": "mini", "learning_rate": 1e-3,
                       "bias_correction": True, "epochs": 1, "max_length": 64, **fields})
     return make
+
+
+def small_model(architecture: str):
+    """A classifier of 4 layers x 16, as far from its initialisation as after training: LayerNorms and biases count."""
+    import torch
+    from transformers import AutoConfig, AutoModelForSequenceClassification
+
+    from experiments.finetuning.encoders import _PaperRobertaHead
+
+    more = {"num_hidden_groups": 2, "inner_group_num": 1, "embedding_size": 8} if architecture == "albert" else {}
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(
+        architecture, **more, hidden_size=16, num_attention_heads=2, intermediate_size=32, vocab_size=50, num_hidden_layers=4,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=600, classifier_dropout_prob=0.0)
+    model = AutoModelForSequenceClassification.from_config(config)
+    if architecture == "roberta":
+        model.classifier.__class__ = _PaperRobertaHead
+    with torch.no_grad():
+        for p in model.parameters():
+            p += 0.1 * torch.randn_like(p)
+    return model
+
+
+def a_batch(model, longest: int):
+    """Six examples of 2 to `longest` tokens for small_model, padded."""
+    import numpy as np
+
+    rng = np.random.default_rng(0)
+    lengths = rng.integers(2, longest + 1, 6)
+    lengths[3] = longest
+    mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
+    types = rng.integers(0, 2, mask.shape) if model.config.model_type != "roberta" else np.zeros_like(mask)
+    return {"input_ids": np.where(mask, rng.integers(5, 50, mask.shape), model.config.pad_token_id), "attention_mask": mask,
+            "token_type_ids": types * mask}

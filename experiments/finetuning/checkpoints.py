@@ -35,7 +35,7 @@ class Checkpoint:
         tensors = {}
         for i, parameter in enumerate(self.parameters):
             tensors[f"{i}.value"] = parameter.detach()
-            tensors |= {f"{i}.{name}": value for name, value in self.optimizer.adam.state[parameter].items()}
+            tensors |= {f"{i}.{name}": value for name, value in self.optimizer.inner.state[parameter].items()}
         metadata = json.dumps({**facts, "steps_done": self.optimizer.steps_done, "generator": self._generator_state()})
         write_atomically(self.path, safetensors.torch.save({name: t.cpu().contiguous() for name, t in tensors.items()},
                                                            metadata={"facts": metadata}))
@@ -50,7 +50,7 @@ class Checkpoint:
             with safetensors.safe_open(self.path, "pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            states = [{name: tensors[f"{i}.{name}"] for name in ("value", "step", "exp_avg", "exp_avg_sq")}
+            states = [{name.split(".")[1]: t for name, t in tensors.items() if name.split(".")[0] == str(i)}
                       for i in range(len(self.parameters))]
             if any(state["value"].shape != p.shape for state, p in zip(states, self.parameters, strict=True)):
                 raise ValueError("it is of another model")
@@ -59,7 +59,7 @@ class Checkpoint:
             return None
         for parameter, state in zip(self.parameters, states, strict=True):
             parameter.copy_(state.pop("value"))
-            self.optimizer.adam.state[parameter] = {name: value if name == "step" else value.to(parameter.device)
+            self.optimizer.inner.state[parameter] = {name: value if name == "step" else value.to(parameter.device)
                                                     for name, value in state.items()}
         self.optimizer.steps_done = facts["steps_done"]
         self._set_generator_state(facts["generator"])

@@ -5,6 +5,7 @@ weights N(0, initializer_range), which is 0.02 for every model of the paper, bia
 """
 
 import math
+import re
 from pathlib import Path
 
 import huggingface_hub
@@ -69,9 +70,37 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
                 parameters[name].zero_()
             else:
                 parameters[name].normal_(0.0, config.initializer_range, generator=generator)
+        if run.reinitialized_layers:
+            reinitialize(model, run.reinitialized_layers, generator, skip=drawn)
     if config.model_type == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
     return model, drawn
+
+
+def reinitialize(model: PreTrainedModel, top: int, generator: torch.Generator, skip: list[str]) -> None:
+    """Draw the pooler and the `top` uppermost layers anew: weights N(0, initializer_range), biases 0, LayerNorm 1 and 0 (Zhang et
+    al. 2021, section 4). The parameters in `skip` are new already."""
+    layers = model.config.num_hidden_layers
+    if model.config.model_type == "albert" or not 0 < top <= layers:
+        raise BadInput(f"cannot draw the top {top} layers of {model.config.model_type} anew: expected 1 to {layers}, and layers that "
+                       "are not shared")
+    for name, p in model.named_parameters():
+        if name in skip or layers_above(name, model.config) >= top:
+            continue
+        if name.endswith("bias"):
+            p.zero_()
+        elif "LayerNorm" in name:
+            p.fill_(1.0)
+        else:
+            p.normal_(0.0, model.config.initializer_range, generator=generator)
+
+
+def layers_above(name: str, config: PretrainedConfig) -> int:
+    """How many encoder layers stand above a parameter: 0 for the head and the last layer, all of them for the embeddings."""
+    if "embedding" in name:
+        return config.num_hidden_layers
+    number = re.search(r"encoder\.layer\.(\d+)\.", name)
+    return config.num_hidden_layers - 1 - int(number[1]) if number else 0
 
 
 def load_masked_lm(source: str) -> PreTrainedModel:

@@ -11,6 +11,7 @@ What it does otherwise than the plain path, none of it a change to the recipe:
 Gains are measured in LOG.md; tests hold logits and gradients equal to the plain path's for BERT, RoBERTa and ALBERT.
 """
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import NamedTuple
@@ -86,9 +87,10 @@ class PackedClassifier:
     It takes the model's parameters over (FlatParameters); the model stays usable and sees what training does to them.
     """
 
-    def __init__(self, model: PreTrainedModel, dropout: float, dropout_seed: int) -> None:
-        base, self.config, self.dropout = model.base_model, model.config, dropout
+    def __init__(self, model: PreTrainedModel, dropout: float, dropout_seed: int, mixout: float = 0.0) -> None:
+        base, self.config, self.dropout, self.mixout = model.base_model, model.config, dropout, mixout
         self.flat, self.device, self.embeddings = FlatParameters(model), model.device, base.embeddings
+        self.pretrained = self.flat.values.clone() if mixout else None
         self.bits = (np.random.Generator(np.random.SFC64(dropout_seed)) if self.device.type == "cpu"
                       else torch.Generator(self.device).manual_seed(dropout_seed))
 
@@ -120,14 +122,24 @@ class PackedClassifier:
              + _Lookup.apply(table.token_type_embeddings.weight, batch.token_type_ids)
              + _Lookup.apply(table.position_embeddings.weight, batch.position_ids))
         x = drop(_norm(x, table.LayerNorm))
+        mix = self._mix if training and self.mixout else lambda weight, parts=1: weight
         if self.widen is not None:
-            x = _linear(x, self.widen)
+            x = linear(x, mix(self.widen.weight), self.widen.bias)
         for layer in self.layers:
-            attended = self._attend(linear(x, layer.weight, layer.bias), batch.groups, drop, training)
-            x = _norm(x + drop(_linear(attended, layer.output)), layer.norm)
-            x = _norm(x + drop(_linear(layer.activation(_linear(x, layer.up)), layer.down)), layer.last_norm)
-        pooled = torch.tanh(_linear(x[batch.starts], self.pooler))
-        return _linear(drop(pooled), self.classifier)
+            attended = self._attend(linear(x, mix(layer.weight, parts=3), layer.bias), batch.groups, drop, training)
+            x = _norm(x + drop(linear(attended, mix(layer.output.weight), layer.output.bias)), layer.norm)
+            wide = layer.activation(linear(x, mix(layer.up.weight), layer.up.bias))
+            x = _norm(x + drop(linear(wide, mix(layer.down.weight), layer.down.bias)), layer.last_norm)
+        pooled = torch.tanh(linear(x[batch.starts], mix(self.pooler.weight), self.pooler.bias))
+        return linear(drop(pooled), self.classifier.weight, self.classifier.bias)
+
+    def _mix(self, weight: Tensor, parts: int = 1) -> Tensor:
+        """Mixout (Lee et al. 2020): (M w + (1 - M) u - p u) / (1 - p) = u + M (w - u) / (1 - p) for pre-trained weights u and a
+        mask M of one draw per input neuron, shared by all outputs of each of the `parts` matrices that are joined in [out, in]."""
+        start = weight.storage_offset()  # in the flat vector
+        anchor = self.pretrained[start:start + weight.numel()].view_as(weight)
+        keep = self._keep((parts, 1, weight.shape[1]), self.mixout).expand(parts, len(weight) // parts, -1).reshape(weight.shape)
+        return anchor + (weight - anchor) * keep
 
     def _attend(self, packed: Tensor, groups: list[Group], drop: Callable[[Tensor], Tensor],
                 training: bool) -> Tensor:
@@ -148,13 +160,17 @@ class PackedClassifier:
 
     def _drop(self, x: Tensor) -> Tensor:
         """Each element 0 with probability `dropout`, else divided by 1 - dropout."""
+        return x * self._keep(x.shape, self.dropout)
+
+    def _keep(self, shape: torch.Size | tuple[int, ...], probability: float) -> Tensor:
+        """A mask of 0 with the given probability, else 1 / (1 - probability)."""
         if isinstance(self.bits, np.random.Generator):
-            words = self.bits.integers(0, 2**64, (x.numel() + 3) // 4, dtype=np.uint64)
-            bits = torch.from_numpy(words.view(np.int16)[:x.numel()]).view(x.shape)
+            size = math.prod(shape)
+            words = self.bits.integers(0, 2**64, (size + 3) // 4, dtype=np.uint64)
+            bits = torch.from_numpy(words.view(np.int16)[:size]).view(shape)
         else:
-            bits = torch.empty(x.shape, dtype=torch.int16, device=x.device).random_(-2**15, 2**15, generator=self.bits)
-        keep = bits >= round(self.dropout * 2**16) - 2**15
-        return x * keep.float().mul_(1 / (1 - self.dropout))
+            bits = torch.empty(shape, dtype=torch.int16, device=self.device).random_(-2**15, 2**15, generator=self.bits)
+        return (bits >= round(probability * 2**16) - 2**15).float().mul_(1 / (1 - probability))
 
 
 class _Lookup(torch.autograd.Function):
@@ -170,10 +186,6 @@ class _Lookup(torch.autograd.Function):
     def backward(ctx, gradient: Tensor) -> tuple[None, None]:
         ctx.table.grad.index_add_(0, ctx.saved_tensors[0], gradient)
         return None, None
-
-
-def _linear(x: Tensor, module: nn.Linear) -> Tensor:
-    return linear(x, module.weight, module.bias)
 
 
 def _norm(x: Tensor, module: nn.LayerNorm) -> Tensor:

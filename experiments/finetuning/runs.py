@@ -47,6 +47,12 @@ class Run:
     dtype: str = "float32"  # "bfloat16": autocast, with float32 weights and optimiser
     train_examples: int | None = None  # size of a random sample of the training set; None: all of it
     sampling_seed: int = 1  # draws that sample, the same for all runs
+    optimizer: str = "adamw"  # the paper's; or "sgd": without momentum, same schedule
+    reinitialized_layers: int = 0  # top layers drawn anew, and the pooler with them (Zhang et al. 2021)
+    mixout: float = 0.0  # probability of mixing pre-trained weights in, per input neuron (Lee et al. 2020); goes with dropout 0
+    decay_to_pretrained: bool = False  # weight decay pulls towards the pre-trained weights and not towards 0
+    layerwise_decay: float = 1.0  # learning rate of a layer as a share of that of the layer above it
+    component_clipping: float | None = None  # L2 norm to which the gradient of each parameter tensor is clipped (Yang and Ma 2022)
     packed: bool = True  # packing.py's fast path; False: HF's own forward, with other dropout masks for a seed
     # ------------------------------------------------------------ fields that do not
     model_source: str = _unhashed("")  # hub name or folder to load the model from

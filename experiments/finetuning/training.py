@@ -15,9 +15,10 @@ import transformers
 from torch.nn.functional import cross_entropy
 
 from experiments.finetuning.checkpoints import Checkpoint
-from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.metrics import all_metrics, majority_level
-from experiments.finetuning.optimizers import PaperAdamW
+from experiments.finetuning.optimizers import Group, PaperAdamW
 from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.runs import Run
@@ -44,10 +45,11 @@ def train(run: Run) -> dict[str, Any]:
     tokenizer = load_tokenizer(run.model_source)
     train_set, dev_set = tokenized_splits(run, tokenizer)
     model, drawn = load_classifier(run, len(task.labels))
-    network, parameters, decayed = prepare(model.to(device), run)
+    network, groups = prepare(model.to(device), run)
+    parameters = [tensor for group in groups for tensor in group.tensors]
     steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
     total_steps = run.epochs * steps_per_epoch
-    optimizer = PaperAdamW(parameters, decayed, run, total_steps)
+    optimizer = PaperAdamW(groups, run, total_steps)
     matrices = probed_matrices(model)
     evaluate_at = {epoch * steps_per_epoch + round(steps_per_epoch * part / EVALUATIONS_PER_EPOCH)
                    for epoch in range(run.epochs) for part in range(1, EVALUATIONS_PER_EPOCH + 1)} - {total_steps}
@@ -82,6 +84,8 @@ def train(run: Run) -> dict[str, Any]:
             loss.backward()
             if (len(losses) - 1) % LOG_EVERY == 0:
                 norms.append(gradient_norms(matrices))
+            if run.component_clipping is not None:
+                clip_each(model, run.component_clipping)
             if run.max_gradient_norm is not None:
                 torch.nn.utils.clip_grad_norm_(parameters, run.max_gradient_norm)
             optimizer.step()
@@ -126,13 +130,34 @@ def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSpli
     return tokenize(train_split, tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
 
 
-def prepare(model: torch.nn.Module, run: Run) -> tuple[Callable, list[torch.Tensor], list[torch.Tensor]]:
-    """What computes logits (the fast path, or the model itself), the tensors to train, and those to decay."""
+def prepare(model: torch.nn.Module, run: Run) -> tuple[Callable, list[Group]]:
+    """What computes logits (the fast path, or the model itself), and the tensors to train."""
     if run.packed:
-        network = PackedClassifier(model, run.dropout, run.dropout_seed)
-        return network, [network.flat.values], [network.flat.decayed]
-    decayed = [p for name, p in model.named_parameters() if not any(part in name for part in NOT_DECAYED)]
-    return model, list(model.parameters()), decayed
+        network = PackedClassifier(model, run.dropout, run.dropout_seed, run.mixout)
+    elif run.mixout:
+        raise BadInput("Mixout is part of the fast path only: expected a run without --plain")
+    else:
+        network = model
+    if run.packed and run.layerwise_decay == 1:
+        return network, [Group([network.flat.values], [network.flat.decayed], _anchors([network.flat.decayed], run))]
+    by_share: dict[float, list[tuple[str, torch.Tensor]]] = {}
+    for name, p in model.named_parameters():
+        by_share.setdefault(run.layerwise_decay ** layers_above(name, model.config), []).append((name, p))
+    decayed = {share: [p.data for name, p in named if not any(part in name for part in NOT_DECAYED)]
+               for share, named in by_share.items()}
+    return network, [Group([p for _, p in named], decayed[share], _anchors(decayed[share], run), share)
+                     for share, named in by_share.items()]
+
+
+def _anchors(decayed: list[torch.Tensor], run: Run) -> list[torch.Tensor] | None:
+    return [p.clone() for p in decayed] if run.decay_to_pretrained else None
+
+
+def clip_each(model: torch.nn.Module, largest: float) -> None:
+    """Clip the gradient of every parameter tensor to an L2 norm of its own (Yang and Ma 2022)."""
+    gradients = [p.grad for p in model.parameters() if p.grad is not None]
+    norms = torch.stack(torch._foreach_norm(gradients))
+    torch._foreach_mul_(gradients, list((largest / (norms + 1e-6)).clamp(max=1.0)))
 
 
 def forward(network: Callable, batch: dict[str, np.ndarray], run: Run, training: bool) -> torch.Tensor:
