@@ -1,67 +1,176 @@
-"""Our failure counts and scores beside the published ones, judged where model, task and learning rate are the paper's.
+"""Our means, standard deviations and failure counts beside the published ones, judged where the setting is the paper's.
 
 Command : python -m analysis.check --profile paper
-Reads   : results/<profile>/bias_correction.csv, analysis/published/runs.csv
+Reads   : results/<profile>/*.csv that have a row a run; analysis/published/runs.csv, numbers.csv
 Writes  : figures/<profile>/check.md, .csv
 
-The failure counts are compared by Fisher's exact test (two-sided) with each published set of runs; p < 0.05 is called
-"differs". Equal counts of few runs say little: n stands beside each. Runs of another model than the paper's are shown and
-not judged: what they do says nothing about BERT-large.
+A mean or a standard deviation is "inside" when it lies in the interval in which 95 % of such values would lie if our runs were
+of the published kind: the published points are drawn again with replacement, from these as many as we have runs, again with
+replacement, 2,000 times. So the tolerance holds the chance in both sets of runs. Failure counts are "inside" unless Fisher's
+exact test (two-sided) gives p < 0.05. Fewer than 10 runs are "too few runs". Another model than the paper's is not judged: what
+it does says nothing about BERT-large.
 """
 
+from math import log
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
-from scipy.stats import fisher_exact
 
-from analysis.statistics import over_seeds
-from analysis.style import parse, parser, rate_name, read_csv, run_command, save_table
+from analysis.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
+from analysis.report import PAPER_MODELS
+from analysis.statistics import fisher
+from analysis.style import BadInput, model_name, parse, parser, rate_name, read_csv, run_command, save_table, task_name
 
-RTE_MAJORITY_LEVEL = 146 / 277  # of the dev set; published points are within 0.001 of a multiple of 1/277
-SETTING = ["model", "task", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype"]
+RUN_TABLES = ("bias_correction", "training_length", "small_datasets", "strong_baseline", "generalization")
+SETTING = ["model", "task", "train_examples", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype"]
+NEEDED = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "score", "failed"]
+RECIPES = {"Devlin": "default", "Ours": "paper's recipe", "Lee": "mixout"}
+FEWEST = 10  # with 10 of ours against 25, Fisher's test just tells 5 failures from 23
+OTHER_MODEL, NO_SUCH, TOO_FEW = "not judged: another model", "not judged: no such published runs", "too few runs"
 
 
-def published_runs() -> pd.DataFrame:
-    """The published 3-epoch runs on RTE: columns as in our CSV, with `locator`, and `failed` from the majority level."""
-    runs = read_csv(Path(__file__).parent / "published" / "runs.csv", [*SETTING[:5], "locator", "score"])
-    runs = runs[runs["locator"].isin(["Fig. 5", "Fig. 9"]) & (runs["epochs"] == 3)].astype({"bias_correction": bool, "epochs": int})
-    return runs.assign(pretrained=True, dtype="float32", failed=runs["score"] < RTE_MAJORITY_LEVEL + 0.001, diverged=False)
+def published_points() -> pd.DataFrame:
+    """All published points, with the columns of our CSVs that they have; missing values stay missing."""
+    runs = read_csv(PUBLISHED / "runs.csv", ["locator", "model", "task", "approach", "train_examples", "score", "training_loss"])
+    return runs.rename(columns={"training_loss": "train_loss"}).assign(
+        data="published", pretrained=True, dtype="float32", diverged=False, recipe=runs["approach"].map(RECIPES),
+        failed=runs["score"] <= runs["task"].map(MAJORITY_LEVEL) + READ_OFF)
+
+
+def published_runs(experiment: str = "bias_correction") -> pd.DataFrame:
+    """The published points of an experiment's figures, with the columns of its CSV that they have."""
+    figures = {"bias_correction": ["Fig. 5", "Fig. 9"], "training_length": ["Fig. 9"], "small_datasets": ["Fig. 3"],
+               "strong_baseline": ["Fig. 1"], "generalization": ["Fig. 8b"]}[experiment]
+    runs = published_points()
+    runs = runs[runs["locator"].isin(figures)]
+    if experiment == "bias_correction":
+        runs = runs[runs["epochs"] == 3]
+    if experiment == "small_datasets":
+        samples = runs["epochs"].map(lambda epochs: f"sample, same {'epochs' if epochs == 3 else 'iterations'}")
+        runs = runs.assign(condition=samples.where(runs["train_examples"].notna(), "full"))
+    if experiment == "generalization":
+        return runs.assign(label_entropy=log(2))  # RTE's training labels: 1,249 and 1,241
+    return runs if experiment == "strong_baseline" else runs.astype({"bias_correction": bool, "epochs": int})
+
+
+def read_runs(path: Path) -> pd.DataFrame:
+    """A CSV with a row a run; older ones lack train_examples, as all their runs were on all examples."""
+    runs = read_csv(path, ["run", *NEEDED])
+    return runs if "train_examples" in runs else runs.assign(train_examples=np.nan)
+
+
+def all_runs(results: Path) -> pd.DataFrame:
+    """The runs of all CSVs of a folder, each once; empty if there are none."""
+    tables = [read_runs(results / f"{name}.csv") for name in RUN_TABLES if (results / f"{name}.csv").is_file()]
+    return pd.concat(tables, ignore_index=True).drop_duplicates("run") if tables else pd.DataFrame(columns=["run", *NEEDED])
+
+
+def tolerance(points: pd.Series, n: int) -> dict[str, tuple[float, float]]:
+    """For a mean and a standard deviation of n new runs: where 95 % of them would lie."""
+    random, points = np.random.default_rng(1), points.to_numpy()
+    again = points[random.integers(0, len(points), (2000, len(points)))]
+    drawn = np.take_along_axis(again, random.integers(0, len(points), (2000, n)), axis=1)
+    return {name: tuple(np.percentile(values, [2.5, 97.5])) for name, values in (
+        ("mean", drawn.mean(axis=1)), ("std", drawn.std(axis=1)))}
+
+
+def same_runs_once(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
+    """The published sets of runs of one setting and where they are plotted; a set in two figures once."""
+    sets: list[tuple[str, pd.DataFrame]] = []
+    for locator, group in points.groupby("locator"):
+        for i, (places, known) in enumerate(sets):
+            if len(group) == len(known) and np.allclose(*(sorted(part["score"]) for part in (group, known)), rtol=0, atol=3 * READ_OFF):
+                sets[i] = (f"{places}, {locator}", known)
+                break
+        else:
+            sets.append((locator, group))
+    return sets
 
 
 def compare(ours: pd.DataFrame) -> pd.DataFrame:
-    """One row per setting of ours and published set of runs of that setting; one with dashes where there is none."""
-    ours = over_seeds(ours.assign(model=ours["model"].str.split("/").str[-1]), SETTING)
-    published = over_seeds(published_runs(), [*SETTING, "locator"])
+    """One row per setting of ours, published set of runs of that setting, and statistic."""
+    published = published_points()
+    published = published[published["locator"].isin(["Fig. 1", "Fig. 3", "Fig. 5", "Fig. 9"]) & (published["recipe"] != "mixout")]
+    ours = ours.assign(model=[model_name(*pair) for pair in zip(ours["model"], ours["data"], strict=True)])
     rows = []
-    for _, our in ours.iterrows():
-        same = published[(published[SETTING] == our[SETTING]).all(axis=1)]
-        for their in [row for _, row in same.iterrows()] or [None]:
-            p = None if their is None else fisher_exact([[our["failed"], our["n"] - our["failed"]],
-                                                         [their["failed"], their["n"] - their["failed"]]]).pvalue
-            rows.append({
-                "setting": f"{our['model'].split('@')[0]} {our['task']}, {rate_name(our['learning_rate'])}, {our['epochs']} epochs, "
-                           f"{'with' if our['bias_correction'] else 'without'} bias correction",
-                "ours: failed/n, mean, std": _summary(our),
-                "published: failed/n, mean, std": "-" if their is None else _summary(their),
-                "published in": "-" if their is None else f"Mosbach et al. v3, {their['locator']}",
-                "Fisher p": "-" if p is None else f"{p:.3f}",
-                "verdict": "not judged: no such published runs" if p is None else "differs" if p < 0.05 else "agrees",
-            })
+    for (*values, data), runs in ours.groupby([*SETTING, "data"], sort=True, dropna=False):
+        key = dict(zip(SETTING, values, strict=True))
+        judged = key["model"] in PAPER_MODELS and not data.startswith("mini")
+        same = pd.Series(True, published.index)
+        for column, value in key.items():
+            same &= published[column].isna() if pd.isna(value) else published[column] == value
+        for place, theirs in (same_runs_once(published[same]) if judged else []) or [("-", None)]:
+            inside = None if theirs is None else tolerance(100 * theirs["score"], len(runs))
+            for statistic in ("mean", "std", "failed"):
+                our, their = (None if group is None else _value(statistic, group) for group in (runs, theirs))
+                row = {**key, "data": data, "statistic": statistic, "n": len(runs), "ours": our, "published_n": 0, "published": np.nan,
+                       "low": np.nan, "high": np.nan, "fisher_p": np.nan,
+                       "verdict": NO_SUCH if judged else OTHER_MODEL, "published_in": place}
+                if theirs is not None:
+                    low, high = inside.get(statistic, (np.nan, np.nan))
+                    p = fisher(runs["failed"].astype(bool), theirs["failed"]) if statistic == "failed" else np.nan
+                    agrees = p >= 0.05 if statistic == "failed" else low - 0.001 <= our <= high + 0.001
+                    row |= {"published_n": len(theirs), "published": their, "low": low, "high": high, "fisher_p": p,
+                            "verdict": TOO_FEW if len(runs) < FEWEST else "inside" if agrees else "outside"}
+                rows.append(row)
     return pd.DataFrame(rows)
 
 
-def _summary(row: pd.Series) -> str:
-    return f"{row['failed']}/{row['n']}, {row['mean']:.1f}, {row['std']:.1f}"
+def _value(statistic: str, runs: pd.DataFrame) -> float:
+    score = 100 * runs["score"]
+    return runs["failed"].sum() if statistic == "failed" else score.mean() if statistic == "mean" else score.std(ddof=0)
+
+
+def setting_words(row: pd.Series) -> str:
+    return ", ".join([
+        row["model"], task_name(row["task"], row["data"]),
+        *([f"{row['train_examples']:.0f} examples"] if row["train_examples"] > 0 else []),
+        rate_name(row["learning_rate"]), f"{row['epochs']:.0f} epochs", f"{'with' if row['bias_correction'] else 'without'} correction",
+        *([] if row["pretrained"] else ["random weights"]), *([] if row["dtype"] == "float32" else [row["dtype"]])])
+
+
+def readable(table: pd.DataFrame) -> pd.DataFrame:
+    """A row per setting and published set of runs, a column per statistic: ours; theirs and the tolerance; the verdict."""
+    def cell(row: pd.Series) -> str:
+        digits = 0 if row["statistic"] == "failed" else 1
+        our, their, low, high = (f"{row[name]:.{digits}f}" for name in ("ours", "published", "low", "high"))
+        range_or_p = f"p {row['fisher_p']:.2g}" if row["statistic"] == "failed" else f"{low} to {high}"
+        return f"{our}; {their} ({range_or_p}): {row['verdict']}" if row["published_n"] else our
+
+    rows = []
+    for _, group in table.groupby([*SETTING, "data", "published_in"], sort=False, dropna=False):
+        first = group.iloc[0]
+        rows.append({"setting": setting_words(first), "n; published n": f"{first['n']}; {first['published_n'] or '-'}",
+                     **{row["statistic"]: cell(row) for _, row in group.iterrows()},
+                     "published in": first["published_in"] if first["published_n"] else first["verdict"]})
+    return pd.DataFrame(rows)
+
+
+def write(ours: pd.DataFrame, figures: Path) -> pd.DataFrame:
+    """check.md and check.csv of these runs."""
+    table = compare(ours)
+    digits = {name: table[name].map(lambda x: f"{x:.6g}") for name in ("ours", "published", "low", "high", "fisher_p", "learning_rate")}
+    judged, outside = table["verdict"].isin(["inside", "outside"]).sum(), (table["verdict"] == "outside").sum()
+    said = (f"{judged} statistics were judged, {outside} of them lie outside; about {0.05 * judged:.0f} would by chance."
+            if judged else "None was judged.")
+    save_table(table.assign(**digits), figures / "check", "Our runs beside the published ones",
+               "Ours; the published value, and in brackets in which range 95 % of such values would lie if our runs were of the "
+               "published kind (drawn 2,000 times from the published points, as many as our runs), for failed runs the p of "
+               "Fisher's exact test, two-sided; the verdict. Scores in percent points, std the population form (ddof 0). "
+               f"Fewer than {FEWEST} runs are not judged, nor are other models than the paper's: what they do says nothing about "
+               f"BERT-large. {said} Two sets of runs of one recipe are published for BERT-large on RTE at 3 epochs; each is "
+               "compared.", readable(table))
+    return table
 
 
 def main() -> None:
     options = parse(parser(__doc__))
-    ours = read_csv(options.results / "bias_correction.csv", [*SETTING, "score", "failed", "diverged"])
-    table = compare(ours)
-    print(table.to_string(index=False))
-    save_table(table, options.figures / "check", "Our runs beside the published ones",
-               "Failed runs by Fisher's exact test, two-sided, against each published set of runs of the same model, task, "
-               "learning rate and length. Runs of other models are shown and not judged.")
+    ours = all_runs(options.results)
+    if ours.empty:
+        raise BadInput(f"no {', '.join(f'{name}.csv' for name in RUN_TABLES)} in {options.results}: run bash run_all.sh first, or "
+                       "give --results")
+    print(readable(write(ours, options.figures)).to_string(index=False))
 
 
 if __name__ == "__main__":

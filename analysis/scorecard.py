@@ -1,0 +1,299 @@
+"""Which of the paper's claims hold: on the published points, on the reference results, on yours.
+
+Command : python -m analysis.scorecard --profile mini [--strict]
+Reads   : analysis/published/*.csv, results/reference/<profile>/*.csv (where there are any), results/<profile>/*.csv
+Writes  : figures/<profile>/scorecard.md, .csv; check.md, .csv (analysis/check.py) if there are runs of yours
+
+The claims, their thresholds and the rules are data: analysis/claims.py. Every claim is evaluated by the same code on each
+source. --strict ends with status 1 if a claim does not hold on your results.
+"""
+
+import sys
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from analysis import catastrophic_forgetting, check, loss_surfaces
+from analysis.check import RUN_TABLES, published_runs
+from analysis.claims import ABSENT, CLAIMS, FAMILIES, MARGIN, PRINTED, RATES, TASKS, Claim, Estimate
+from analysis.report import PAPER_MODELS
+from analysis.statistics import holm
+from analysis.style import REPOSITORY, BadInput, model_name, number, parse, parser, read_csv, run_command, save_table
+
+HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not enough data"
+LEARNING_RATES = {"mini": (2e-4, 3e-4, 4e-4), "small": (5e-5, 1e-4, 2e-4), "paper": (1e-5, 2e-5, 3e-5)}  # profiles.py
+OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_gradient"]
+ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
+NEEDED = {"catastrophic_forgetting": catastrophic_forgetting.NEEDED, "loss_surfaces_lines": loss_surfaces.NEEDED_LINES}
+Source = Callable[[str], pd.DataFrame]  # gives a table by its name
+
+
+class Missing(Exception):
+    """Why a claim cannot be evaluated."""
+
+
+def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
+    """A table with what the claims ask for: family, kind and rank of the learning rate; derived columns a run or pair."""
+    if name == "catastrophic_forgetting":
+        table = forgetting(table)
+    elif name == "loss_surfaces_lines":
+        table = barriers(table)
+    else:
+        table = table.reindex(columns=list(dict.fromkeys([*table.columns, *OPTIONAL])))
+        successful = table[~table["failed"].astype(bool)].groupby(["model", "data", "task", "train_examples"], dropna=False)
+        gradients = {part: np.log10(table[f"{part}_gradient"].clip(lower=1e-30)) for part in ("first_layer", "classifier")}
+        table = table.assign(
+            score_points=100 * table["score"], below_55=table["score"] < 0.55,
+            loss_above_entropy=table["train_loss"] - table["label_entropy"],
+            **{f"log_{part}_gradient": values for part, values in gradients.items()},
+            lowest_third=successful["train_loss"].rank(pct=True) <= 1 / 3)
+    short = [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
+    family = [next((name for name in ("roberta", "albert") if name in model.lower()), "bert") for model in short]
+    kind = ["mini" if data.startswith("mini") else "paper" if model in PAPER_MODELS else "small"
+            for model, data in zip(short, table["data"], strict=True)]
+    table = table.assign(model=short, family=family, kind=kind)
+    if "learning_rate" not in table:
+        return table
+    ranks = {(kind, rate): rank for kind, rates in LEARNING_RATES.items() for rate, rank in zip(rates, RATES, strict=True)}
+    return table.assign(rate=[ranks.get(pair, "other") for pair in zip(kind, table["learning_rate"], strict=True)])
+
+
+def forgetting(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a run: by how many orders of magnitude perplexity is above the pre-trained model's with no layer put back, and
+    which share of the layers has to be put back for less than twice. A perplexity that is not finite counts as 1e300."""
+    rows = []
+    for _, run in table.groupby([*catastrophic_forgetting.SETTING, "run"], dropna=False):
+        perplexity = run.set_index("layers_put_back")["perplexity"].fillna(np.inf).clip(upper=1e300).sort_index()
+        level = run["pretrained_perplexity"].iloc[0]
+        k = catastrophic_forgetting.settled(perplexity < 2 * level)
+        rows.append({**run.iloc[0][[*catastrophic_forgetting.SETTING, "learning_rate", "run", "failed"]],
+                     "forgetting": np.log10(perplexity.iloc[0] / level),
+                     "share_put_back": 1.0 if k == "never" else int(k) / run["layers"].iloc[0]})
+    return pd.DataFrame(rows)
+
+
+def barriers(table: pd.DataFrame) -> pd.DataFrame:
+    """A row a pair of runs: whether the loss on the line between them rises above the barrier of analysis/loss_surfaces.py."""
+    line = table[table["line"] == "failed to successful"].groupby(loss_surfaces.PAIR)
+    heights = line[["position", "loss"]].apply(loss_surfaces.barrier).rename("height").dropna().reset_index()
+    return heights.assign(separated=heights["height"] > loss_surfaces.BARRIER)
+
+
+def results(folder: Path) -> Source:
+    """The tables of a folder of results."""
+    @cache
+    def read(name: str) -> pd.DataFrame:
+        path = folder / f"{name}.csv"
+        if name == "all runs":
+            tables = [read(name) for name in RUN_TABLES if (folder / f"{name}.csv").is_file()]
+            if not tables:
+                raise Missing("no CSV with a row a run")
+            return pd.concat(tables, ignore_index=True).drop_duplicates("run")
+        if not path.is_file():
+            raise Missing(f"no {path.name}")
+        try:
+            return prepared(name, check.read_runs(path) if name in RUN_TABLES else read_csv(path, NEEDED[name]))
+        except BadInput:
+            raise Missing(f"{path.name} cannot be used: run experiments/{name}.py again") from None
+    return read
+
+
+@cache
+def published(name: str) -> pd.DataFrame:
+    """The published points as such tables: runs of Figs 1, 3, 5, 8b, 9, perplexities of Fig. 2, end of the curves of Fig. 4."""
+    if name == "all runs":
+        return pd.concat([published("generalization"), prepared(name, published_gradients())], ignore_index=True)
+    if name == "catastrophic_forgetting":
+        return prepared(name, published_perplexities())
+    if name in RUN_TABLES:
+        return prepared(name, published_runs(name))
+    raise Missing("no points published")
+
+
+def numbers(locators: list[str]) -> pd.DataFrame:
+    table = read_csv(check.PUBLISHED / "numbers.csv", ["locator", "part", "at", "value"])
+    return table[table["locator"].isin(locators) & (table["source"] == "mosbach2021")]
+
+
+def published_perplexities() -> pd.DataFrame:
+    table = numbers(["Fig. 2a", "Fig. 2b"])
+    return pd.DataFrame({
+        "task": "rte", "model": table["model"], "data": "published", "embeddings": "-", "text": "WikiText-2",
+        "run": table["approach"] + " " + table["part"], "learning_rate": table["learning_rate"],
+        "failed": table["approach"] == "failed run", "layers_put_back": table["at"].astype(int), "layers": 24,
+        "perplexity": table["value"], "pretrained_perplexity": table.loc[table["at"] == 24, "value"].iloc[0]})
+
+
+def published_gradients() -> pd.DataFrame:
+    table = numbers(["Fig. 4"])
+    last = table[(table["statistic"] == "at_iteration") & (table["at"] == 460)].pivot(index="approach", columns="part", values="value")
+    return pd.DataFrame({
+        "run": last.index, "model": "bert-large-uncased", "data": "published", "task": "rte", "train_examples": np.nan,
+        "learning_rate": 2e-5, "bias_correction": False, "epochs": 3, "pretrained": True, "dtype": "float32", "score": np.nan,
+        "failed": last.index == "failed run", "first_layer_gradient": last["layer 1"].to_numpy(),
+        "classifier_gradient": last["classifier"].to_numpy()})
+
+
+def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
+    """The rows with these values; None: not given."""
+    for column, value in which.items():
+        table = table[table[column].isna() if value is None else table[column] == value]
+        if table.empty:
+            raise Missing({"family": f"no run of {FAMILIES.get(value)}", "task": f"no run on {TASKS.get(value)}",
+                           "rate": f"no run at the {value} rate", "epochs": f"no run of {value} epochs",
+                           "bias_correction": f"no run {'with' if value else 'without'} bias correction",
+                           "failed": f"no {'failed' if value else 'successful'} run", "kind": "no run of a model of the paper",
+                           "train_examples": "no run on all examples", "pretrained": "no run from a checkpoint",
+                           "lowest_third": "too few successful runs with a loss"}.get(column, f"no run with {column} '{value}'"))
+    return table
+
+
+def estimate(claim: Claim, source: Source) -> Estimate:
+    table = select(source(claim.table), claim.where)
+    groups = [select(table, claim.first), None if claim.second is None else select(table, claim.second)]
+    used = pd.concat([group for group in groups if group is not None])
+    if used.empty:
+        raise Missing(f"nothing usable in {claim.table}")
+    mixed = [column for column in ONE_KIND if column in used and used[column].nunique(dropna=False) > 1]
+    if "task" in used and (used.groupby("task")["data"].nunique() > 1).any():
+        mixed.append("data")
+    if mixed:
+        raise Missing(f"runs that differ in {', '.join(mixed)} are not judged together")
+    return claim.estimate(*groups)
+
+
+def p_value(claim: Claim, found: Estimate) -> float:
+    """Two-sided p that the value lies at the threshold; for "within" at the threshold that decides."""
+    if claim.relation != "within":
+        return found.p_at(claim.threshold)
+    ends = -claim.threshold, claim.threshold
+    return max(map(found.p_at, ends)) if abs(found.effect) <= claim.threshold else found.p_at(ends[int(found.effect > 0)])
+
+
+def judge(claim: Claim, found: Estimate, p: float) -> str:
+    """The verdict by the claim's rule (analysis/claims.py), with p adjusted."""
+    right = {">": found.effect > claim.threshold, "<": found.effect < claim.threshold,
+             "within": abs(found.effect) <= claim.threshold}[claim.relation]
+    if claim.rule == PRINTED:
+        enough = min(map(int, found.n.split(", "))) >= 20
+        return HOLDS if right else FAILS if found.effect == found.effect and enough else UNDECIDED
+    if claim.rule == ABSENT:
+        return FAILS if found.effect > 0 else HOLDS if found.high < MARGIN else UNDECIDED
+    return (HOLDS if right else FAILS) if p < 0.05 else UNDECIDED
+
+
+def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
+    """One row per claim: verdict, effect, low, high, p, p_holm, n, remark. Holm's adjustment is over all tested claims."""
+    rows = []
+    for claim in claims:
+        try:
+            found = estimate(claim, source)
+            rows.append((found, p_value(claim, found) if claim.rule not in (PRINTED, ABSENT) else np.nan))
+        except Missing as reason:
+            rows.append((Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, "-", str(reason)), np.nan))
+    adjusted = holm([p for _, p in rows])
+    return pd.DataFrame([{
+        "verdict": UNDECIDED if found.n == "-" else judge(claim, found, p_holm), "effect": found.effect, "low": found.low,
+        "high": found.high, "p": p, "p_holm": p_holm, "n": found.n, "remark": found.remark,
+    } for claim, (found, p), p_holm in zip(claims, rows, adjusted, strict=True)], index=[claim.id for claim in claims])
+
+
+def wanted(claim: Claim) -> str:
+    relation = "none" if claim.rule == ABSENT else f"within {claim.threshold:g}" if claim.relation == "within" else (
+        f"{claim.relation} {claim.threshold:g}")
+    return f"{relation} {claim.unit}"
+
+
+def evidence(claim: Claim, row: pd.Series) -> str:
+    """Effect, interval, p and n in one cell."""
+    if row["n"] == "-":
+        return row["remark"]
+    parts = ["no value" if np.isnan(row["effect"]) else number(row["effect"]), f"({number(row['low'])} to {number(row['high'])})"
+             if row["low"] == row["low"] else "", claim.unit]
+    return "; ".join(filter(None, [" ".join(filter(None, parts)), f"p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else "",
+                                   f"n {row['n']}", row["remark"]]))
+
+
+def models(source: Source) -> str:
+    """The models of a folder's runs."""
+    try:
+        return ", ".join(sorted(set(source("all runs")["model"])))
+    except Missing:
+        return "no runs"
+
+
+def count(table: pd.DataFrame) -> str:
+    return ", ".join(f"{(table['verdict'] == verdict).sum()} {words}" for verdict, words in (
+        (HOLDS, "hold"), (FAILS, "do not hold"), (UNDECIDED, "have not enough data")))
+
+
+def tables(evaluated: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """The whole table, and the shorter one for reading."""
+    whole = pd.DataFrame([{"claim": claim.id, "statement": claim.statement, "locator": claim.locator, "rule": claim.rule,
+                           "holds_if": wanted(claim), "threshold_from": claim.basis} for claim in CLAIMS])
+    short = pd.DataFrame([{"claim": f"{claim.statement}. `{claim.id}`", "in": claim.locator, "holds if": wanted(claim)}
+                          for claim in CLAIMS])
+    for name, table in evaluated.items():
+        for column in table:
+            values = table[column].to_numpy()
+            whole[f"{name.split(':')[0]}_{column}"] = [f"{x:.6g}" for x in values] if table[column].dtype == float else values
+        short[name] = [f"**{row['verdict']}**: {evidence(claim, row)}"
+                       for claim, (_, row) in zip(CLAIMS, table.iterrows(), strict=True)]
+    return whole.replace("nan", ""), short
+
+
+def show(evaluated: dict[str, pd.DataFrame]) -> None:
+    """The verdicts in less than 100 columns, and how many there are of each."""
+    verdicts = pd.DataFrame({name.split(":")[0]: table["verdict"] for name, table in evaluated.items()}).rename_axis("claim")
+    for row in [["claim", *verdicts], *verdicts.itertuples(name=None)]:
+        print(f"{row[0]:33}" + "".join(f"{cell:19}" for cell in row[1:]).rstrip())
+    for name, table in evaluated.items():
+        print(f"{name}: {count(table)}")
+
+
+NOTE = """The thresholds were set before any claim was evaluated, when the published numbers were known; the same code evaluates each
+source. **mini is a model organism, trained on generated tasks that mirror RTE, MRPC, CoLA and QNLI (entailment, paraphrase,
+acceptability, question answering). Where a claim holds on mini, the mechanism can be had there; where it does not, that is no evidence
+against the paper. Neither says anything about BERT-large.** Lowest, middle and highest rate are 1e-5, 2e-5, 3e-5 for the paper's
+models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for small.
+
+**Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other side, with p < 0.05. **Not enough
+data**: all else; it is no evidence against a claim, and with 3 seeds a setting hardly anything else is possible. p is two-sided, of
+the value lying at the threshold, and adjusted by Holm over all tested claims of a source. A claim of equality or of no harm has a
+margin as threshold: it holds if the value is significantly better than the margin. What the paper prints (p values of Levene's test,
+that no run fails) is compared as it is, for the paper's models only; that no run fails is contradicted by one.
+
+Tests: Fisher's exact test of failure rates (against a margin: from Newcombe's interval), exact binomial test of one rate, Welch's t
+test of means (one group: t test; perplexities and gradients as logarithms), Brown and Forsythe's of standard deviations, Fisher's z of
+rank correlations. Intervals (95 %, not adjusted): Newcombe's and Wilson's of rates; otherwise percentiles of 2,000 bootstrap draws
+over the runs, with fewer than 10 runs in a group that of the t test or none. p decides where the two disagree. All take runs as
+independent, though settings share seeds and claims share runs. n: runs in each group. Standard deviations are the population form.
+
+Where each threshold comes from stands in `scorecard.csv`; the claims as data in `analysis/claims.py`."""
+
+
+def main() -> None:
+    arguments = parser(__doc__)
+    arguments.add_argument("--strict", action="store_true", help="status 1 if a claim does not hold on your results")
+    options = parse(arguments)
+    if not options.results.is_dir() and options.results != REPOSITORY / "results" / options.profile:
+        raise BadInput(f"no folder {options.results}: expected one with the CSVs of the experiments; see --results")
+    reference, yours = (results(folder) for folder in (REPOSITORY / "results" / "reference" / options.profile, options.results))
+    sources = {"published: BERT-large and others": published, f"reference: {models(reference)}": reference,
+               f"yours: {models(yours)}": yours}
+    evaluated = {name: evaluate(source) for name, source in sources.items() if name != "reference: no runs"}
+    show(evaluated)
+    whole, short = tables(evaluated)
+    save_table(whole, options.figures / "scorecard", "Scorecard: the paper's claims",
+               "\n\n".join([NOTE, *(f"**{name}**: {count(table)}." for name, table in evaluated.items())]), short)
+    if len(ours := check.all_runs(options.results)):
+        check.write(ours, options.figures)
+    if options.strict and (list(evaluated.values())[-1]["verdict"] == FAILS).any():
+        sys.exit(1)
+
+
+if __name__ == "__main__":
+    run_command(main)
