@@ -4,7 +4,7 @@
 #   bash run_all.sh                    every experiment and figure of the default profile
 #   bash run_all.sh bias_correction    one experiment and its figure
 #   bash run_all.sh figures            the figures and tables again, from the CSVs
-#   bash run_all.sh check              the results beside the published numbers
+#   bash run_all.sh check              the paper's claims on the published numbers and on the results; --strict: status 1
 #   bash run_all.sh status             what is finished, running, stale or crashed
 #   bash run_all.sh test               the tests
 #   bash run_all.sh help               this text, and the flags of the experiments
@@ -40,7 +40,8 @@ main() {
     test) install requirements.txt tests/requirements.txt
           (cd "$here" && "$python" -m ruff check . && "$python" -m pytest "$@") ;;
     status) install requirements.txt; run experiments.finetuning.status "$@" ;;
-    check) install requirements.txt; run analysis.check "$@" ;;
+    check) install requirements.txt
+           check "$@" ;;
     figures) install requirements.txt
              figures "${study[@]}" -- "$@" ;;
     all) install requirements.txt
@@ -70,15 +71,25 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
     shift
   done
   run experiments "${names[@]}" ${flags[@]+"${flags[@]}"}
-  [[ $only_plan ]] || figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"}
+  [[ -z $only_plan ]] || return 0
+  figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"}
 }
 
-figures() {  # names -- flags: all that can be drawn; status 2 if one could not
+figures() {  # names -- flags: all that can be drawn, and everything on one page; status 2 if something could not be drawn
   local names=() status=0 name
   while [[ $1 != -- ]]; do names+=("$1"); shift; done
   shift
   for name in "${names[@]}"; do run "analysis.$name" "$@" || status=$?; done
+  check "$@" > /dev/null || status=$?
+  run analysis.report "$@" || status=$?
   return $status
+}
+
+check() {  # flags: the published numbers against their own points; then the paper's claims on them and on the results
+  local flags=() argument
+  for argument in "$@"; do [[ $argument == --strict ]] || flags+=("$argument"); done
+  run analysis.audit ${flags[@]+"${flags[@]}"} > /dev/null
+  run analysis.scorecard "$@"
 }
 
 run() { "$python" -P -m "$@"; }

@@ -32,19 +32,20 @@ STUDY = [line.split()[0] for line in (REPOSITORY / "run_all.sh").read_text().spl
 SWEEP = "[-P][-m][experiments]" + "".join(f"[{name}]" for name in STUDY)
 
 
-def drawn(flags=""):
-    return [f"[-P][-m][analysis.{name}]{flags}" for name in STUDY]
+def drawn(flags="", names=STUDY):
+    """The figures, and at the end the report. (Audit and scorecard before it print nothing then.)"""
+    return [f"[-P][-m][analysis.{name}]{flags}" for name in (*names, "report")]
 
 
 @pytest.mark.parametrize(("arguments", "calls"), [
     ([], [SWEEP, *drawn()]),
-    (["bias_correction", "--seeds", "2"], ["[-P][-m][experiments][bias_correction][--seeds][2]", "[-P][-m][analysis.bias_correction]"]),
+    (["bias_correction", "--seeds", "2"], ["[-P][-m][experiments][bias_correction][--seeds][2]", *drawn(names=["bias_correction"])]),
     (["--profile", "small", "--data", "../my data"],
      [SWEEP + "[--profile][small][--data][../my data]", *drawn("[--profile][small]")]),
     (["--results=here", "--figures", "there"], [SWEEP + "[--results=here]", *drawn("[--results=here][--figures][there]")]),
     (["--plan"], [SWEEP + "[--plan]"]),
     (["figures", "--profile", "small"], drawn("[--profile][small]")),
-    (["check"], ["[-P][-m][analysis.check]"]),
+    (["check", "--profile", "small", "--strict"], ["[-P][-m][analysis.scorecard][--profile][small][--strict]"]),
     (["help"], [SWEEP + "[--help]"]),
     (["bias_correction", "--help"], [SWEEP + "[--help]"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) and not str(value).startswith("['[") else "")
