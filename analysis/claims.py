@@ -3,7 +3,8 @@
 A claim picks the runs of a table (`where`), splits them in two groups (`first`, `second`; None: one group), takes a statistic of
 them (`estimate`), and says what its value must be (`relation`, `threshold`). Column values: `family` is bert, roberta or albert;
 `rate` lowest, middle or highest of the model's three learning rates, `kind` paper for the paper's models; None means "not given".
-The thresholds were set before any claim was evaluated (the published numbers and mini's first results were known) and do not change with results. The rules:
+The thresholds were set before any claim was evaluated (the published numbers and mini's first results were known) and do not
+change with results. The rules:
 
 - TESTED: "holds" if the value is on the claimed side of the threshold and the two-sided p value that it lies at the threshold,
   adjusted by Holm over all tested claims of the source, is below 0.05; "does not hold" if it is on the other side with such a p;

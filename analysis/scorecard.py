@@ -255,9 +255,10 @@ def show(evaluated: dict[str, pd.DataFrame]) -> None:
 
 
 NOTE = """The thresholds were set before any claim was evaluated, but when the published numbers and first results of mini were
-known; the same code evaluates each source. **mini is a model organism, trained on generated tasks that mirror RTE, MRPC, CoLA and QNLI (entailment, paraphrase,
-acceptability, question answering). Where a claim holds on mini, the mechanism can be had there; where it does not, that is no evidence
-against the paper. Neither says anything about BERT-large.** Lowest, middle and highest rate are 1e-5, 2e-5, 3e-5 for the paper's
+known; the same code evaluates each source. **mini is a model organism, trained on generated tasks that mirror RTE, MRPC, CoLA and
+QNLI (entailment, paraphrase, acceptability, question answering). Where a claim holds on mini, the mechanism can be had there;
+where it does not, that is no evidence against the paper. Neither says anything about BERT-large.** Lowest, middle and highest
+rate are 1e-5, 2e-5, 3e-5 for the paper's
 models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for small.
 
 **Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other side, with p < 0.05. **Not enough
