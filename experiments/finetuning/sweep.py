@@ -55,7 +55,8 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
         return
     crashed = train_missing(planned, options)
     for experiment in experiments:
-        experiment.write(options, [record for run in planned[experiment.name] if (record := runs.load(options.results, run))])
+        experiment.write(options, [{**record, "run": dataclasses.asdict(run)}  # with today's folders, which may have moved
+                                   for run in planned[experiment.name] if (record := runs.load(options.results, run))])
     if crashed:
         raise RunsCrashed(crashed, "and these runs are not in the CSVs (tracebacks: the results folder's crashed/)")
 

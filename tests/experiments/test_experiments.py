@@ -1,6 +1,7 @@
 """Each experiment from command to CSV, with a tiny model; runs that several need are trained once."""
 
 import json
+import shutil
 
 import pandas as pd
 import pytest
@@ -141,14 +142,16 @@ def test_a_second_sweep_trains_and_changes_nothing(swept, capsys):
 
 
 @pytest.mark.slow
-def test_weights_are_made_again_when_missing(swept, capsys):
+def test_weights_are_made_again_when_missing(swept, tmp_path, capsys):
     results, arguments = swept
     rows = (results / "catastrophic_forgetting.csv").read_bytes()
     kept = sorted((results / "weights").iterdir())
     assert kept
     content = kept[0].read_bytes()
     kept[0].unlink()
-    sweep.sweep([catastrophic_forgetting.EXPERIMENT], [a for a in arguments if a not in ("--points", "4", "--sample-size", "800")])
+    moved = shutil.copytree(arguments[1], tmp_path / "tiny-model0")  # the same model elsewhere is the same model
+    sweep.sweep([catastrophic_forgetting.EXPERIMENT],
+                ["--model", str(moved), *(a for a in arguments[2:] if a not in ("--points", "4", "--sample-size", "800"))])
     assert "training 1 runs again" in capsys.readouterr().out
     assert kept[0].read_bytes() == content and (results / "catastrophic_forgetting.csv").read_bytes() == rows
 
