@@ -31,6 +31,7 @@ def start(model, results, engine, *more):
     command = [sys.executable, "-m", "experiments.bias_correction", "--model", model, "--seeds", "6", "--learning-rates", "1e-3",
                "--epochs", "1", "--engine", engine, "--results", results, *more]
     return subprocess.Popen([*map(str, command)], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's "&" ignores it
                             env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"})
 
 
@@ -190,8 +191,8 @@ def three_nodes():
         return [int(process) for process in found]
 
     def raylets():
-        lines = subprocess.run(["ps", "-ewwo", "pid,args"], capture_output=True, text=True).stdout.splitlines()
-        return [int(line.split()[0]) for line in lines if folder in line and line.split()[1].endswith("raylet/raylet")]
+        lines = subprocess.run(["ps", "-ewwo", "pid,comm,args"], capture_output=True, text=True).stdout.splitlines()
+        return [int(line.split()[0]) for line in lines if folder in line and line.split()[1] == "raylet"]
 
     try:
         subprocess.run([ray, "get-auth-token", "--generate"], env=environment, capture_output=True)
