@@ -15,9 +15,9 @@ from typing import Any
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.errors import BadInput, RunsCrashed
-from experiments.finetuning.profiles import LONG_EPOCHS, PACKABLE, PROFILES, RECIPES, REPOSITORY, Profile
+from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, PACKABLE, PROFILES, RECIPES, REPOSITORY, Profile
 from experiments.finetuning.runs import Run
-from experiments.finetuning.sources import identify_model, model_type, portable
+from experiments.finetuning.sources import architecture, identify_model, portable
 from experiments.finetuning.tasks import TASKS, identify_data
 
 TIMING_COLUMNS = ("seconds",)  # the only columns in which the same run may differ from itself
@@ -98,6 +98,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.data = _whole_path(options.data or profile.data)
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
+    options.quick = profile.quick and not (options.seeds or options.long_seeds or options.epochs)
     if options.address:
         os.environ["RAY_ADDRESS"] = options.address
     options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
@@ -139,9 +140,10 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             range(1, max(seeds_of.values()) + 1), models or options.models[:1], tasks, epochs,
             learning_rates, corrections):
         long = length >= LONG_EPOCHS and "train_examples" not in fields
-        asked_for = options.seeds or options.long_seeds or profile.long_at_every_rate
-        if seed > seeds_of[long] or long and not asked_for and rate != default_rate(options):
+        papers_own = (length, rate, corrected) == (LENGTHS[-1], default_rate(options), True)
+        if seed > seeds_of[long] or long and options.quick and not papers_own:
             continue
+        kind, layers = architecture(model)
         seeds = {name: seed if getattr(options, name) is None else getattr(options, name) for name in SEED_FLAGS}
         planned.append(Run(
             model=identify_model(model), data=identify_data(task, options.data), task=task, learning_rate=rate,
@@ -149,10 +151,18 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             pretrained=not options.random_weights, packed=not options.plain, model_source=portable(model),
             data_source=options.data, device=options.device, checkpoint_minutes=options.checkpoint_minutes,
             checkpoint_folder=str(options.results / "checkpoints"), git_commit=_commit(),
-            **RECIPES.get(model_type(model), {}), **seeds, **fields))
-        if planned[-1].packed and model_type(model) not in PACKABLE:
-            raise BadInput(f"{model} is of type {model_type(model)}: expected one of {', '.join(PACKABLE)}; others need --plain")
+            **{**RECIPES.get(kind, {}), **seeds, **fields}))
+        if planned[-1].packed and kind not in PACKABLE:
+            raise BadInput(f"{model} is of type {kind}: expected one of {', '.join(PACKABLE)}; others need --plain")
+        if planned[-1].reinitialized_layers > layers:
+            raise BadInput(f"cannot draw the top {planned[-1].reinitialized_layers} layers of {model} anew: expected 0 to {layers}; "
+                           "--help lists the flags that name the layers")
     return list(dict.fromkeys(planned))
+
+
+def matching_epochs(examples: int, sampled: int, batch_size: int = 16) -> int:
+    """Epochs on a sample with at least as many steps as the default recipe has on all examples."""
+    return math.ceil(LENGTHS[0] * math.ceil(examples / batch_size) / math.ceil(sampled / batch_size))
 
 
 @lru_cache(maxsize=1)

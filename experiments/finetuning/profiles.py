@@ -15,6 +15,8 @@ from pathlib import Path
 LONG_EPOCHS = 10  # from here on a run is so expensive that a profile may give it fewer seeds
 LENGTHS = (3, 10, 20)  # epochs (paper, Table 3); the default recipe's is the first, the paper's own recipe's the last
 
+REINITIALIZED = 5  # top layers drawn anew where re-initialisation is compared with something else (Du and Nguyen 2023)
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 
 
@@ -26,7 +28,7 @@ class Profile:
     max_length: int  # tokens, special ones included
     seeds: int  # runs per setting
     long_seeds: int  # of settings of LONG_EPOCHS and more
-    long_at_every_rate: bool  # False: such settings at the middle rate only, unless --seeds asks for more
+    quick: bool  # a first look: experiments leave settings out, unless --seeds, --long-seeds or --epochs asks for all
     text: str  # for masked-LM perplexity: "mini", a folder with wiki.test.raw, or WikiText-2 on the hub
     dtype: str  # arithmetic of Run.dtype
     seconds_per_step: float  # one batch of 16, one worker: only for the estimate in the plan
@@ -35,17 +37,17 @@ class Profile:
 PROFILES = {
     "mini": Profile(
         models=(str(REPOSITORY / "experiments/mini/checkpoint"),), data="mini",
-        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=3, long_seeds=1, long_at_every_rate=False, text="mini",
+        learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=3, long_seeds=1, quick=True, text="mini",
         dtype="float32", seconds_per_step=0.085,
     ),
     "small": Profile(
         models=("thenlper/gte-small",), data="nyu-mll/glue",
-        learning_rates=(5e-5, 1e-4, 2e-4), max_length=128, seeds=5, long_seeds=3, long_at_every_rate=False, text="Salesforce/wikitext",
+        learning_rates=(5e-5, 1e-4, 2e-4), max_length=128, seeds=5, long_seeds=3, quick=True, text="Salesforce/wikitext",
         dtype="bfloat16", seconds_per_step=0.5,
     ),
     "paper": Profile(
         models=("google-bert/bert-large-uncased", "FacebookAI/roberta-large", "albert/albert-large-v2"), data="nyu-mll/glue",
-        learning_rates=(1e-5, 2e-5, 3e-5), max_length=128, seeds=25, long_seeds=25, long_at_every_rate=True,
+        learning_rates=(1e-5, 2e-5, 3e-5), max_length=128, seeds=25, long_seeds=25, quick=False,
         text="Salesforce/wikitext", dtype="float32", seconds_per_step=0.03,
     ),
 }

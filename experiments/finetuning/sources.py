@@ -39,16 +39,21 @@ def identify_model(source: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def model_type(source: str) -> str:
-    """The architecture's name in transformers: bert, roberta, albert, ..."""
+def architecture(source: str) -> tuple[str, int]:
+    """The architecture's name in transformers and its number of layers, 0 where its configuration names none."""
     folder = Path(source)
     if not folder.is_dir():
         from experiments.finetuning.encoders import load_config
 
-        return load_config(source).model_type
+        config = load_config(source).to_dict()
+    else:
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+        except ValueError:
+            config = {}
     try:
-        return json.loads((folder / "config.json").read_text(encoding="utf-8"))["model_type"]
-    except (ValueError, KeyError, TypeError):
+        return str(config["model_type"]), int(config.get("num_hidden_layers", 0))
+    except (KeyError, TypeError, ValueError, AttributeError):
         raise BadInput(f"{folder / 'config.json'} names no model_type: expected a transformers configuration") from None
 
 

@@ -51,6 +51,8 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     if len(experiments) > 1:
         missing = [run for run in unique(planned.values()) if records[run.id] is None]
         print(f"all together: {len(records)} different runs, {len(missing)} to train{_about(missing, options)}", flush=True)
+    if options.quick:
+        print("this is a first look, with few seeds and settings; --seeds N asks for everything with N seeds", flush=True)
     if options.plan:
         return
     crashed = train_missing(planned, options)

@@ -1,6 +1,5 @@
 """One fine-tuning run, from start to score."""
 
-import base64
 import inspect
 import math
 import platform
@@ -17,6 +16,7 @@ from torch.nn.functional import cross_entropy
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.histories import margins_as_text
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import Group, PaperAdamW
 from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
@@ -26,6 +26,7 @@ from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, 
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
 EVALUATIONS_PER_EPOCH = 3  # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps)
+MOST_EVALUATIONS = 60  # in a run, the paper's 20 epochs of 3: a run of hundreds of short epochs would mostly evaluate
 EVALUATION_BATCH = 100
 
 
@@ -33,9 +34,8 @@ def train(run: Run) -> dict[str, Any]:
     """Fine-tune, evaluate on dev after the last step, and return {"outcome": {...}, "history": {...}}.
 
     outcome: the final dev scores, `failed`, losses, cost, versions.
-    history: the training loss of every step (nats); at every evaluation dev score, dev loss, and the logit of label 1 minus that
-    of label 0 (dev_margins: [dev examples] as base64 of little-endian float16; above 0 the prediction is 1); gradient norms before
-    clipping every LOG_EVERY steps.
+    history: the training loss of every step (nats); at every evaluation dev score, dev loss, and the dev margins (histories.py);
+    gradient norms before clipping every LOG_EVERY steps.
     With run.keep_weights also "weights": the parameters, as the bytes of a safetensors file.
     A loss that is not finite ends the run: it has diverged, which is a failed run and a result like any other.
     """
@@ -51,8 +51,8 @@ def train(run: Run) -> dict[str, Any]:
     total_steps = run.epochs * steps_per_epoch
     optimizer = PaperAdamW(groups, run, total_steps)
     matrices = probed_matrices(model)
-    evaluate_at = {epoch * steps_per_epoch + round(steps_per_epoch * part / EVALUATIONS_PER_EPOCH)
-                   for epoch in range(run.epochs) for part in range(1, EVALUATIONS_PER_EPOCH + 1)} - {total_steps}
+    evaluations_due = min(run.epochs * EVALUATIONS_PER_EPOCH, MOST_EVALUATIONS)
+    evaluate_at = {round(total_steps * part / evaluations_due) for part in range(1, evaluations_due)}
     losses: list[float] = []
     norms: list[list[float]] = []
     evaluations: list[dict[str, float]] = []
@@ -61,7 +61,7 @@ def train(run: Run) -> dict[str, Any]:
     def evaluate_after(step: int) -> np.ndarray:
         scores, margin = evaluate(network, dev_set, run)
         evaluations.append({"step": step, **scores})
-        margins.append(base64.b64encode(margin.astype("<f2").tobytes()).decode())
+        margins.append(margins_as_text(margin))
         return margin > 0
 
     torch.manual_seed(run.dropout_seed)
@@ -108,7 +108,7 @@ def train(run: Run) -> dict[str, Any]:
         "failed": bool(diverged or scores[task.metric] <= level), "diverged": diverged,
         "constant_prediction": bool(len(set(predictions.tolist())) == 1),
         "train_loss": float(np.mean(losses[-steps_per_epoch:])),  # mean over the last epoch, dropout on, nats
-        "label_entropy": float(-(shares[shares > 0] * np.log(shares[shares > 0])).sum()),  # of the training labels, nats
+        "label_entropy": float(0.0 - (shares[shares > 0] * np.log(shares[shares > 0])).sum()),  # of the training labels, nats
         "first_layer_gradient": _median_of(last_tenth, matrices, "layer 1 output"),
         "classifier_gradient": _median_of(last_tenth, matrices, "classifier"),
         "steps": len(losses), "drawn_from_head_seed": " ".join(drawn),

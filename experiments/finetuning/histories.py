@@ -1,0 +1,62 @@
+"""What a run's history tells afterwards: dev predictions at every evaluation, in all or in halves of the dev set.
+
+The margin of a dev example is the logit of label 1 minus that of label 0: above 0 the prediction is 1. A run stores its
+margins at every evaluation as base64 of little-endian float16, 2 bytes an example.
+"""
+
+import base64
+from typing import Any
+
+import numpy as np
+
+from experiments.finetuning.metrics import all_metrics
+from experiments.finetuning.runs import Run
+from experiments.finetuning.tasks import load_splits
+
+HALVES_SEED = 1  # shuffles the dev set before it is cut in two (Zhang et al. 2021, released code)
+
+
+def margins_as_text(margins: np.ndarray) -> str:
+    return base64.b64encode(margins.astype("<f2").tobytes()).decode()
+
+
+def margins_from_text(text: str) -> np.ndarray:
+    """Margins [examples], float64."""
+    return np.frombuffer(base64.b64decode(text), dtype="<f2").astype(float)
+
+
+def dev_labels(run: Run) -> np.ndarray:
+    """The labels of the run's dev set [examples], 0 or 1."""
+    return load_splits(run.task, run.data_source)["dev"].labels
+
+
+def selection_half(labels: np.ndarray) -> np.ndarray:
+    """Which dev examples [examples] choose between models; the others report. Half of each class, the larger half where its
+    number is odd, always the same ones (Zhang et al. 2021, section 3)."""
+    random, chosen = np.random.default_rng(HALVES_SEED), np.zeros(len(labels), dtype=bool)
+    for label in np.unique(labels):
+        of_label = random.permutation(np.flatnonzero(labels == label))
+        chosen[of_label[:(len(of_label) + 1) // 2]] = True
+    return chosen
+
+
+def score_and_loss(margins: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
+    """A metric of the predictions, and their mean cross-entropy in nats; NaN for both where a margin is not finite."""
+    if not np.isfinite(margins).all():
+        return np.nan, np.nan
+    return (all_metrics((margins > 0).astype(np.int64), labels)[metric],
+            float(np.mean(np.logaddexp(0, margins) - labels * margins)))
+
+
+def half_scores(record: dict[str, Any]) -> list[dict[str, float]]:
+    """For each evaluation of a stored run: score and loss on the selection half and on the reporting half of dev."""
+    labels = dev_labels(Run(**record["run"]))
+    chosen = selection_half(labels)
+    rows = []
+    for text in record["history"]["dev_margins"]:
+        margins = margins_from_text(text)
+        halves = {name: score_and_loss(margins[half], labels[half], record["outcome"]["metric"])
+                  for name, half in (("selection", chosen), ("reporting", ~chosen))}
+        rows.append({f"{name}_{what}": value for name, pair in halves.items()
+                     for what, value in zip(("score", "loss"), pair, strict=True)})
+    return rows
