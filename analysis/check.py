@@ -61,9 +61,15 @@ def read_runs(path: Path) -> pd.DataFrame:
 
 
 def all_runs(results: Path) -> pd.DataFrame:
-    """The runs of all CSVs of a folder, each once; empty if there are none."""
+    """The runs of all CSVs of a folder, each once; empty if there are none. Those with Mixout are left out: they differ from the
+    others in what is compared nowhere else."""
     tables = [read_runs(results / f"{name}.csv") for name in RUN_TABLES if (results / f"{name}.csv").is_file()]
-    return pd.concat(tables, ignore_index=True).drop_duplicates("run") if tables else pd.DataFrame(columns=["run", *NEEDED])
+    return pd.concat(map(without_mixout, tables), ignore_index=True).drop_duplicates("run") if tables else (
+        pd.DataFrame(columns=["run", *NEEDED]))
+
+
+def without_mixout(runs: pd.DataFrame) -> pd.DataFrame:
+    return runs[runs["mixout"] == 0] if "mixout" in runs else runs
 
 
 def tolerance(points: pd.Series, n: int) -> dict[str, tuple[float, float]]:

@@ -51,6 +51,18 @@ STUDY = (
         "": "Left, lines: dev score over the steps. Right, points: dev score of each run over its training loss"}),
     Experiment("strong_baseline", "Does the paper's recipe fail less and vary less than the default?", "6, Fig. 1, Tables 1, 4", {
         "": "Box plots: dev scores of each recipe"}),
+    Experiment("reinitialization", "Does drawing the top layers anew help?", "Zhang et al. 2021, Table 1", {
+        "": "Box plots: dev scores by number of re-initialised layers; and of optimiser, initialisation, iterations, alone and together"
+    }),
+    Experiment("mitigations", "What do Mixout and the other remedies do, without and with it?", "Zhang et al. 2021, Table 2", {
+        "": "Box plots: dev scores of each method, without and with bias correction"}),
+    Experiment("checkpoint_selection", "Which checkpoint, and which restart, do I keep?", "Dodge et al. 2020, Figs 1, 5", {
+        "": "Dev scores of the checkpoints that each protocol keeps; expected score of the best of n restarts",
+        "early": "ROC curves: how well the first tenths of training tell which runs will fail"}),
+    Experiment("convergence_pitfalls", "What do other ways not to converge look like?", "none", {
+        "": "Lines: training loss, dev score and gradient norms over the steps, a column for each thing done wrong"}),
+    Experiment("instability_measures", "Do runs with like scores give like answers?", "Du and Nguyen 2023", {
+        "": "Points with intervals: six measures of instability for each recipe; histogram: how many seeds get an example right"}),
 )
 OWN_SECTION = {"scorecard": "Scorecard", "check": "Our runs beside the published ones", "audit": "Audit of the published numbers"}
 PAPER_MODELS = ("bert-large-uncased", "roberta-large", "albert-large-v2")
@@ -264,7 +276,7 @@ def report(profile: str, results: Path, figures: Path) -> str:
         missing = ("" if any(found) else "has not been drawn: `bash run_all.sh figures`"
                    if (results / f"{experiment.name}.csv").is_file() else f"has not been run: `bash run_all.sh {experiment.name}`")
         add(experiment.name.replace("_", " ").capitalize(),
-            [f"**{experiment.question}** Paper: section {experiment.paper}.", "",
+            [f"**{experiment.question}** Paper: {'section ' * experiment.paper[0].isdigit()}{experiment.paper}.", "",
              *([f"This experiment {missing}."] if missing else shown(*found, experiment))],
             f": {experiment.question}" + (f" (**{missing.split(':')[0]}**)" if missing else ""))
     for title, lines in own.items():

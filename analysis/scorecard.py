@@ -26,6 +26,7 @@ from analysis.style import REPOSITORY, BadInput, model_name, number, parse, pars
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not enough data"
 LEARNING_RATES = {"mini": (2e-4, 3e-4, 4e-4), "small": (5e-5, 1e-4, 2e-4), "paper": (1e-5, 2e-5, 3e-5)}  # profiles.py
 OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_gradient"]
+METHOD_TABLES = ("reinitialization", "mitigations")  # their runs count for claims about them only
 ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
 NEEDED = {"catastrophic_forgetting": catastrophic_forgetting.NEEDED, "loss_surfaces_lines": loss_surfaces.NEEDED_LINES}
 Source = Callable[[str], pd.DataFrame]  # gives a table by its name
@@ -91,11 +92,11 @@ def results(folder: Path) -> Source:
             tables = [read(name) for name in RUN_TABLES if (folder / f"{name}.csv").is_file()]
             if not tables:
                 raise Missing("no CSV with a row a run")
-            return pd.concat(tables, ignore_index=True).drop_duplicates("run")
+            return check.without_mixout(pd.concat(tables, ignore_index=True)).drop_duplicates("run")
         if not path.is_file():
             raise Missing(f"no {path.name}")
         try:
-            return prepared(name, check.read_runs(path) if name in RUN_TABLES else read_csv(path, NEEDED[name]))
+            return prepared(name, check.read_runs(path) if name in (*RUN_TABLES, *METHOD_TABLES) else read_csv(path, NEEDED[name]))
         except BadInput:
             raise Missing(f"{path.name} cannot be used: run experiments/{name}.py again") from None
     return read

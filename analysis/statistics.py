@@ -88,3 +88,17 @@ def holm(p: Sequence[float]) -> np.ndarray:
     adjusted = np.full(len(p), np.nan)
     adjusted[order] = np.minimum(np.maximum.accumulate(p[order] * np.arange(len(order), 0, -1)), 1)
     return adjusted
+
+
+def area_under_roc(first: np.ndarray, second: np.ndarray) -> np.ndarray:
+    """Chance that one of the first values lies above one of the second, ties half (Mann and Whitney 1947), along the last axis."""
+    one, other = first[..., :, None], second[..., None, :]
+    return ((one > other) + 0.5 * (one == other)).mean(axis=(-2, -1))
+
+
+def expected_of_best(criterion: Sequence[float], value: Sequence[float]) -> np.ndarray:
+    """Expected `value` of the run with the highest `criterion` of n runs, for n from 1 to their number N: sum of x_(i) ((i/N)^n -
+    ((i-1)/N)^n), runs drawn with replacement (Dodge et al. 2020). Runs with equal criteria count with their mean value."""
+    tied = pd.DataFrame({"criterion": criterion, "value": value}).groupby("criterion")["value"].agg(["mean", "size"])
+    reached, n = tied["size"].cumsum().to_numpy() / len(value), np.arange(1, len(value) + 1)[:, None]
+    return (reached**n - np.concatenate([[0], reached[:-1]])**n) @ tied["mean"].to_numpy()

@@ -63,8 +63,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     if not path.is_file():
         raise BadInput(f"no file {path}: expected what experiments/{path.stem}.py writes; run it first, or give --results")
     try:
-        # a run's id is 16 hexadecimal digits, and some, like 0000000000012e45, would be read as a number
-        table = pd.read_csv(path, dtype=dict.fromkeys(("run", "failed_run", "successful_run"), str))
+        # a run's id is 16 hexadecimal digits, and some, like 0000000000012e45, would be read as a number; so would a data set's labels
+        table = pd.read_csv(path, dtype=dict.fromkeys(("run", "failed_run", "successful_run", "labels"), str))
     except (ValueError, UnicodeDecodeError) as error:
         raise BadInput(f"{path} is no CSV ({str(error).splitlines()[0]}); run experiments/{path.stem}.py again") from None
     missing = [column for column in columns if column not in table.columns]

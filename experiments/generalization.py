@@ -6,13 +6,13 @@ Paper      : Mosbach et al. 2021 (ICLR), section 5.2, Fig. 8 (and 14): RTE, the 
              The paper's Fig. 8a shows the ten best of 25 runs; here are all of them that have not failed.
 Command    : python -m experiments.generalization --profile mini
 Cost       : mini, 1 seed: 1 run of 20 epochs, about 3 minutes on 1 core, shared with training_length and strong_baseline.
-Writes     : results/<profile>/generalization.csv, one row per finished run of the task, whichever experiment trained it;
-             generalization_curves.csv, one row per evaluation of the long runs.
+Writes     : results/<profile>/generalization.csv, one row per finished run of the task with the paper's method, whichever
+             experiment trained it; generalization_curves.csv, one row per evaluation of the long runs.
 """
 
 import argparse
 
-from experiments.finetuning.command import curves, default_rate, grid, row, write_csv
+from experiments.finetuning.command import curves, default_rate, grid, profile_of, row, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -25,10 +25,14 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 def write(options: argparse.Namespace, records: Records) -> None:
     def kind(record: dict) -> tuple:
-        return tuple(record["run"][name] for name in ("model", "data", "task", "pretrained", "train_examples", "dtype", "packed"))
+        return tuple(record["run"][name] for name in (
+            "model", "data", "task", "pretrained", "train_examples", "dtype", "packed", "optimizer", "reinitialized_layers", "mixout",
+            "decay_to_pretrained", "layerwise_decay", "component_clipping"))
 
-    kinds = {kind(record) for record in records}
-    write_csv(options.results / "generalization.csv", [row(record) for record in stored(options.results) if kind(record) in kinds])
+    kinds, highest = {kind(record) for record in records}, max(options.learning_rates or profile_of(options).learning_rates)
+    write_csv(options.results / "generalization.csv", [
+        row(record) for record in stored(options.results)
+        if kind(record) in kinds and record["run"]["learning_rate"] <= 10 * highest])  # convergence_pitfalls has one far beyond
     write_csv(options.results / "generalization_curves.csv", [point for record in records for point in curves(record)])
 
 

@@ -2,29 +2,38 @@
 
 import json
 import shutil
+from contextlib import contextmanager
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from experiments import (
     bias_correction,
     catastrophic_forgetting,
+    checkpoint_selection,
+    convergence_pitfalls,
     generalization,
+    instability_measures,
     loss_surfaces,
+    mitigations,
+    reinitialization,
     small_datasets,
     strong_baseline,
     training_length,
     vanishing_gradients,
 )
-from experiments.finetuning import sweep
-from experiments.finetuning.command import chosen, parse, parser, run_command
+from experiments.finetuning import command, sweep
+from experiments.finetuning.command import chosen, matching_epochs, parse, parser, run_command
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.runs import stored
 from experiments.finetuning.sources import has_masked_lm_head
 from experiments.finetuning.tasks import load_splits, sample
 
-ALL = [module.EXPERIMENT for module in (bias_correction, catastrophic_forgetting, generalization, loss_surfaces, small_datasets,
-                                        strong_baseline, training_length, vanishing_gradients)]
+MODULES = (bias_correction, catastrophic_forgetting, checkpoint_selection, convergence_pitfalls, generalization, instability_measures,
+           loss_surfaces, mitigations, reinitialization, small_datasets, strong_baseline, training_length, vanishing_gradients)
+ALL = [module.EXPERIMENT for module in MODULES]
 
 
 def options(experiment, *arguments):
@@ -52,6 +61,17 @@ def test_what_each_experiment_plans():
     assert len(shared) == 12
     assert {run.id for run in plan["vanishing_gradients"]} < shared
     assert {run.id for run in plan["generalization"]} < {run.id for run in plan["strong_baseline"]}
+    assert settings(plan["strong_baseline"], "mixout", "dropout", "decay_to_pretrained") == [(0.0, 0.1, False), (0.7, 0.0, True)]
+    assert settings(plan["reinitialization"], "epochs", "bias_correction", "reinitialized_layers") == [
+        (3, False, 0), (3, False, 5), *((3, True, layers) for layers in range(7)), (20, True, 0), (20, True, 5)]
+    assert len({(run.mixout, run.decay_to_pretrained, run.layerwise_decay, run.component_clipping, run.reinitialized_layers)
+                for run in plan["mitigations"]}) == 6 and len(plan["mitigations"]) == 2 * 2 * 6
+    assert {(run.learning_rate, run.optimizer) for run in plan["convergence_pitfalls"]} == {
+        (3e-4, "adamw"), (3e-4, "sgd"), (250 * 3e-4, "adamw")}
+    assert {(run.train_examples, sweep.steps(run)) for run in plan["convergence_pitfalls"] if run.epochs != 20} == {
+        (None, 300), (2, 300), (8, 300)}
+    assert {run.id for run in plan["instability_measures"]} < {run.id for run in plan["checkpoint_selection"]}
+    assert {run.id for run in plan["checkpoint_selection"]} < shared | {run.id for run in plan["training_length"]}
 
 
 def test_how_many_seeds():
@@ -60,16 +80,23 @@ def test_how_many_seeds():
         return {(epochs, rate): len([run for run in runs if (run.epochs, run.learning_rate) == (epochs, rate)])
                 for epochs in (3, 10, 20) for rate in (2e-4, 3e-4)}
 
-    assert counts() == {(3, 2e-4): 6, (3, 3e-4): 6, (10, 2e-4): 0, (10, 3e-4): 2, (20, 2e-4): 0, (20, 3e-4): 2}
+    assert counts() == {(3, 2e-4): 6, (3, 3e-4): 6, (10, 2e-4): 0, (10, 3e-4): 0, (20, 2e-4): 0, (20, 3e-4): 1}
     assert set(counts("--seeds", "4").values()) == {8}
     assert counts("--seeds", "4", "--long-seeds", "1") == {(3, 2e-4): 8, (3, 3e-4): 8, (10, 2e-4): 2, (10, 3e-4): 2, (20, 2e-4): 2,
                                                            (20, 3e-4): 2}
     assert counts("--long-seeds", "5")[20, 2e-4] == 10 and counts("--long-seeds", "5")[3, 2e-4] == 6
 
 
+def test_a_first_look_is_part_of_the_whole():
+    """What mini does by default are settings of the whole study, with fewer seeds."""
+    for experiment in ALL:
+        quick, whole = (experiment.planned(options(experiment, *arguments)) for arguments in ([], ["--seeds", "3"]))
+        assert {run.id for run in quick} <= {run.id for run in whole} and len(quick) <= len(whole)
+
+
 @pytest.mark.parametrize(("examples", "epochs"), [(3668, 11), (8551, 26), (104743, 312)])
 def test_matching_epochs_are_the_papers(examples, epochs):
-    assert small_datasets.matching_epochs(examples, 1000) == epochs
+    assert matching_epochs(examples, 1000) == epochs
 
 
 def test_the_sample_is_the_same_in_every_run_and_another_for_another_seed():
@@ -94,13 +121,28 @@ def test_chosen_prefers_the_default_rate_then_low_seeds():
     assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[True]] == [(4e-4, 1), (4e-4, 2)]
 
 
+@contextmanager
+def shorter():
+    """3, 4 and 5 epochs for 3, 10 and 20: the same grid in a third of the time."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module in (*MODULES, command):
+            if hasattr(module, "LENGTHS"):
+                patch.setattr(module, "LENGTHS", (3, 4, 5))
+        patch.setattr(command, "LONG_EPOCHS", 4)
+        patch.setattr(strong_baseline, "RECIPES", {**strong_baseline.RECIPES, "paper's recipe": {"epochs": 5, "bias_correction": True}})
+        patch.setattr(instability_measures, "CONDITIONS", {**instability_measures.CONDITIONS, "paper's recipe": (5, True)})
+        yield
+
+
 @pytest.fixture(scope="module")
 def swept(tiny_model, tmp_path_factory):
-    """All eight experiments on the tiny model, at a rate at which the default recipe's first run succeeds and its second fails."""
+    """All experiments on the tiny model, at a rate at which the default recipe's first run succeeds and its second fails."""
     results = tmp_path_factory.mktemp("results")
-    arguments = ["--model", str(tiny_model), "--tasks", "rte", "--seeds", "2", "--learning-rates", "1e-3", "--results", str(results),
-                 "--engine", "serial", "--points", "4", "--sample-size", "800"]
-    sweep.sweep(ALL, arguments)
+    arguments = ["--model", str(tiny_model), "--tasks", "rte", "--seeds", "2", "--long-seeds", "1", "--learning-rates", "1e-3",
+                 "--results", str(results), "--engine", "serial", "--points", "4", "--sample-size", "800", "--layers", "0", "1",
+                 "--long-layers", "0", "--reinitialized-layers", "1"]
+    with shorter():
+        sweep.sweep(ALL, arguments)
     return results, arguments
 
 
@@ -108,15 +150,14 @@ def swept(tiny_model, tmp_path_factory):
 def test_all_csvs(swept):
     results, _ = swept
     tables = {path.stem: pd.read_csv(path) for path in results.glob("*.csv")}
-    assert len(stored(results)) == 2 * (2 + 2 + 2 + 2)  # 3, 10, 20 epochs without and with, and the sample at 3 and 6 epochs
     assert len(tables["bias_correction"]) == 4
     assert tables["small_datasets"].groupby("condition")["steps"].first().to_dict() == {
         "full": 300, "sample, same epochs": 150, "sample, same iterations": 300}
-    assert set(tables["strong_baseline"]["recipe"]) == {"default", "paper's recipe"}
-    assert set(tables["training_length"]["epochs"]) == {3, 10, 20}
-    assert len(tables["generalization"]) == 12  # those on all examples
+    assert tables["strong_baseline"]["recipe"].value_counts().to_dict() == {"default": 2, "mixout": 2, "paper's recipe": 1}
+    assert set(tables["training_length"]["epochs"]) == {3, 4, 5}
+    assert len(tables["generalization"]) == 8  # on all examples with the paper's method: 4 of 3 epochs, 4 longer ones
     curves = tables["generalization_curves"]
-    assert (curves.groupby("run").size() == 61).all() and curves["step"].max() == 2000
+    assert (curves.groupby("run").size() == 16).all() and curves["step"].max() == 500
     rates = tables["bias_correction_learning_rate"].set_index("step")
     assert rates.loc[1, "with"] == 0 and rates.loc[31, "without"] == pytest.approx(1)
     assert rates.loc[31, "with"] == pytest.approx((1 - 0.999**31)**0.5 / (1 - 0.9**31))
@@ -133,11 +174,39 @@ def test_all_csvs(swept):
 
 
 @pytest.mark.slow
+def test_the_neighbours_csvs(swept):
+    results, _ = swept
+    tables = {path.stem: pd.read_csv(path) for path in results.glob("*.csv")}
+    layers = tables["reinitialization"]
+    assert layers.groupby(["bias_correction", "epochs", "reinitialized_layers"]).size().to_dict() == {
+        (False, 3, 0): 2, (True, 3, 0): 2, (True, 3, 1): 2, (True, 5, 0): 1}
+    halves = (layers["selection_score"] * 150 + layers["reporting_score"] * 150) / 300  # of accuracy; mini's dev set has 300 examples
+    assert halves.tolist() == pytest.approx(layers["score"].tolist(), abs=0.004)
+    methods = tables["mitigations"].groupby(["method", "bias_correction"]).size()
+    assert len(methods) == 6 * 2 and (methods == 2).all()
+    points = tables["checkpoint_selection"]
+    last = points[points["step"] == points["total_steps"]]
+    assert (last["score"] == last["final_score"]).all() and len(last) == points["run"].nunique() == 5
+    early = tables["checkpoint_selection_early"]
+    assert set(early["share"]) == {0.1, 0.2, 0.3} and len(early) == 3 * 5
+    assert np.isfinite(early[["train_loss", "first_layer_gradient", "classifier_gradient"]]).all(axis=None)
+    pitfalls = tables["convergence_pitfalls"].groupby("condition").size().to_dict()
+    assert {name: pitfalls[name] for name in ("SGD", "rate too high", "2 examples", "8 examples")} == dict.fromkeys(
+        ("SGD", "rate too high", "2 examples", "8 examples"), 2)
+    answers = tables["instability_measures"]
+    labels = pd.read_csv(results / "instability_measures_labels.csv", dtype=str)["labels"].iloc[0]
+    for _, run in answers.iterrows():  # what is stored gives the score that was measured
+        right = (margins_from_text(run["dev_margins"]) > 0) == (np.array(list(labels)) == "1")
+        assert right.mean() == pytest.approx(run["score"])
+
+
+@pytest.mark.slow
 def test_a_second_sweep_trains_and_changes_nothing(swept, capsys):
     results, arguments = swept
     before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file() and path.suffix in (".csv", ".json")}
-    sweep.sweep(ALL, arguments)
-    assert "16 different runs, 0 to train" in capsys.readouterr().out
+    with shorter():
+        sweep.sweep(ALL, arguments)
+    assert "different runs, 0 to train" in capsys.readouterr().out
     assert {path: path.read_bytes() for path in before} == before
 
 
@@ -150,8 +219,7 @@ def test_weights_are_made_again_when_missing(swept, tmp_path, capsys):
     content = kept[0].read_bytes()
     kept[0].unlink()
     moved = shutil.copytree(arguments[1], tmp_path / "tiny-model0")  # the same model elsewhere is the same model
-    sweep.sweep([catastrophic_forgetting.EXPERIMENT],
-                ["--model", str(moved), *(a for a in arguments[2:] if a not in ("--points", "4", "--sample-size", "800"))])
+    sweep.sweep([catastrophic_forgetting.EXPERIMENT], ["--model", str(moved), *arguments[2:arguments.index("--points")]])
     assert "training 1 runs again" in capsys.readouterr().out
     assert kept[0].read_bytes() == content and (results / "catastrophic_forgetting.csv").read_bytes() == rows
 

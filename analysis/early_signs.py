@@ -1,0 +1,164 @@
+"""What the first steps tell of a run: will it fail, and what does stopping it save? Drawn by analysis/checkpoint_selection.py.
+
+A sign is turned into a risk, higher for a run that looks worse: less the logarithm of the first layer's gradient norm, or the
+training loss less the label entropy. A value that is not finite (the run has diverged) is the highest risk.
+"""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from analysis.statistics import area_under_roc, bootstrap_interval
+from analysis.style import (
+    FURTHER,
+    LINES,
+    PANEL,
+    label_log_axis,
+    number,
+    panels,
+    rate_name,
+    setting_name,
+    task_name,
+    write_in,
+)
+
+NEEDED = [*PANEL, "learning_rate", "bias_correction", "run", "seed", "failed", "share", "steps", "train_loss", "label_entropy",
+          "first_layer_gradient"]
+SIGNS = {"low first-layer gradient": "first_layer_gradient", "training loss near or above the label entropy": "train_loss"}
+LOOKS = [*((line["color"], line["marker"]) for line in LINES),
+         *((color, marker) for (color, _), marker in zip(FURTHER, "DvPX", strict=True))]  # of learning rates
+
+
+def risk(runs: pd.DataFrame, column: str) -> np.ndarray:
+    """How much each run looks like failing, by one sign; infinite where the value is not finite."""
+    value = runs[column].where(np.isfinite(runs[column])).to_numpy(dtype=float)
+    with np.errstate(divide="ignore"):
+        value = -np.log(value) if column == "first_layer_gradient" else value - runs["label_entropy"].to_numpy()
+    return np.where(np.isnan(value), np.inf, value)
+
+
+def unknown(runs: pd.DataFrame, column: str) -> str:
+    """Why there is nothing to predict, or nothing to predict it from; empty if there is."""
+    n, failed = len(runs), runs["failed"].sum()
+    if n == 0:
+        return "no run without correction"
+    if failed in (0, n):
+        return f"{'all' if failed else 'none'} of the {n} runs failed:\nno ROC curve"
+    return "" if np.isfinite(runs[column]).any() else "nothing logged by then"
+
+
+def threshold(risks: np.ndarray, failed: np.ndarray) -> float:
+    """The risk from which on to stop runs: the highest Youden index (failed runs caught less others lost, as shares), halfway between
+    two runs; of equal ones the one that stops fewest. nan, which stops none, where no index is above 0 or a class is missing."""
+    values = np.unique(risks)[::-1]
+    cuts = (values[:-1] + values[1:]) / 2
+    if failed.all() or not failed.any() or not len(cuts):
+        return np.nan
+    stopped = risks >= cuts[:, None]
+    youden = stopped[:, failed].mean(axis=1) - stopped[:, ~failed].mean(axis=1)
+    return cuts[youden.argmax()] if youden.max() > 1e-9 else np.nan
+
+
+def stopped_unseen(risks: np.ndarray, failed: np.ndarray) -> np.ndarray:
+    """Which runs are stopped, each by the threshold of all others."""
+    return np.array([one >= threshold(np.delete(risks, i), np.delete(failed, i)) for i, one in enumerate(risks)])
+
+
+def within_rates(risks: np.ndarray, failed: np.ndarray, rates: pd.Series) -> float:
+    """The area under the ROC curve over pairs of runs of the same learning rate; nan if no rate has both classes."""
+    pairs = [(risks[failed & same], risks[~failed & same]) for rate in rates.unique() for same in [(rates == rate).to_numpy()]]
+    weights = [len(first) * len(second) for first, second in pairs]
+    areas = [area_under_roc(*pair) if weight else 0 for pair, weight in zip(pairs, weights, strict=True)]
+    return float(np.average(areas, weights=weights)) if any(weights) else np.nan
+
+
+def roc(risks: np.ndarray, failed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Shares of the other runs and of the failed runs at or above each risk, from none to all."""
+    stopped = risks >= np.array([np.nan, *np.unique(risks)[::-1]])[:, None]
+    return stopped[:, ~failed].mean(axis=1), stopped[:, failed].mean(axis=1)
+
+
+def judge(runs: pd.DataFrame, column: str) -> dict[str, str]:
+    """One sign at one share of the training: how well it tells failed runs, and what stopping by it catches, loses and saves."""
+    names = ["AUC", "95 % interval", "AUC within a rate", "threshold", "failed caught", "others lost", "steps saved"]
+    if unknown(runs, column):
+        return dict.fromkeys(names, "-")
+    risks, failed = risk(runs, column), runs["failed"].to_numpy(dtype=bool)
+    low, high = bootstrap_interval(area_under_roc, risks[failed], risks[~failed])
+    cut = threshold(risks, failed)
+    bound = f"< {number(np.exp(-cut))}" if column == "first_layer_gradient" else f"> {number(cut + runs['label_entropy'].iloc[0])}"
+    stopped, spared = stopped_unseen(risks, failed), (1 - runs["share"]) * runs["steps"]
+    within = within_rates(risks, failed, runs["learning_rate"])
+    return dict(zip(names, [
+        f"{area_under_roc(risks[failed], risks[~failed]):.2f}", f"{low:.2f} to {high:.2f}" if high > low else "-",
+        f"{within:.2f}" if within == within else "-", bound if np.isfinite(cut) else "-" if cut != cut else "not finite",
+        f"{(stopped & failed).sum()}/{failed.sum()}", f"{(stopped & ~failed).sum()}/{(~failed).sum()}",
+        f"{spared[stopped].sum() / runs['steps'].sum():.0%}"], strict=True))
+
+
+def uncorrected(early: pd.DataFrame) -> list[tuple[tuple, pd.DataFrame]]:
+    """Each task and model, with its runs without bias correction (none, if there are only others)."""
+    return [(panel, runs[~runs["bias_correction"].astype(bool)]) for panel, runs in early.groupby(PANEL, sort=True)]
+
+
+def table(early: pd.DataFrame) -> pd.DataFrame:
+    """One row a task, model, share of the training and sign; all learning rates together."""
+    return pd.DataFrame([
+        {**dict(zip(PANEL, panel, strict=True)), "after": f"{share:.0%}", "sign": sign, "n": len(part), "failed": part["failed"].sum(),
+         **judge(part, column)}
+        for panel, runs in uncorrected(early) for share in sorted(early["share"].unique())
+        for part in [runs[runs["share"] == share]] for sign, column in SIGNS.items()])
+
+
+def draw(early: pd.DataFrame) -> plt.Figure:
+    """A line of panels a task and model: both signs of each run at the middle share, and a panel of ROC curves for each sign."""
+    groups, shares = uncorrected(early), sorted(early["share"].unique())
+    rates = sorted({rate for _, runs in groups for rate in runs["learning_rate"]})
+    looks = dict(zip(rates, LOOKS * len(rates), strict=False))
+    figure, grid = panels(len(groups), 3, 3.7, 3.9)
+    for i, ((task, model, data, dtype, pretrained), runs) in enumerate(groups):
+        both, *of_signs = grid[3 * i:3 * i + 3]
+        draw_runs(both, runs[runs["share"] == shares[len(shares) // 2]], looks)
+        both.set_title(f"{task_name(task, data)}, {setting_name(model, data, dtype, pretrained)}\n{both.get_title()}")
+        for axes, (sign, column) in zip(of_signs, SIGNS.items(), strict=True):
+            draw_roc(axes, [runs[runs["share"] == share] for share in shares], column)
+            axes.set_title(f"{sign}\n{runs.loc[runs['failed'], 'run'].nunique()} failed of {runs['run'].nunique()} runs", fontsize=9)
+    figure.legend(loc="outside lower center", ncols=2 + len(looks), frameon=False, fontsize=8, handles=[
+        *(Line2D([], [], marker=marker, linestyle="none", color=color, label=f"{rate_name(rate)}, without correction")
+          for rate, (color, marker) in looks.items()),
+        Line2D([], [], marker="o", linestyle="none", color="black", label="failed run"),
+        Line2D([], [], marker="o", linestyle="none", color="black", markerfacecolor="white", label="successful run")])
+    return figure
+
+
+def draw_runs(axes: plt.Axes, runs: pd.DataFrame, looks: dict[float, tuple[str, str]]) -> None:
+    """Both signs of each run; filled if the run fails."""
+    axes.set(xlabel="gradient norm of the first layer", ylabel="training loss less label entropy (nats)")
+    drawn = runs[(runs["first_layer_gradient"] > 0) & np.isfinite(runs["first_layer_gradient"]) & np.isfinite(runs["train_loss"])]
+    if drawn.empty:
+        return write_in(axes, unknown(runs, "first_layer_gradient") or "no run with both values")
+    for (rate, failed), part in drawn.groupby(["learning_rate", "failed"]):
+        color, marker = looks[rate]
+        axes.plot(part["first_layer_gradient"], part["train_loss"] - part["label_entropy"], marker, markersize=5, markeredgecolor=color,
+                  markerfacecolor=color if failed else "none", alpha=0.8)
+    axes.axhline(0, color="0.5", linestyle="-.", linewidth=1)
+    axes.set_xscale("log")
+    label_log_axis(axes.xaxis)
+    lost = len(runs) - len(drawn)
+    axes.set_title(f"after {runs['share'].iloc[0]:.0%} of the steps" + (f", {lost} without a value not drawn" if lost else ""))
+
+
+def draw_roc(axes: plt.Axes, parts: list[pd.DataFrame], column: str) -> None:
+    """ROC curves of one sign, one for each share of the training."""
+    axes.set(xlabel="other runs stopped (%)", ylabel="failed runs stopped (%)", xlim=(-3, 103), ylim=(-3, 103))
+    if all(reasons := [unknown(part, column) for part in parts]):
+        return write_in(axes, reasons[0])
+    axes.plot([0, 100], [0, 100], color="0.5", linestyle=":", linewidth=1)
+    for width, part, line in zip((3, 2, 1.2), parts, LINES, strict=False):  # thinner on top, where curves lie on each other
+        if not unknown(part, column):
+            risks, failed = risk(part, column), part["failed"].to_numpy(dtype=bool)
+            others, caught = roc(risks, failed)
+            axes.plot(100 * others, 100 * caught, color=line["color"], linestyle=line["linestyle"], linewidth=width,
+                      label=f"after {part['share'].iloc[0]:.0%}: AUC {area_under_roc(risks[failed], risks[~failed]):.2f}")
+    axes.legend(loc="lower right", fontsize=8, handlelength=3)

@@ -1,0 +1,116 @@
+"""Figure and tables of experiments/mitigations.py: other remedies, without and with bias correction.
+
+Paper   : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1. Zhang et al. 2021, Table 2. Yang and Ma 2022.
+Command : python -m analysis.mitigations --profile mini
+Reads   : results/<profile>/mitigations.csv
+Writes  : figures/<profile>/mitigations.png, .pdf, .md, .csv; mitigations_tests.md, .csv
+"""
+
+from textwrap import fill
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from analysis import claims
+from analysis.statistics import fisher, holm, levene, over_seeds
+from analysis.style import (
+    CORRECTION_HANDLES,
+    PANEL,
+    BadInput,
+    box_legend,
+    correction_panel,
+    p_name,
+    panels,
+    parse,
+    parser,
+    rate_name,
+    read_csv,
+    readable,
+    run_command,
+    save,
+    save_table,
+    setting_name,
+    task_name,
+)
+
+NONE = "none"
+LINE = [*PANEL, "learning_rate"]
+SETTING = [*LINE, "method", "bias_correction"]
+TESTS = ["Fisher p", "Levene p"]
+NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
+
+
+def in_order(runs: pd.DataFrame) -> list[str]:
+    """The methods: none, then the others as they come in the CSV."""
+    return sorted(runs["method"].unique(), key=lambda method: method != NONE)
+
+
+def draw(runs: pd.DataFrame) -> plt.Figure:
+    """One panel a task and model: a pair of boxes for each method."""
+    groups = list(runs.groupby(LINE, sort=True))
+    figure, grid = panels(len(groups), 1, max(4.6, 0.8 + 1.15 * runs["method"].nunique()))
+    for axes, ((task, model, data, dtype, pretrained, rate), panel) in zip(grid, groups, strict=True):
+        methods = in_order(panel)
+        correction_panel(axes, panel.assign(learning_rate=panel["method"].map(methods.index)))  # methods in the rates' place
+        axes.set_xticks(range(len(methods)), ["\n" + fill(method, 12, break_long_words=False, break_on_hyphens=False)
+                                              for method in methods])
+        axes.set_xlabel("failed runs of n, and method")
+        axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, rate_name(rate))}")
+    box_legend(figure, CORRECTION_HANDLES)
+    return figure
+
+
+def table(runs: pd.DataFrame) -> pd.DataFrame:
+    """Scores and failures over the seeds of each method and optimiser."""
+    order = in_order(runs)
+    result = over_seeds(runs, SETTING).sort_values(
+        SETTING, key=lambda column: column.map(order.index) if column.name == "method" else column)
+    return result.assign(learning_rate=result["learning_rate"].map(rate_name))
+
+
+def compare(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each method against none with the same optimiser: failures (Fisher), spread (Levene), means; Holm over all p values."""
+    rows = []
+    for (*_, rate, corrected), panel in runs.assign(points=100 * runs["score"]).groupby([*LINE, "bias_correction"], sort=True):
+        of_none = panel[panel["method"] == NONE]
+        for method in in_order(panel[panel["method"] != NONE]):
+            pair = {"method": panel[panel["method"] == method], NONE: of_none}
+            means = claims.mean(*pair.values(), "points")
+            rows.append({
+                **panel.iloc[0][PANEL], "learning_rate": rate_name(rate), "bias_correction": corrected, "method": method,
+                **{f"{name}: {what}": value for name, seeds in pair.items() for what, value in (
+                    ("n", len(seeds)), ("failed", seeds["failed"].sum()), ("std", seeds["points"].std(ddof=0)))},
+                "Fisher p": fisher(*(seeds["failed"] for seeds in pair.values())),
+                "Levene p": levene(*(seeds["points"] for seeds in pair.values()), "median"),
+                "difference of means": means.effect, "95 % from": means.low, "95 % to": means.high})
+    result = pd.DataFrame(rows)
+    adjusted = holm(result[TESTS].to_numpy().ravel()).reshape(-1, len(TESTS))
+    for test, column in zip(TESTS, adjusted.T, strict=True):
+        result[test] = result[test].map(p_name)
+        result.insert(result.columns.get_loc(test) + 1, f"{test}, Holm", [p_name(p) for p in column])
+    return result
+
+
+def main() -> None:
+    options = parse(parser(__doc__))
+    runs = read_csv(options.results / "mitigations.csv", NEEDED)
+    if set(runs["method"]) == {NONE}:
+        raise BadInput(f"mitigations.csv has no method but {NONE!r}; run experiments/mitigations.py again")
+    save(draw(runs), options.figures / "mitigations")
+    settings, comparisons = table(runs), compare(runs)
+    save_table(settings, options.figures / "mitigations", "Mitigations, without and with bias correction (Zhang et al. 2021: Table 2)",
+               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
+               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
+               readable(settings))
+    count = (comparisons[TESTS] != "-").to_numpy().sum()
+    save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none with the same optimiser",
+               "Failed runs: Fisher's exact test. Standard deviation (std, ddof 0) of the dev scores, in percent points: Levene's "
+               f"test, centred at the median. Both two-sided; Holm: adjusted over all {count} p values of this table. A small std may "
+               "be that of runs that all failed. Difference of means: method less none, with the 95 % interval of Welch's t test "
+               "(from ten runs in both on, bootstrap), not adjusted. With few runs a large p does not show that there is no "
+               "difference. All take the runs as independent, also where the methods share seeds. -: not defined.",
+               readable(comparisons).astype(object).fillna("-"))
+
+
+if __name__ == "__main__":
+    run_command(main)

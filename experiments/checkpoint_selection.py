@@ -1,0 +1,65 @@
+"""Checkpoint selection: scores jump between epochs and restarts; which model do I keep?
+
+Hypothesis : the best checkpoint on dev looks better than the last one, mostly because it is reported on the dev set that chose it;
+             a failed run is not saved by it, but can be told early from its training loss and gradients.
+Paper      : Mosbach et al. 2021 (ICLR) report the last checkpoint, their first arXiv version the best on dev (section 3; FACTS: RTE
+             67.3 and 70.1); Dodge et al. 2020, expected best of n restarts and early stopping of unpromising ones; Zhang et al.
+             2021, half of dev selects and the other half reports.
+Command    : python -m experiments.checkpoint_selection --profile mini
+Cost       : mini: 21 runs, all shared with bias_correction and strong_baseline.
+Writes     : results/<profile>/checkpoint_selection.csv, one row per run and evaluation; checkpoint_selection_early.csv, one row per
+             run and share of the training: what is known by then.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from experiments.finetuning.command import curves, default_rate, grid, profile_of, write_csv
+from experiments.finetuning.histories import half_scores
+from experiments.finetuning.profiles import LENGTHS
+from experiments.finetuning.runs import Run
+from experiments.finetuning.sweep import Experiment, Records, main, steps
+
+SHARES = (0.1, 0.2, 0.3)  # of all steps, after which a run may be judged
+
+
+def planned(options: argparse.Namespace) -> list[Run]:
+    tasks, rate = options.tasks or ["rte"], default_rate(options)
+    rates = options.learning_rates or profile_of(options).learning_rates
+    return (grid(options, tasks=tasks, learning_rates=rates, corrections=[False], epochs=LENGTHS[:1])
+            + grid(options, tasks=tasks, learning_rates=[rate], corrections=[True], epochs=[LENGTHS[0], LENGTHS[-1]]))
+
+
+def write(options: argparse.Namespace, records: Records) -> None:
+    write_csv(options.results / "checkpoint_selection.csv", [
+        {"dtype": record["run"]["dtype"], "pretrained": record["run"]["pretrained"], "total_steps": record["outcome"]["steps"],
+         **point, **halves}
+        for record in records for point, halves in zip(curves(record), half_scores(record), strict=True)])
+    write_csv(options.results / "checkpoint_selection_early.csv", [known_by(record, share) for record in records for share in SHARES])
+
+
+def known_by(record: dict[str, Any], share: float) -> dict[str, Any]:
+    """What training has shown after a share of its steps: the mean training loss (nats) over the tenth of all steps before, and the
+    mean gradient norms of the first layer's output matrix and of the classifier over the same steps."""
+    run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
+    planned_steps = steps(run)  # also of a run that diverged before
+    window = slice(max(0, round((share - 0.1) * planned_steps)), max(1, round(share * planned_steps)))
+    every = history["gradient_norm_every"]
+    norms = [norm for number, norm in enumerate(history["gradient_norms"]) if window.start <= number * every < window.stop]
+
+    def mean_norm(name: str) -> float:
+        return float(np.mean([norm[history["gradient_norm_of"].index(name)] for norm in norms])) if norms else np.nan
+
+    return {"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
+            "learning_rate": run.learning_rate, "bias_correction": run.bias_correction, "epochs": run.epochs, "run": run.id,
+            "seed": run.order_seed, "failed": outcome["failed"], "score": outcome["score"], "share": share, "steps": planned_steps,
+            "train_loss": float(np.mean(history["train_loss"][window])), "label_entropy": outcome["label_entropy"],
+            "first_layer_gradient": mean_norm("layer 1 output"), "classifier_gradient": mean_norm("classifier")}
+
+
+EXPERIMENT = Experiment("checkpoint_selection", __doc__, planned, write)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)

@@ -1,0 +1,113 @@
+"""Convergence pitfalls: three well-known ways not to converge, and what their curves look like.
+
+Hypothesis : what went wrong can be told from loss, dev score and gradient norms: a learning rate far too high diverges, a handful
+             of examples is memorised, SGD at an Adam learning rate never moves, and Adam without bias correction lets the
+             gradient of the lower layers vanish.
+Paper      : none; the first three are what practitioners ask about, the last is Mosbach et al. 2021 (ICLR), section 5.1. Rates: 5e-3
+             where the default recipe has 2e-5, so 250 times it.
+Command    : python -m experiments.convergence_pitfalls --profile mini
+Cost       : mini, quick (8 examples only, 3 seeds): 16 runs, about 5 minutes on 2 cores, half of it shared.
+Writes     : results/<profile>/convergence_pitfalls.csv, one row per finished run of the task, whichever experiment trained it: what
+             was done, and what its curves say; convergence_pitfalls_curves.csv, one row per ten steps of this experiment's own runs.
+
+Each pitfall changes the corrected recipe of 3 epochs in one thing, but SGD comes without dropout and weight decay, as people try it.
+A few examples are seen as often as gives the steps of 3 epochs on all.
+"""
+
+import argparse
+from typing import Any
+
+import numpy as np
+
+from experiments.finetuning.command import default_rate, grid, matching_epochs, profile_of, row, write_csv
+from experiments.finetuning.histories import margins_from_text
+from experiments.finetuning.profiles import LENGTHS
+from experiments.finetuning.runs import Run, stored
+from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.tasks import train_rows
+
+TOO_HIGH = 250  # times the default recipe's rate
+FEW = (2, 8)  # examples
+EVERY = 10  # steps a row of the curves covers
+
+
+def planned(options: argparse.Namespace) -> list[Run]:
+    short, rate = LENGTHS[:1], default_rate(options)
+    runs = []
+    for task in options.tasks or ["rte"]:
+        runs += grid(options, tasks=[task], learning_rates=[rate], corrections=[False, True], epochs=short)
+        runs += grid(options, tasks=[task], learning_rates=[rate], corrections=[True], epochs=LENGTHS[-1:])
+        runs += grid(options, tasks=[task], learning_rates=[TOO_HIGH * rate], corrections=[True], epochs=short)
+        for examples in FEW[-1:] if options.quick else FEW:
+            runs += grid(options, tasks=[task], learning_rates=[rate], corrections=[True], train_examples=examples,
+                         epochs=[matching_epochs(train_rows(task, options.data), examples)])
+        runs += grid(options, tasks=[task], learning_rates=[rate], corrections=[True], epochs=short, optimizer="sgd", dropout=0.0,
+                     weight_decay=0.0)
+    return runs
+
+
+def write(options: argparse.Namespace, records: Records) -> None:
+    def kind(record: dict[str, Any]) -> tuple:
+        return tuple(record["run"][name] for name in ("model", "data", "task", "pretrained", "dtype", "packed"))
+
+    kinds, highest = {kind(record) for record in records}, max(profile_of(options).learning_rates)
+    write_csv(options.results / "convergence_pitfalls.csv", [
+        {"condition": condition(record, highest), **row(record), **features(record)}
+        for record in stored(options.results) if kind(record) in kinds])
+    write_csv(options.results / "convergence_pitfalls_curves.csv", [
+        {"condition": condition(record, highest), **point} for record in records for point in curve(record)])
+
+
+def condition(record: dict[str, Any], highest_rate: float) -> str:
+    """What was done in a run, of the things this experiment is about."""
+    run = Run(**record["run"])
+    if run.optimizer == "sgd":
+        return "SGD"
+    if run.learning_rate > 10 * highest_rate:
+        return "rate too high"
+    if run.train_examples is not None and run.train_examples <= max(FEW):
+        return f"{run.train_examples} examples"
+    return "with bias correction" if run.bias_correction else "without bias correction"
+
+
+def features(record: dict[str, Any]) -> dict[str, float]:
+    """What the curves of a stored run say: losses in nats, at the start and the end as means over a tenth of the steps; gradient norms
+    (L2), at the start before the first update, at the end as the median over a tenth; margins as differences of logits."""
+    history, steps = record["history"], record["outcome"]["steps"]
+    losses, tenth = np.asarray(history["train_loss"], dtype=float), max(1, steps // 10)
+    norms = {name: np.asarray([values[history["gradient_norm_of"].index(name)] for values in history["gradient_norms"]])
+             for name in ("layer 1 output", "classifier") if name in history["gradient_norm_of"]}
+    first, last = (margins_from_text(history["dev_margins"][i]) for i in (0, -1))
+    result = {"first_loss": losses[:tenth].mean(), "last_loss": losses[-tenth:].mean(),
+              "highest_loss": max(losses[start:start + EVERY].mean() for start in range(0, len(losses), EVERY)),
+              "first_dev_loss": history["evaluations"][0]["dev_loss"], "last_dev_loss": history["evaluations"][-1]["dev_loss"],
+              "margin_change": np.sqrt(np.mean((last - first) ** 2)), "margin_spread": last.std()}
+    for name, values in norms.items():
+        short = "first_layer" if name.startswith("layer") else name
+        result |= {f"{short}_gradient_at_start": values[0], f"{short}_gradient_at_end": np.median(values[-max(1, len(values) // 10):])}
+    return {name: float(value) for name, value in result.items()}
+
+
+def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
+    """Every EVERY steps of a stored run: mean training loss of those steps, gradient norms at the first of them, and the dev score
+    where there was an evaluation among them (after step 0: before the first)."""
+    run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
+    scores = {max(0, evaluation["step"] - 1) // EVERY: evaluation[outcome["metric"]] for evaluation in history["evaluations"]}
+    of = history["gradient_norm_of"]
+    rows = []
+    for number, norms in enumerate(history["gradient_norms"]):
+        losses = history["train_loss"][number * EVERY:(number + 1) * EVERY]
+        rows.append({"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
+                     "epochs": run.epochs, "run": run.id, "seed": run.order_seed, "failed": outcome["failed"],
+                     "metric": outcome["metric"], "majority_level": outcome["majority_level"],
+                     "label_entropy": outcome["label_entropy"], "step": number * EVERY, "train_loss": float(np.mean(losses)),
+                     "score": scores.get(number),
+                     "first_layer_gradient": norms[of.index("layer 1 output")] if "layer 1 output" in of else None,
+                     "classifier_gradient": norms[of.index("classifier")] if "classifier" in of else None})
+    return rows
+
+
+EXPERIMENT = Experiment("convergence_pitfalls", __doc__, planned, write)
+
+if __name__ == "__main__":
+    main(EXPERIMENT)
