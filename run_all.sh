@@ -6,6 +6,7 @@
 #   bash run_all.sh figures            the figures and tables again, from the CSVs
 #   bash run_all.sh check              the paper's claims on the published numbers and on the results; --strict: status 1
 #   bash run_all.sh status             what is finished, running, stale or crashed
+#   bash run_all.sh benchmark          how fast a step is, beside others' and beside the machine's limit; wants an idle machine
 #   bash run_all.sh test               the tests
 #   bash run_all.sh help               this text, and the flags of the experiments
 #
@@ -23,6 +24,11 @@ study=(
   loss_surfaces           # Do failed and successful runs end in different places?              7.6, Figs 7, 13
   generalization          # Does a small training loss cost dev score?                          5.2, Figs 8, 14
   strong_baseline         # Does the paper's recipe fail less and vary less than the default?   6, Fig. 1, Tables 1, 4
+  reinitialization        # Does drawing the top layers anew help?                              Zhang et al. 2021, Table 1
+  mitigations             # What do Mixout and the other remedies do, without and with it?      Zhang et al. 2021, Table 2
+  checkpoint_selection    # Which checkpoint, and which restart, do I keep?                     Dodge et al. 2020, Figs 1, 5
+  convergence_pitfalls    # What do other ways not to converge look like?                       none
+  instability_measures    # Do runs with like scores give like answers?                         Du and Nguyen 2023
 )
 
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
@@ -40,13 +46,15 @@ main() {
     test) install requirements.txt tests/requirements.txt
           (cd "$here" && "$python" -m ruff check . && "$python" -m pytest "$@") ;;
     status) install requirements.txt; run experiments.finetuning.status "$@" ;;
+    benchmark) install requirements.txt tests/requirements.txt
+               experiments benchmark -- "$@" ;;
     check) install requirements.txt
            check "$@" ;;
     figures) install requirements.txt
              figures "${study[@]}" -- "$@" ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
-    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, help or one of ${study[*]}"
+    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, help or one of ${study[*]}"
        install requirements.txt
        experiments "$verb" -- "$@" ;;
   esac
@@ -70,7 +78,8 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
     esac
     shift
   done
-  run experiments "${names[@]}" ${flags[@]+"${flags[@]}"}
+  if [[ ${names[*]} == benchmark ]]; then run experiments.benchmark ${flags[@]+"${flags[@]}"}
+  else run experiments "${names[@]}" ${flags[@]+"${flags[@]}"}; fi
   [[ -z $only_plan ]] || return 0
   figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"}
 }

@@ -1,0 +1,100 @@
+"""Figure and tables of experiments/benchmark.py: seconds per step beside others' and the machine's limit; how cost grows.
+
+Paper   : none.
+Command : python -m analysis.benchmark --profile mini
+Reads   : results/<profile>/benchmark.csv
+Writes  : figures/<profile>/benchmark.png, .pdf, .md, .csv; benchmark_growth.md, .csv
+"""
+
+import matplotlib.pyplot as plt
+import pandas as pd
+
+from analysis.style import (
+    WITH,
+    model_name,
+    number,
+    panels,
+    parse,
+    parser,
+    read_csv,
+    run_command,
+    save,
+    save_table,
+    task_name,
+)
+
+ORDER = ["official", "Trainer", "plain", "ours", "limit"]
+NAMES = {"official": "the released code's loop", "Trainer": "Hugging Face's Trainer", "plain": "ours, --plain", "ours": "ours",
+         "limit": "limit: matrix products\nand AdamW's bytes"}
+NEEDED = ["part", "task", "model", "data", "name", "dtype", "seconds", "threads", "device", "load", "cores"]
+GROWTH = {"runs": "runs", "examples": "examples", "layers": "layers"}  # part of the CSV -> the column that grows
+
+
+def steps(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per task, contender and arithmetic: median, least and most milliseconds per step over the rounds, and as a multiple of
+    ours in the same arithmetic and of ours in float32."""
+    times = 1000 * rows[rows["part"] == "contenders"].set_index(["task", "model", "data", "name", "dtype"])["seconds"]
+    table = times.groupby(level=list(range(5))).agg(["median", "min", "max", "size"]).reset_index().rename(columns={"size": "rounds"})
+    table["place"] = table["name"].map(ORDER.index)
+    table = table.sort_values(["task", "model", "dtype", "place"], ascending=[True, True, False, True]).drop(columns="place")
+    ours = {(*key, dtype): median for *key, name, dtype, median in table[["task", "model", "name", "dtype", "median"]].itertuples(
+        index=False) if name == "ours"}
+    table["times_ours"] = [median / ours.get((task, model, dtype), float("nan"))
+                           for task, model, dtype, median in table[["task", "model", "dtype", "median"]].itertuples(index=False)]
+    table["times_ours_float32"] = [median / ours.get((task, model, "float32"), float("nan"))
+                                   for task, model, median in table[["task", "model", "median"]].itertuples(index=False)]
+    return table.reset_index(drop=True)
+
+
+def growth(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per measurement of whole runs: what grew, seconds per run, memory."""
+    grown = rows[rows["part"] != "contenders"]
+    if grown.empty:
+        return grown
+    return grown[["part", "task", "runs", "workers", "examples", "layers", "seconds", "seconds_inside", "megabytes"]].astype(
+        {name: int for name in ("runs", "workers", "examples", "layers")})
+
+
+def draw(table: pd.DataFrame) -> plt.Figure:
+    """A panel a task: a bar for each contender, its length the median time of a step, a line from the least to the most."""
+    groups = list(table.groupby(["task", "model", "data"], sort=True))
+    figure, grid = panels(1, len(groups), 5.2, 0.6 + 0.5 * max(len(group) for _, group in groups), sharex=False)
+    for axes, ((task, model, data), group) in zip(grid, groups, strict=True):
+        group = group.iloc[::-1].reset_index(drop=True)
+        colors = [WITH if name == "ours" else "0.75" for name in group["name"]]
+        axes.barh(group.index, group["median"], color=colors, edgecolor="black", linewidth=0.6,
+                  xerr=[group["median"] - group["min"], group["max"] - group["median"]], capsize=3)
+        for i, row in group.iterrows():
+            axes.annotate(f"{number(row['median'])} ms" + (f", {row['times_ours']:.2g} times ours" if row["name"] != "ours" else ""),
+                          (row["max"], i), (5, 0), textcoords="offset points", va="center", fontsize=8)
+        axes.set_yticks(group.index, [NAMES[name] + ("" if dtype == "float32" else f", {dtype}")
+                                      for name, dtype in group[["name", "dtype"]].itertuples(index=False)])
+        axes.set_xlim(0, 1.6 * group["max"].max())
+        axes.set_xlabel(f"milliseconds per step of 16 examples\n(median of {group['rounds'].min()} rounds, least to most)")
+        axes.set_title(f"{task_name(task, data)}, {model_name(model, data)}")
+    return figure
+
+
+def main() -> None:
+    options = parse(parser(__doc__))
+    rows = read_csv(options.results / "benchmark.csv", NEEDED)
+    table, grown, first = steps(rows), growth(rows), rows.iloc[0]
+    save(draw(table), options.figures / "benchmark")
+    where = (f"{first['threads']} thread(s) of {first['cores']} cores, {first['device']}, load average before and during "
+             f"{rows['load'].min():.1f} to {rows['load'].max():.1f}")
+    save_table(table, options.figures / "benchmark", "A step of training, in milliseconds",
+               f"The same examples in the same batches of 16, the contenders one after the other in every round, in another order each "
+               f"time; {where}. times ours: how many times as long as ours in the same arithmetic; of the limit, the share of our time "
+               "that no program could save. Limit: the floating-point operations of the useful tokens at the rate of a large matrix "
+               "product measured in the same round, and 28 bytes a parameter for AdamW at the rate of a large copy.",
+               table.assign(task=table["task"], model=[model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
+                            ).drop(columns="data"))
+    if len(grown):
+        save_table(grown, options.figures / "benchmark_growth", "How the cost of a run grows",
+                   f"Whole runs of one epoch with their start, evaluation and end; {where}. seconds: of the whole call, divided by its "
+                   "runs; seconds inside: median of the runs' own time; megabytes: most memory of a process so far (it keeps what it "
+                   "once had). What grows stands in the first column: runs (and workers), examples, layers (random weights).")
+
+
+if __name__ == "__main__":
+    run_command(main)
