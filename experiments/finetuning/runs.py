@@ -13,7 +13,7 @@ from dataclasses import asdict, dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
-SCHEMA = 3  # part of every id: raise it when training or a default changes in a way the fields do not show
+SCHEMA = 4  # part of every id: raise it when training or a default changes in a way the fields do not show
 
 
 def _unhashed(default: Any) -> Any:
