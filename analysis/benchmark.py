@@ -23,8 +23,8 @@ from analysis.style import (
     task_name,
 )
 
-ORDER = ["official", "Trainer", "plain", "ours", "limit"]
-NAMES = {"official": "the released code's loop", "Trainer": "Hugging Face's Trainer", "plain": "ours, --plain", "ours": "ours",
+ORDER = ["official", "trainer", "plain", "ours", "limit"]
+NAMES = {"official": "the released code's loop", "trainer": "Hugging Face's Trainer", "plain": "ours, --plain", "ours": "ours",
          "limit": "limit: matrix products\nand AdamW's bytes"}
 NEEDED = ["part", "task", "model", "data", "name", "dtype", "seconds", "threads", "device", "load", "cores"]
 GROWTH = {"runs": "runs", "examples": "examples", "layers": "layers"}  # part of the CSV -> the column that grows

@@ -4,7 +4,7 @@ Not a hypothesis of the paper. On the same examples in the same batches, interle
 
     official      what the released code does: inputs padded to the full length, AdamW as a Python loop over the parameters, the norm
                   of every parameter's gradient read one by one
-    Trainer       Hugging Face's Trainer at its documented best: dynamic padding, SDPA attention, fused AdamW
+    trainer       Hugging Face's Trainer at its documented best: dynamic padding, SDPA attention, fused AdamW
     plain         this repository's --plain path
     ours          its fast path; and with bfloat16 autocast where --dtypes names it
     limit         the matrix products alone, at the rate the same machine has just reached on large ones, and the bytes that AdamW
@@ -34,11 +34,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import AutoConfig, AutoModelForSequenceClassification, AutoTokenizer
+from transformers import AutoModelForSequenceClassification, PreTrainedModel
 
 from experiments.finetuning import engine
 from experiments.finetuning.command import default_rate, grid, number, parse, parser, run_command, write_csv
-from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.encoders import load_classifier, load_config, load_tokenizer
 from experiments.finetuning.errors import RunsCrashed
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import NOT_DECAYED
@@ -48,6 +48,8 @@ from experiments.finetuning.tasks import TokenizedSplit, get_task
 from experiments.finetuning.training import LOG_EVERY, batch_loss, prepare, tokenized_splits, train, versions
 
 Step = Callable[[np.ndarray], None]  # one optimiser step on the examples of these indices
+Contender = Callable[[np.ndarray], float]  # trains on batches [steps, examples] of indices; seconds per step
+MANY_STEPS = 10_000  # of the schedule, so that no contender comes to its end
 ADAM_BYTES = 28  # a parameter: read gradient; read and write weight and both moments, 4 bytes each
 PEAK_SIZE = 1024  # rows and columns of the matrix product that stands for the machine's rate
 COPY_SIZE = 2**26  # bytes of the copy that stands for its memory
@@ -79,14 +81,13 @@ def contenders(run: Run, options: argparse.Namespace) -> list[dict[str, Any]]:
     torch.set_num_threads(run.threads)
     torch.manual_seed(1)
     train_set, _ = tokenized_splits(run, load_tokenizer(run.model_source))
-    made = {("official", "float32"): official(run, train_set), ("plain", "float32"): ours(replace(run, packed=False), train_set)}
-    for dtype in options.dtypes:
-        made["ours", dtype] = ours(replace(run, dtype=dtype), train_set)
+    makers = [(official, "float32", {}), (plain, "float32", {"packed": False}), *((ours, dtype, {}) for dtype in options.dtypes)]
     if importlib.util.find_spec("accelerate"):
-        for dtype in options.dtypes:
-            made["Trainer", dtype] = trainer(replace(run, dtype=dtype), train_set)
+        makers += [(trainer, dtype, {}) for dtype in options.dtypes]
     else:
         print("the Trainer is left out: it needs the package accelerate (pip install accelerate)", flush=True)
+    made = {(make.__name__, dtype): make(loaded(run), replace(run, dtype=dtype, **changes), train_set)
+            for make, dtype, changes in makers}
     order, rows = np.random.default_rng(1), []
     for round_number in range(options.rounds + 1):
         indices = order.permutation(len(train_set.labels))[:options.steps * run.batch_size]
@@ -112,7 +113,7 @@ def row(common: dict[str, Any], name: str, dtype: str, seconds: float, run: Run)
             "load": os.getloadavg()[0], "cores": engine.cores(), **versions(), "git_commit": run.git_commit}
 
 
-def timed(step: Step, device: str) -> Callable[[np.ndarray], float]:
+def timed(step: Step, device: str) -> Contender:
     """Seconds per step over batches [steps, examples] of indices."""
     def measure(batches: np.ndarray) -> float:
         started = clock(device)
@@ -128,12 +129,21 @@ def clock(device: str) -> float:
     return time.perf_counter()
 
 
-def ours(run: Run, train_set: TokenizedSplit) -> Callable[[np.ndarray], float]:
+def loaded(run: Run) -> PreTrainedModel:
+    """The model of the run, the same for every contender."""
+    return load_classifier(run, len(get_task(run.task).labels))[0].to(run.device)
+
+
+def plain(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Contender:
+    """`ours` of a run that is not packed."""
+    return ours(model, run, train_set)
+
+
+def ours(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Contender:
     """The step of training.train: loss, gradient norms every LOG_EVERY steps, clipping, the paper's AdamW."""
-    model, _ = load_classifier(run, len(get_task(run.task).labels))
-    network, groups = prepare(model.to(run.device), run)
+    network, groups = prepare(model, run)
     parameters = [tensor for group in groups for tensor in group.tensors]
-    optimizer, matrices, done = PaperAdamW(groups, run, 10_000), probed_matrices(model), 0
+    optimizer, matrices, done = PaperAdamW(groups, run, MANY_STEPS), probed_matrices(model), 0
 
     def step(indices: np.ndarray) -> None:
         nonlocal done
@@ -149,10 +159,11 @@ def ours(run: Run, train_set: TokenizedSplit) -> Callable[[np.ndarray], float]:
     return timed(step, run.device)
 
 
-def official(run: Run, train_set: TokenizedSplit) -> Callable[[np.ndarray], float]:
+def official(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Contender:
     """The costs of the released code: every input padded to run.max_length, eager attention, the norm of each parameter's gradient
     read by itself, AdamW as a loop over the parameters with operations of their own."""
-    model = AutoModelForSequenceClassification.from_pretrained(located_model(run), attn_implementation="eager").to(run.device).train()
+    model.set_attn_implementation("eager")
+    model.train()
     named = list(model.named_parameters())
     moments = [(torch.zeros_like(p), torch.zeros_like(p)) for _, p in named]
     done = 0
@@ -165,8 +176,8 @@ def official(run: Run, train_set: TokenizedSplit) -> Callable[[np.ndarray], floa
         for _, p in named:
             p.grad.norm().item()
         torch.nn.utils.clip_grad_norm_([p for _, p in named], run.max_gradient_norm)
+        rate = run.learning_rate * learning_rate_factor(done, MANY_STEPS, run.warmup_ratio)
         done += 1
-        rate = run.learning_rate * learning_rate_factor(done, 10_000, run.warmup_ratio)
         with torch.no_grad():
             for (name, p), (first, second) in zip(named, moments, strict=True):
                 first.mul_(run.adam_beta1).add_(p.grad, alpha=1 - run.adam_beta1)
@@ -187,8 +198,8 @@ def padded(train_set: TokenizedSplit, indices: np.ndarray, length: int) -> dict[
             **{name: np.pad(batch[name], more) for name in ("attention_mask", "token_type_ids")}}
 
 
-def trainer(run: Run, train_set: TokenizedSplit) -> Callable[[np.ndarray], float]:
-    """Hugging Face's Trainer on the same batches: seconds per step between the first step's beginning and the last one's end."""
+def trainer(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Contender:
+    """Hugging Face's Trainer on the same batches, from the beginning of its training to the end, without its construction."""
     from transformers import DataCollatorWithPadding, PrinterCallback, Trainer, TrainerCallback, TrainingArguments
 
     class Clock(TrainerCallback):
@@ -204,9 +215,7 @@ def trainer(run: Run, train_set: TokenizedSplit) -> Callable[[np.ndarray], float
         def _get_train_sampler(self, *_, **__) -> torch.utils.data.Sampler:
             return torch.utils.data.SequentialSampler(self.train_dataset)
 
-    model = AutoModelForSequenceClassification.from_pretrained(located_model(run)).to(run.device)
-    tokenizer = AutoTokenizer.from_pretrained(located_model(run))
-    folder = tempfile.mkdtemp()
+    tokenizer, folder = load_tokenizer(run.model_source), tempfile.mkdtemp()
 
     def measure(batches: np.ndarray) -> float:
         examples = [{"input_ids": train_set.input_ids[i].tolist(), "token_type_ids": train_set.token_type_ids[i].tolist(),
@@ -224,18 +233,13 @@ def trainer(run: Run, train_set: TokenizedSplit) -> Callable[[np.ndarray], float
     return measure
 
 
-def located_model(run: Run) -> str:
-    from experiments.finetuning.sources import located
-    return located(run.model_source)
-
-
 def limit(run: Run, examples: list[np.ndarray], steps: int, dtype: str) -> float:
     """Seconds a step that the arithmetic of these examples takes at the measured rates: forward and twice that backward, and AdamW."""
-    config = AutoConfig.from_pretrained(located_model(run))
+    model = loaded(run)
+    config = model.config
     hidden, lengths = config.hidden_size, np.array([len(ids) for ids in examples], dtype=float)
     products = config.num_hidden_layers * (lengths.sum() * (4 * hidden**2 + 2 * hidden * config.intermediate_size)
                                            + 2 * (lengths**2).sum() * hidden)
-    model, _ = load_classifier(run, 2)
     parameters = sum(p.numel() for p in model.parameters())
     rate = matmul_rate(run.device, torch.bfloat16 if dtype == "bfloat16" else torch.float32)
     return 3 * 2 * products / steps / rate + ADAM_BYTES * parameters / copy_rate(run.device)
@@ -291,7 +295,7 @@ def sweep_row(part: str, run: Run, options: argparse.Namespace, workers: int, ru
         raise RunsCrashed(crashed, "so there is no benchmark")
     whole = time.perf_counter() - started
     print(f"benchmark {part}: {len(runs)} runs on {workers} worker(s), {whole / len(runs):.2f} s a run", flush=True)
-    config = AutoConfig.from_pretrained(located_model(run))
+    config = load_config(run.model_source)
     common = {"part": part, "task": run.task, "model": run.model, "data": run.data, "runs": len(runs), "workers": workers,
               "examples": run.train_examples, "layers": layers or config.num_hidden_layers,
               "seconds_inside": float(np.median([seconds for seconds, _ in results])),
@@ -308,10 +312,9 @@ def measured(run: Run) -> tuple[float, float]:
 def random_model(run: Run, layers: int, folder: Path) -> str:
     """The run's architecture with another depth and random weights, as a folder."""
     torch.manual_seed(1)
-    config = AutoConfig.from_pretrained(located_model(run))
-    config.num_hidden_layers = layers
-    AutoModelForSequenceClassification.from_config(config).save_pretrained(folder / str(layers))
-    AutoTokenizer.from_pretrained(located_model(run)).save_pretrained(folder / str(layers))
+    AutoModelForSequenceClassification.from_config(load_config(run.model_source, num_hidden_layers=layers)).save_pretrained(
+        folder / str(layers))
+    load_tokenizer(run.model_source).save_pretrained(folder / str(layers))
     return str(folder / str(layers))
 
 

@@ -1,0 +1,53 @@
+"""The benchmark's contenders do the same work: the same steps lead to the same weights."""
+
+import argparse
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+
+from experiments.benchmark import contenders, loaded, main, official, ours, padded
+from experiments.finetuning.encoders import load_tokenizer
+from experiments.finetuning.training import tokenized_splits
+
+
+def test_the_official_loop_and_ours_train_alike(tiny_run):
+    run = tiny_run(dropout=0.0)
+    train_set, _ = tokenized_splits(run, load_tokenizer(run.model_source))
+    batches = np.arange(48).reshape(3, 16)
+    before, trained = loaded(run).state_dict(), []
+    for make in (official, ours):
+        model = loaded(run)
+        seconds = make(model, run, train_set)(batches)
+        assert seconds > 0
+        trained.append(model.state_dict())
+    moved = max((trained[0][name] - before[name]).abs().max().item() for name in before)
+    for name in before:
+        torch.testing.assert_close(trained[0][name], trained[1][name], rtol=0, atol=moved / 50, msg=name)
+    assert moved > 1e-7
+
+
+def test_padding_to_a_length_changes_no_logit(tiny_run):
+    run = tiny_run(dropout=0.0)
+    train_set, _ = tokenized_splits(run, load_tokenizer(run.model_source))
+    model, indices = loaded(run).eval(), np.arange(4)
+    short, long = ({name: torch.from_numpy(x) for name, x in batch.items() if name != "labels"}
+                   for batch in (train_set.batch(indices), padded(train_set, indices, 64)))
+    assert long["input_ids"].shape == (4, 64) > tuple(short["input_ids"].shape)
+    with torch.no_grad():
+        torch.testing.assert_close(model(**short).logits, model(**long).logits, rtol=0, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_rows(tiny_run, tiny_model, tmp_path, monkeypatch):
+    rows = contenders(tiny_run(), argparse.Namespace(steps=2, rounds=2, dtypes=["float32"]))
+    names = {"official", "plain", "ours", "limit"}
+    assert names <= {row["name"] for row in rows} <= names | {"trainer"} and {row["round"] for row in rows} == {1, 2}
+    assert all(row["seconds"] > 0 for row in rows)
+
+    monkeypatch.setattr("sys.argv", ["", "--model", str(tiny_model), "--tasks", "rte", "--steps", "1", "--rounds", "1",
+                                     "--engine", "serial", "--results", str(tmp_path)])
+    monkeypatch.setattr("experiments.benchmark.growth", lambda run, options: [])
+    main()
+    assert len(pd.read_csv(tmp_path / "benchmark.csv")) == len({row["name"] for row in rows})
