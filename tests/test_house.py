@@ -53,3 +53,15 @@ def test_same_name_on_both_sides_and_in_run_all():
 def test_ray_is_imported_only_when_used():
     code = "import sys, experiments.bias_correction, experiments.finetuning.training; sys.exit('ray' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
+
+
+def test_the_readmes_example_plans_what_it_says(tmp_path, capsys, monkeypatch):
+    example = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "batch_size.py").write_text(example)
+    monkeypatch.syspath_prepend(tmp_path)
+    from batch_size import EXPERIMENT
+
+    from experiments.finetuning.sweep import sweep
+
+    sweep([EXPERIMENT], ["--plan", "--seeds", "2", "--results", str(tmp_path)])
+    assert "batch_size (mini): 12 runs, 0 finished, 12 to train" in capsys.readouterr().out
