@@ -63,7 +63,8 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
     """The four panels of one setting."""
     first = runs.iloc[0]
     part.suptitle(f"{task_name(first['task'], first['data'])}, {model_name(first['model'], first['data'])}; perplexity on "
-                  f"{first['text']} ({first['words']} predicted tokens, {first['embeddings']} embeddings)", fontsize=9)
+                  f"{first['text']} ({first['words']} predicted tokens, {first['embeddings']} embeddings"
+                  f"{', head fitted here' if first.get('masked_lm_head') == 'fitted' else ''})", fontsize=9)
     failed, successful, loss, score = part.subplots(1, 4)
     failed.sharey(successful)
     ceiling = 3 * runs[["perplexity", "pretrained_perplexity"]].replace(np.inf, np.nan).max(axis=None)

@@ -13,7 +13,9 @@ Writes     : results/<profile>/catastrophic_forgetting.csv, one row per chosen r
 The paper leaves open how it masked, how long the blocks were, and which embeddings and masked-LM head it used. Here: 15 % of the
 tokens, 80/10/10, one mask for all models; blocks as long as the model has positions (at most 512); the pre-trained embeddings and
 head (all published curves end at exactly the pre-trained level, so k = 24 must be the pre-trained model);
---fine-tuned-embeddings feeds the fine-tuned ones instead.
+--fine-tuned-embeddings feeds the fine-tuned ones instead. A model without a masked-LM head, such as gte-small, gets one fitted with
+--fit-head: all else frozen, the output tied to the input embeddings, ten passes over the validation text; how good it is says the
+pre-trained model's perplexity.
 """
 
 import argparse
@@ -21,16 +23,17 @@ import dataclasses
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
-from experiments.finetuning.command import chosen, curves, default_rate, grid, profile_of, write_csv
+from experiments.finetuning.command import chosen, curves, default_rate, grid, number, profile_of, write_csv
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sources import has_masked_lm_head
+from experiments.finetuning.runs import Run, fingerprint, write_atomically
+from experiments.finetuning.sources import has_masked_lm_head, identify_model
 from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
 from experiments.finetuning.tasks import check_text
 
-MASK_SEED = 1
+MASK_SEED, FITTING_SEED = 1, 2
 LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
 
 
@@ -39,6 +42,10 @@ def add_flags(p: argparse.ArgumentParser) -> None:
                    "WikiText-2's name on the data hub (default: the profile's)")
     p.add_argument("--fine-tuned-embeddings", action="store_true",
                    help="measure perplexity with the fine-tuned input embeddings (default: the pre-trained ones)")
+    p.add_argument("--fit-head", action="store_true", help="where the model comes without a masked-LM head, fit one on the frozen "
+                   "pre-trained encoder, on WikiText-2's validation text")
+    p.add_argument("--blocks", type=number(int, 1, 1_000_000, "a number of blocks"), metavar="N",
+                   help="measure on the first N blocks of the text only (default: all)")
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -57,39 +64,68 @@ def text_of(options: argparse.Namespace) -> str:
 def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "catastrophic_forgetting_curves.csv", [
         point for record in records if record["run"]["learning_rate"] == default_rate(options) for point in curves(record)])
-    if not has_masked_lm_head(options.models[0]):
-        print(f"catastrophic_forgetting: {options.models[0]} has no masked-LM head, so no perplexity can be measured", file=sys.stderr)
+    own_head = has_masked_lm_head(options.models[0])
+    if not own_head and not options.fit_head:
+        print(f"catastrophic_forgetting: {options.models[0]} has no masked-LM head, so no perplexity can be measured; --fit-head fits "
+              "one", file=sys.stderr)
         return
     picked = [record for kind in chosen(records, default_rate(options), count=3).values() for record in kind]
     weights = trained_weights(picked, options, "catastrophic_forgetting")
     drop_weights(records, picked, options)
-    measure = partial(perplexities, text=text_of(options), fine_tuned_embeddings=options.fine_tuned_embeddings)
+    measure = partial(perplexities, text=text_of(options), fine_tuned_embeddings=options.fine_tuned_embeddings, blocks=options.blocks,
+                      head=None if own_head else fitted_head(options))
     print(f"catastrophic_forgetting: perplexities of {len(picked)} runs", flush=True)
     jobs = [(record, weights[Run(**record["run"]).id]) for record in picked]
     rows = [row for _, rows in measure_all(measure, jobs, options, "perplexities") for row in rows]
     write_csv(options.results / "catastrophic_forgetting.csv", rows)
 
 
-def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool) -> list[dict]:
+def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:
+    """Text as masked-LM inputs and labels [blocks, length] for a model."""
+    from experiments.finetuning.encoders import load_tokenizer
+    from experiments.finetuning.packing import first_position
+    from experiments.finetuning.probes import mask_blocks
+
+    tokenizer = load_tokenizer(source)
+    length = min(LONGEST_BLOCK, config.max_position_embeddings - first_position(config))
+    return mask_blocks(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], tokenizer, length, seed)
+
+
+def fitted_head(options: argparse.Namespace) -> bytes:
+    """A masked-LM head for a model that has none (safetensors), fitted once and kept among the results."""
+    import safetensors.torch
+
+    from experiments.finetuning.encoders import load_without_head
+    from experiments.finetuning.probes import fit_masked_lm_head
+    from experiments.finetuning.tasks import load_text
+
+    source, text = options.models[0], text_of(options)
+    path = options.results / "weights" / f"masked_lm_head-{fingerprint(identify_model(source).encode(), text.encode())}.safetensors"
+    if not path.exists():
+        print("catastrophic_forgetting: fitting a masked-LM head", flush=True)
+        model, lacking = load_without_head(source)
+        head = fit_masked_lm_head(model, lacking, *blocks_of(load_text(text, validation=True), source, model.config, FITTING_SEED))
+        write_atomically(path, safetensors.torch.save({name: p.contiguous() for name, p in head.items()}))
+    return path.read_bytes()
+
+
+def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool, blocks: int | None, head: bytes | None) -> list[dict]:
     """One row for each k of one run, given as its record and its weights."""
     import safetensors.torch
     import torch
 
-    from experiments.finetuning.encoders import load_masked_lm, load_tokenizer
-    from experiments.finetuning.packing import first_position
-    from experiments.finetuning.probes import mask_blocks, masked_lm_perplexity, put_back
+    from experiments.finetuning.encoders import load_masked_lm
+    from experiments.finetuning.probes import masked_lm_perplexity, put_back
     from experiments.finetuning.tasks import load_text
 
     record, fine_tuned = job[0], safetensors.torch.load(job[1])
     run = Run(**record["run"])
     torch.set_num_threads(run.threads)
-    model, tokenizer = load_masked_lm(run.model_source).to(run.device), load_tokenizer(run.model_source)
+    model = load_masked_lm(run.model_source, safetensors.torch.load(head) if head else None).to(run.device)
     if model.config.model_type == "albert":
         raise BadInput(f"{run.model} has one layer that is used again and again: expected a model whose layers can be put back")
     layers = model.config.num_hidden_layers
-    length = min(LONGEST_BLOCK, model.config.max_position_embeddings - first_position(model.config))
-    inputs, labels = mask_blocks(tokenizer(load_text(text), add_special_tokens=False, verbose=False)["input_ids"], tokenizer, length,
-                                 MASK_SEED)
+    inputs, labels = (part[:blocks] for part in blocks_of(load_text(text), run.model_source, model.config, MASK_SEED))
     pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
     pretrained_perplexity = masked_lm_perplexity(model, inputs, labels)
     if fine_tuned_embeddings:
@@ -104,7 +140,8 @@ def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool
             "run": run.id, "seed": run.order_seed, "failed": record["outcome"]["failed"], "score": record["outcome"]["score"],
             "layers_put_back": top, "layers": layers, "perplexity": masked_lm_perplexity(model, inputs, labels),
             "pretrained_perplexity": pretrained_perplexity, "words": int((labels != -100).sum()),
-            "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained", "text": text.rstrip("/").split("/")[-1]})
+            "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained", "text": text.rstrip("/").split("/")[-1],
+            "masked_lm_head": "fitted" if head else "its own"})
     return rows
 
 

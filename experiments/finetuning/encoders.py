@@ -103,13 +103,20 @@ def layers_above(name: str, config: PretrainedConfig) -> int:
     return config.num_hidden_layers - 1 - int(number[1]) if number else 0
 
 
-def load_masked_lm(source: str) -> PreTrainedModel:
-    """The pre-trained model with its own masked-LM head, in float32."""
-    model, report = _load(AutoModelForMaskedLM, source, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
-    if report["missing_keys"]:
-        raise BadInput(f"{source} has no masked-LM head ({sorted(report['missing_keys'])[0]} is missing): expected a checkpoint of "
-                       "masked-LM pre-training")
+def load_masked_lm(source: str, head: dict[str, torch.Tensor] | None = None) -> PreTrainedModel:
+    """The pre-trained model with its own masked-LM head, or with the given parameters by name, in float32."""
+    model, lacking = load_without_head(source)
+    if missing := sorted(set(lacking) - set(head or {})):
+        raise BadInput(f"{source} has no masked-LM head ({missing[0]} is missing): expected a checkpoint of masked-LM pre-training")
+    model.load_state_dict(head or {}, strict=False)
     return model
+
+
+def load_without_head(source: str) -> tuple[PreTrainedModel, list[str]]:
+    """A masked-LM model and the names of the parameters that its checkpoint lacks, which are random."""
+    torch.manual_seed(1)
+    model, report = _load(AutoModelForMaskedLM, source, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
+    return model, [name for name, _ in model.named_parameters() if name in report["missing_keys"]]  # tied ones once
 
 
 class _PaperRobertaHead(RobertaClassificationHead):

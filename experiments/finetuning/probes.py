@@ -79,6 +79,31 @@ def masked_lm_perplexity(model: PreTrainedModel, inputs: torch.Tensor, labels: t
     return math.exp(mean) if mean < 700 else math.inf
 
 
+def fit_masked_lm_head(model: PreTrainedModel, new: Sequence[str], inputs: torch.Tensor, labels: torch.Tensor, epochs: int = 10,
+                       batch_size: int = 512, learning_rate: float = 1e-3) -> dict[str, torch.Tensor]:
+    """Train the parameters named `new`, all of the head, to predict `labels` [blocks, length] (-100: not predicted), everything else
+    frozen, the output matrix tied to the input embeddings; AdamW with linear decay to 0. Returns them by name."""
+    model.eval()
+    with torch.no_grad():  # the encoder is frozen, so once is enough
+        hidden = torch.cat([model.base_model(input_ids=some).last_hidden_state[of != -100]
+                            for some, of in zip(inputs.split(8), labels.split(8), strict=True)])
+    targets = labels[labels != -100]
+    for name, parameter in model.named_parameters():
+        parameter.requires_grad_(name in new)
+    head = model.get_submodule("cls" if hasattr(model, "cls") else "lm_head")
+    steps = epochs * math.ceil(len(targets) / batch_size)
+    optimizer = torch.optim.AdamW([p for p in model.parameters() if p.requires_grad], lr=learning_rate)
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: 1 - step / steps)
+    generator = torch.Generator().manual_seed(1)
+    for _ in range(epochs):
+        for batch in torch.randperm(len(targets), generator=generator).split(batch_size):
+            optimizer.zero_grad()
+            cross_entropy(head(hidden[batch]), targets[batch]).backward()
+            optimizer.step()
+            schedule.step()
+    return {name: p.detach() for name, p in model.named_parameters() if name in new}
+
+
 # ---------------------------------------------------------------- loss surfaces (paper, section 7.6)
 
 @torch.no_grad()

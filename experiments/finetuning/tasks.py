@@ -207,20 +207,24 @@ def check_text(source: str) -> None:
                            "the data hub such as Salesforce/wikitext")
 
 
-def load_text(source: str) -> str:
+def load_text(source: str, validation: bool = False) -> str:
     """Running text that masked-LM perplexity is measured on: the mini language's held-out documents ("mini"), a folder with
-    wiki.test.raw, or the test set of WikiText-2 on the hub (paper, section 4.1)."""
+    wiki.test.raw, or the test set of WikiText-2 on the hub (paper, section 4.1). With `validation` other text of the same kind."""
     if source == "mini":
         from experiments.mini.tasks import held_out_text
 
-        documents = held_out_text(documents=200)  # 1,700 predicted words; all 600 would take three times as long for each k
-        return " ".join(sentence for document in documents for sentence in document)
+        documents = held_out_text()[200:] if validation else held_out_text(documents=200)  # 1,700 predicted words; all 600 would
+        return " ".join(sentence for document in documents for sentence in document)  # take three times as long for each k
     if Path(source).is_dir():
-        return (Path(source) / "wiki.test.raw").read_text(encoding="utf-8")
+        path = Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")
+        if not path.is_file():
+            raise BadInput(f"no file {path}: expected WikiText-2's {'validation' if validation else 'test'} text")
+        return path.read_text(encoding="utf-8")
     import datasets
 
     try:
-        return "\n".join(datasets.load_dataset(source, "wikitext-2-raw-v1", split="test")["text"])
+        split = "validation" if validation else "test"
+        return "\n".join(datasets.load_dataset(source, "wikitext-2-raw-v1", split=split)["text"])
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected WikiText-2 and a "
                        "connection, or give a folder with wiki.test.raw, --text") from None

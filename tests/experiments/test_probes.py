@@ -1,6 +1,7 @@
 """What is measured beside the score, against hand computations and the models themselves."""
 
 import math
+import shutil
 
 import numpy as np
 import pytest
@@ -9,8 +10,10 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import AutoModelForSequenceClassification
 
-from experiments.finetuning.encoders import load_classifier, load_masked_lm, load_tokenizer
-from experiments.finetuning.probes import mask_blocks, masked_lm_perplexity, move_to, put_back
+from experiments.finetuning.encoders import load_classifier, load_masked_lm, load_tokenizer, load_without_head
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.probes import fit_masked_lm_head, mask_blocks, masked_lm_perplexity, move_to, put_back
+from experiments.finetuning.tasks import load_text
 from experiments.finetuning.training import tokenized_splits, train
 from experiments.loss_surfaces import EXAMPLES, EXAMPLES_SEED, Plane, measure, prepare_plane
 
@@ -65,6 +68,28 @@ def test_perplexity_does_not_depend_on_the_batch_size_and_equals_hugging_faces_l
     assert values == pytest.approx([math.exp(model.eval()(input_ids=inputs, labels=labels).loss.item())] * 3, rel=1e-5)
     again = mask_blocks(words, tokenizer, 16, seed=1)
     assert torch.equal(again[0], inputs) and torch.equal(again[1], labels)
+
+
+def test_a_fitted_head_predicts_and_leaves_the_encoder_alone(tiny_model, tmp_path):
+    folder = shutil.copytree(tiny_model, tmp_path / "headless")
+    weights = safetensors.torch.load_file(folder / "model.safetensors")
+    safetensors.torch.save_file({name: p for name, p in weights.items() if not name.startswith("cls.predictions")},
+                                folder / "model.safetensors", metadata={"format": "pt"})
+    with pytest.raises(BadInput, match="no masked-LM head"):
+        load_masked_lm(str(folder))
+    model, lacking = load_without_head(str(folder))
+    assert lacking and all(name.startswith("cls.predictions") for name in lacking)
+    tokenizer = load_tokenizer(str(folder))
+    text, other = (tokenizer(load_text("mini", validation), add_special_tokens=False)["input_ids"] for validation in (False, True))
+    test, validation = mask_blocks(text, tokenizer, 64, seed=1), mask_blocks(other, tokenizer, 64, seed=2)
+    before = masked_lm_perplexity(model, *test)
+    head = fit_masked_lm_head(model, lacking, *validation, batch_size=32, learning_rate=1e-2)
+    fitted = load_masked_lm(str(folder), head)
+    counts = torch.bincount(validation[1][validation[1] != -100], minlength=len(tokenizer)) + 1.0
+    unigram = math.exp(-(counts / counts.sum()).log()[test[1][test[1] != -100]].mean().item())
+    assert masked_lm_perplexity(fitted, *test) < 1.2 * unigram < 0.7 * before  # its random encoder has no more to give
+    for name, p in fitted.named_parameters():
+        assert name in lacking or torch.equal(p, weights[name]), name
 
 
 def test_move_to_the_corners():
