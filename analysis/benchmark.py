@@ -83,17 +83,19 @@ def main() -> None:
     where = (f"{first['threads']} thread(s) of {first['cores']} cores, {first['device']}, load average before and during "
              f"{rows['load'].min():.1f} to {rows['load'].max():.1f}")
     save_table(table, options.figures / "benchmark", "A step of training, in milliseconds",
-               f"The same examples in the same batches of 16, the contenders one after the other in every round, in another order each "
-               f"time; {where}. times ours: how many times as long as ours in the same arithmetic; of the limit, the share of our time "
-               "that no program could save. Limit: the floating-point operations of the useful tokens at the rate of a large matrix "
-               "product measured in the same round, and 28 bytes a parameter for AdamW at the rate of a large copy.",
-               table.assign(task=table["task"], model=[model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
+               f"The same examples in the same batches of 16, the contenders one after the other in every round, each round beginning "
+               f"with another; {where}. times ours: how many times as long as ours in the same arithmetic; of the limit, the share of "
+               "our time that goes into arithmetic that has to be done. Limit: the floating-point operations of the useful tokens at the "
+               "rate of a large matrix product measured in the same round, and 28 bytes a parameter for AdamW at the rate of a copy of "
+               "that size. The Trainer makes its optimiser anew in every round, a few per cent of its time.",
+               table.assign(model=[model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
                             ).drop(columns="data"))
     if len(grown):
         save_table(grown, options.figures / "benchmark_growth", "How the cost of a run grows",
-                   f"Whole runs of one epoch with their start, evaluation and end; {where}. seconds: of the whole call, divided by its "
-                   "runs; seconds inside: median of the runs' own time; megabytes: most memory of a process so far (it keeps what it "
-                   "once had). What grows stands in the first column: runs (and workers), examples, layers (random weights).")
+                   f"Runs of one epoch with their start, evaluation and end; {where}. What grows stands in the first column: runs of a "
+                   "sweep (and workers, which had started before), examples, layers (random weights), the last two each as one run in "
+                   "a process of its own. seconds: of a sweep's whole, divided by its runs; seconds inside: median of the runs' own "
+                   "time; megabytes: most memory of the process.", grown.astype(object).fillna("-"))
 
 
 if __name__ == "__main__":

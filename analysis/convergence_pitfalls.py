@@ -196,9 +196,10 @@ def main() -> None:
                f"hardly changed (by less than {STILL} and {SMALL:.2f} nats) though the gradient had not vanished; memorised: "
                f"training loss below {SMALL:.2f}, but dev loss above {UNINFORMED + FAR:.2f} or a dev score less than "
                f"{100 * NEAR:.0f} % of the way from the majority level to 1; vanished: training loss within {SMALL:.2f} of the label "
-               f"entropy, constant answers, and a first-layer gradient {GONE} times smaller than the classifier's or than at the "
-               "start; learnt: none of these and not failed; unclear: none of these and failed. The rule and what is expected were "
-               "fixed before any run of this experiment was looked at. The 95 % Wilson interval takes the runs as independent, "
+               f"entropy, constant answers, and a first-layer gradient {GONE} times smaller than before the first step; "
+               " learnt: none of these and not failed; unclear: none of these and failed. The rule and what is expected were "
+               "fixed before any run of this experiment was looked at. A long run that has learnt and is too sure of itself counts as "
+               "memorised too. The 95 % Wilson interval takes the runs as independent, "
                "though they share seeds and data.", short(diagnoses))
     save_table(seen, options.figures / "convergence_pitfalls_runs", "What the rule sees: medians",
                "Medians over the runs of a condition, without values that are not finite. Losses in nats, first and last: over the "

@@ -69,15 +69,21 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each method against none with the same optimiser: failures (Fisher), spread (Levene), means; Holm over all p values."""
+    """Each method against none with the same optimiser, and those without bias correction against bias correction alone: failures
+    (Fisher), spread (Levene), means; Holm over all p values."""
     rows = []
-    for (*_, rate, corrected), panel in runs.assign(points=100 * runs["score"]).groupby([*LINE, "bias_correction"], sort=True):
-        of_none = panel[panel["method"] == NONE]
-        for method in in_order(panel[panel["method"] != NONE]):
-            pair = {"method": panel[panel["method"] == method], NONE: of_none}
+    for (*_, rate), panel in runs.assign(points=100 * runs["score"]).groupby(LINE, sort=True):
+        of_none = {corrected: panel[(panel["method"] == NONE) & (panel["bias_correction"] == corrected)] for corrected in (False, True)}
+        methods = panel[panel["method"] != NONE]
+        compared = [(method, corrected, other) for corrected in sorted(methods["bias_correction"].unique())
+                    for method in in_order(methods[methods["bias_correction"] == corrected])
+                    for other in ((True,) if corrected else (False, True)) if other == corrected or len(of_none[other])]
+        for method, corrected, other in compared:
+            pair = {"method": methods[(methods["method"] == method) & (methods["bias_correction"] == corrected)], NONE: of_none[other]}
             means = claims.mean(*pair.values(), "points")
             rows.append({
                 **panel.iloc[0][PANEL], "learning_rate": rate_name(rate), "bias_correction": corrected, "method": method,
+                "against": "none" if other == corrected else "bias correction alone",
                 **{f"{name}: {what}": value for name, seeds in pair.items() for what, value in (
                     ("n", len(seeds)), ("failed", seeds["failed"].sum()), ("std", seeds["points"].std(ddof=0)))},
                 "Fisher p": fisher(*(seeds["failed"] for seeds in pair.values())),
@@ -103,10 +109,10 @@ def main() -> None:
                "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
                readable(settings))
     count = (comparisons[TESTS] != "-").to_numpy().sum()
-    save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none with the same optimiser",
-               "Failed runs: Fisher's exact test. Standard deviation (std, ddof 0) of the dev scores, in percent points: Levene's "
-               f"test, centred at the median. Both two-sided; Holm: adjusted over all {count} p values of this table. A small std may "
-               "be that of runs that all failed. Difference of means: method less none, with the 95 % interval of Welch's t test "
+    save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none, and against bias correction",
+               "Against none: with the same optimiser. Failed runs: Fisher's exact test. Standard deviation (std, ddof 0) of the dev "
+               f"scores, in percent points: Levene's test, centred at the median. Both two-sided; Holm: adjusted over all {count} p "
+               "values of this table. A small std may be that of runs that all failed. Difference of means: method less none, with the 95 % interval of Welch's t test "
                "(from ten runs in both on, bootstrap), not adjusted. With few runs a large p does not show that there is no "
                "difference. All take the runs as independent, also where the methods share seeds. -: not defined.",
                readable(comparisons).astype(object).fillna("-"))

@@ -1,6 +1,6 @@
 """Benchmark: how fast is a step, beside what others do and beside what the machine could do?
 
-Not a hypothesis of the paper. On the same examples in the same batches, interleaved step by step, one thread:
+Not a hypothesis of the paper. On the same examples in the same batches, one after the other in every round, one thread:
 
     official      what the released code does: inputs padded to the full length, AdamW as a Python loop over the parameters, the norm
                   of every parameter's gradient read one by one
@@ -8,7 +8,7 @@ Not a hypothesis of the paper. On the same examples in the same batches, interle
     plain         this repository's --plain path
     ours          its fast path; and with bfloat16 autocast where --dtypes names it
     limit         the matrix products alone, at the rate the same machine has just reached on large ones, and the bytes that AdamW
-                  has to move at the rate of a large copy: no program that does this arithmetic is faster
+                  has to move at the rate of a copy of that size: what this arithmetic takes without anything around it
 
 and how cost grows: with runs, workers, examples and layers, measured by whole runs of this repository.
 
@@ -22,11 +22,13 @@ The official loop and the limit are written here from their descriptions. The Tr
 
 import argparse
 import importlib.util
+import multiprocessing
 import os
 import resource
 import tempfile
 import time
 from collections.abc import Callable
+from concurrent.futures import ProcessPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -44,7 +46,7 @@ from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import NOT_DECAYED
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.runs import Run
-from experiments.finetuning.tasks import TokenizedSplit, get_task
+from experiments.finetuning.tasks import TokenizedSplit, get_task, train_rows
 from experiments.finetuning.training import LOG_EVERY, batch_loss, prepare, tokenized_splits, train, versions
 
 Step = Callable[[np.ndarray], None]  # one optimiser step on the examples of these indices
@@ -52,13 +54,12 @@ Contender = Callable[[np.ndarray], float]  # trains on batches [steps, examples]
 MANY_STEPS = 10_000  # of the schedule, so that no contender comes to its end
 ADAM_BYTES = 28  # a parameter: read gradient; read and write weight and both moments, 4 bytes each
 PEAK_SIZE = 1024  # rows and columns of the matrix product that stands for the machine's rate
-COPY_SIZE = 2**26  # bytes of the copy that stands for its memory
 
 
 def main() -> None:
     p = parser(__doc__)
     count = number(int, 1, 1000, "a whole number")
-    p.add_argument("--steps", type=count, default=6, metavar="N", help="optimiser steps of each contender in a round (default 6)")
+    p.add_argument("--steps", type=count, default=20, metavar="N", help="optimiser steps of each contender in a round (default 20)")
     p.add_argument("--rounds", type=count, default=7, metavar="N", help="rounds; the first is not counted (default 7)")
     p.add_argument("--dtypes", nargs="+", default=["float32"], choices=["float32", "bfloat16"], metavar="TYPE",
                    help="arithmetic of the fast path and of the Trainer (default float32)")
@@ -153,7 +154,8 @@ def ours(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Contend
         loss.backward()
         if done % LOG_EVERY == 0:
             gradient_norms(matrices)
-        torch.nn.utils.clip_grad_norm_(parameters, run.max_gradient_norm)
+        if run.max_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_(parameters, run.max_gradient_norm)
         optimizer.step()
         done += 1
     return timed(step, run.device)
@@ -175,7 +177,8 @@ def official(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Con
         cross_entropy(model(**inputs).logits, torch.from_numpy(batch["labels"]).to(run.device)).backward()
         for _, p in named:
             p.grad.norm().item()
-        torch.nn.utils.clip_grad_norm_([p for _, p in named], run.max_gradient_norm)
+        if run.max_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_([p for _, p in named], run.max_gradient_norm)
         rate = run.learning_rate * learning_rate_factor(done, MANY_STEPS, run.warmup_ratio)
         done += 1
         with torch.no_grad():
@@ -242,7 +245,7 @@ def limit(run: Run, examples: list[np.ndarray], steps: int, dtype: str) -> float
                                            + 2 * (lengths**2).sum() * hidden)
     parameters = sum(p.numel() for p in model.parameters())
     rate = matmul_rate(run.device, torch.bfloat16 if dtype == "bfloat16" else torch.float32)
-    return 3 * 2 * products / steps / rate + ADAM_BYTES * parameters / copy_rate(run.device)
+    return 3 * 2 * products / steps / rate + ADAM_BYTES * parameters / copy_rate(ADAM_BYTES * parameters // 2, run.device)
 
 
 def matmul_rate(device: str, dtype: torch.dtype) -> float:
@@ -251,10 +254,10 @@ def matmul_rate(device: str, dtype: torch.dtype) -> float:
     return 2 * PEAK_SIZE**3 / best_of(lambda: torch.mm(a, b), device)
 
 
-def copy_rate(device: str) -> float:
-    """Bytes read and written a second by one large copy, the best of five."""
-    source, target = torch.zeros(2, COPY_SIZE // 4, device=device)
-    return 2 * COPY_SIZE / best_of(lambda: target.copy_(source), device)
+def copy_rate(size: int, device: str) -> float:
+    """Bytes read and written a second by one copy of `size` bytes, the best of five."""
+    source, target = torch.zeros(2, size // 4, device=device)
+    return 2 * size / best_of(lambda: target.copy_(source), device)
 
 
 def best_of(function: Callable[[], Any], device: str) -> float:
@@ -269,38 +272,51 @@ def best_of(function: Callable[[], Any], device: str) -> float:
 # ---------------------------------------------------------------- growth
 
 def growth(run: Run, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Whole runs of one epoch: seconds per run by the number of runs, workers and examples; and by layers, of random models."""
-    short = replace(run, epochs=1, train_examples=400)
-    rows = []
-    for workers, runs in ((1, 1), (1, 4), (engine.cores(), 4), (engine.cores(), 8)):
-        rows.append(sweep_row("runs", short, options, workers, [replace(short, order_seed=seed) for seed in range(runs)]))
-    for examples in (200, 400, 800, 1600):
-        rows.append(sweep_row("examples", replace(short, train_examples=examples), options, 1))
+    """Runs of one epoch: seconds per run of sweeps by the number of runs and workers; of single runs, each in a process of its own, by
+    examples and, with random models, by layers."""
+    whole = train_rows(run.task, run.data_source)
+    short = replace(run, epochs=1, train_examples=whole // 4)
+    rows = [sweep_row(short, workers, count) for workers, count in (
+        (1, 2), (1, 8), *(((engine.cores(), 2), (engine.cores(), 8), (engine.cores(), 24)) if options.engine == "ray" else ()))]
+    rows += [single_row("examples", replace(short, train_examples=whole // part)) for part in (8, 4, 2, 1)]
     with tempfile.TemporaryDirectory() as folder:
         for layers in (6, 12, 24):
-            rows.append(sweep_row("layers", replace(short, model_source=random_model(run, layers, Path(folder))), options, 1,
-                                  layers=layers))
+            rows.append(single_row("layers", replace(short, model_source=random_model(run, layers, Path(folder)))))
     return rows
 
 
-def sweep_row(part: str, run: Run, options: argparse.Namespace, workers: int, runs: list[Run] | None = None,
-              layers: int | None = None) -> dict[str, Any]:
-    """Train some runs and say what one of them took: seconds of the whole call over runs, seconds inside a run, memory."""
-    runs, started = runs or [run], time.perf_counter()
-    if workers > 1:
-        engine.start()  # 5 seconds once, which a sweep of thousands of runs does not notice
-        started = time.perf_counter()
-    results = [result for _, result in engine.map(measured, runs, "ray" if workers > 1 else "serial", run.device)]
-    if crashed := {f"benchmark {part}": result.error for result in results if isinstance(result, engine.Crash)}:
-        raise RunsCrashed(crashed, "so there is no benchmark")
+def sweep_row(run: Run, workers: int, count: int) -> dict[str, Any]:
+    """A sweep of `count` runs that differ in the order of the data: seconds of the whole, divided by its runs."""
+    engine_name = "ray" if workers > 1 else "serial"
+    seeds = [replace(run, order_seed=seed) for seed in range(count)]
+    results_of(engine_name, [replace(run, train_examples=16)] * workers)  # start and import, which a long sweep does not notice
+    started = time.perf_counter()
+    inside = [seconds for seconds, _ in results_of(engine_name, seeds)]
     whole = time.perf_counter() - started
-    print(f"benchmark {part}: {len(runs)} runs on {workers} worker(s), {whole / len(runs):.2f} s a run", flush=True)
-    config = load_config(run.model_source)
-    common = {"part": part, "task": run.task, "model": run.model, "data": run.data, "runs": len(runs), "workers": workers,
-              "examples": run.train_examples, "layers": layers or config.num_hidden_layers,
-              "seconds_inside": float(np.median([seconds for seconds, _ in results])),
-              "megabytes": max(megabytes for _, megabytes in results)}
-    return row(common, "ours", run.dtype, whole / len(runs), run)
+    print(f"benchmark runs: {count} runs on {workers} worker(s), {whole / count:.2f} s a run", flush=True)
+    return growth_row("runs", run, whole / count, inside, runs=count, workers=workers)
+
+
+def results_of(engine_name: str, runs: list[Run]) -> list[tuple[float, float]]:
+    results = [result for _, result in engine.map(measured, runs, engine_name, runs[0].device)]
+    for result in results:
+        if isinstance(result, engine.Crash):
+            raise RunsCrashed({"benchmark": result.error}, "so there is no benchmark")
+    return results
+
+
+def single_row(part: str, run: Run) -> dict[str, Any]:
+    """One run in a process of its own: its seconds, and the most memory of that process."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+        seconds, megabytes = pool.submit(measured, run).result()
+    print(f"benchmark {part}: {run.train_examples} examples, {seconds:.2f} s, {megabytes:.0f} MB", flush=True)
+    return growth_row(part, run, seconds, [seconds], runs=1, workers=1, megabytes=megabytes)
+
+
+def growth_row(part: str, run: Run, seconds: float, inside: list[float], **more: Any) -> dict[str, Any]:
+    return row({"part": part, "task": run.task, "model": run.model, "data": run.data, "examples": run.train_examples,
+                "layers": load_config(run.model_source).num_hidden_layers, "seconds_inside": float(np.median(inside)), **more},
+               "ours", run.dtype, seconds, run)
 
 
 def measured(run: Run) -> tuple[float, float]:

@@ -49,11 +49,12 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    check_text(text_of(options))
+    check_text(text_of(options), validation=options.fit_head and not has_masked_lm_head(options.models[0]))
     default = default_rate(options)
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
                 learning_rates=options.learning_rates or profile_of(options).learning_rates)
-    return [dataclasses.replace(run, keep_weights=run.learning_rate == default) for run in runs]
+    measured = options.fit_head or has_masked_lm_head(options.models[0])
+    return [dataclasses.replace(run, keep_weights=measured and run.learning_rate == default) for run in runs]
 
 
 def text_of(options: argparse.Namespace) -> str:
@@ -99,12 +100,12 @@ def fitted_head(options: argparse.Namespace) -> bytes:
     from experiments.finetuning.probes import fit_masked_lm_head
     from experiments.finetuning.tasks import load_text
 
-    source, text = options.models[0], text_of(options)
+    source, text = options.models[0], load_text(text_of(options), validation=True)
     path = options.results / "weights" / f"masked_lm_head-{fingerprint(identify_model(source).encode(), text.encode())}.safetensors"
     if not path.exists():
         print("catastrophic_forgetting: fitting a masked-LM head", flush=True)
         model, lacking = load_without_head(source)
-        head = fit_masked_lm_head(model, lacking, *blocks_of(load_text(text, validation=True), source, model.config, FITTING_SEED))
+        head = fit_masked_lm_head(model, lacking, *blocks_of(text, source, model.config, FITTING_SEED))
         write_atomically(path, safetensors.torch.save({name: p.contiguous() for name, p in head.items()}))
     return path.read_bytes()
 

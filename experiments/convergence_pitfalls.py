@@ -8,7 +8,8 @@ Paper      : none; the first three are what practitioners ask about, the last is
 Command    : python -m experiments.convergence_pitfalls --profile mini
 Cost       : mini, quick (8 examples only, 3 seeds): 16 runs, about 5 minutes on 2 cores, half of it shared.
 Writes     : results/<profile>/convergence_pitfalls.csv, one row per finished run of the task, whichever experiment trained it: what
-             was done, and what its curves say; convergence_pitfalls_curves.csv, one row per ten steps of this experiment's own runs.
+             was done, and what its curves say; convergence_pitfalls_curves.csv, one row per ten steps and
+             per evaluation of this experiment's own runs.
 
 Each pitfall changes the corrected recipe of 3 epochs in one thing, but SGD comes without dropout and weight decay, as people try it.
 A few examples are seen as often as gives the steps of 3 epochs on all.
@@ -19,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import default_rate, grid, matching_epochs, profile_of, row, write_csv
+from experiments.finetuning.command import default_rate, grid, matching_epochs, row, write_csv
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
@@ -50,7 +51,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     def kind(record: dict[str, Any]) -> tuple:
         return tuple(record["run"][name] for name in ("model", "data", "task", "pretrained", "dtype", "packed"))
 
-    kinds, highest = {kind(record) for record in records}, max(profile_of(options).learning_rates)
+    kinds, highest = {kind(record) for record in records}, TOO_HIGH * default_rate(options) / 10
     write_csv(options.results / "convergence_pitfalls.csv", [
         {"condition": condition(record, highest), **row(record), **features(record)}
         for record in stored(options.results) if kind(record) in kinds])
@@ -63,7 +64,7 @@ def condition(record: dict[str, Any], highest_rate: float) -> str:
     run = Run(**record["run"])
     if run.optimizer == "sgd":
         return "SGD"
-    if run.learning_rate > 10 * highest_rate:
+    if run.learning_rate > highest_rate:
         return "rate too high"
     if run.train_examples is not None and run.train_examples <= max(FEW):
         return f"{run.train_examples} examples"
@@ -89,21 +90,24 @@ def features(record: dict[str, Any]) -> dict[str, float]:
 
 
 def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """Every EVERY steps of a stored run: mean training loss of those steps, gradient norms at the first of them, and the dev score
-    where there was an evaluation among them (after step 0: before the first)."""
+    """The curves of a stored run: a row every EVERY steps with the mean training loss of those steps and the gradient norms at the
+    first of them, and a row an evaluation with the dev score after so many steps."""
     run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
-    scores = {max(0, evaluation["step"] - 1) // EVERY: evaluation[outcome["metric"]] for evaluation in history["evaluations"]}
-    of = history["gradient_norm_of"]
-    rows = []
-    for number, norms in enumerate(history["gradient_norms"]):
-        losses = history["train_loss"][number * EVERY:(number + 1) * EVERY]
+    of, rows = history["gradient_norm_of"], []
+
+    def add(step: int, **values: float | None) -> None:
         rows.append({"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
                      "epochs": run.epochs, "run": run.id, "seed": run.order_seed, "failed": outcome["failed"],
                      "metric": outcome["metric"], "majority_level": outcome["majority_level"],
-                     "label_entropy": outcome["label_entropy"], "step": number * EVERY, "train_loss": float(np.mean(losses)),
-                     "score": scores.get(number),
-                     "first_layer_gradient": norms[of.index("layer 1 output")] if "layer 1 output" in of else None,
-                     "classifier_gradient": norms[of.index("classifier")] if "classifier" in of else None})
+                     "label_entropy": outcome["label_entropy"], "step": step, "train_loss": None, "score": None,
+                     "first_layer_gradient": None, "classifier_gradient": None, **values})
+
+    for number, norms in enumerate(history["gradient_norms"]):
+        add(number * EVERY, train_loss=float(np.mean(history["train_loss"][number * EVERY:(number + 1) * EVERY])),
+            **{f"{short}_gradient": norms[of.index(name)] for short, name in (
+                ("first_layer", "layer 1 output"), ("classifier", "classifier")) if name in of})
+    for evaluation in history["evaluations"]:
+        add(evaluation["step"], score=evaluation[outcome["metric"]])
     return rows
 
 

@@ -5,7 +5,7 @@ Hypothesis : where fine-tuning is unstable, runs also disagree example by exampl
 Paper      : Du and Nguyen 2023 (ACL), "Measuring the Instability of Fine-Tuning": pairwise disagreement, Fleiss' kappa,
              Jensen-Shannon divergence; Mosbach et al. 2021, section 7.1: per-point stability.
 Command    : python -m experiments.instability_measures --profile mini
-Cost       : mini: 9 runs, all shared with bias_correction and strong_baseline.
+Cost       : mini: 7 runs, all shared with bias_correction and strong_baseline.
 Writes     : results/<profile>/instability_measures.csv, one row per run, with its condition and its dev margins (base64 of
              little-endian float16: above 0 the prediction is 1); instability_measures_labels.csv, the dev labels, a digit each.
 """

@@ -212,7 +212,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
         return
     rows = sorted(rows, key=lambda row: [(value is not None, value) for name, value in row.items() if name != "run"])
     text = io.StringIO()
-    writer = csv.DictWriter(text, fieldnames=list(rows[0]), lineterminator="\n")
+    writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
     runs.write_atomically(path, text.getvalue())

@@ -13,7 +13,7 @@ from experiments.finetuning.metrics import all_metrics
 from experiments.finetuning.runs import Run
 from experiments.finetuning.tasks import load_splits
 
-HALVES_SEED = 1  # shuffles the dev set before it is cut in two (Zhang et al. 2021, released code)
+HALVES_SEED = 1  # shuffles each class before it is cut in two
 
 
 def margins_as_text(margins: np.ndarray) -> str:
@@ -31,12 +31,12 @@ def dev_labels(run: Run) -> np.ndarray:
 
 
 def selection_half(labels: np.ndarray) -> np.ndarray:
-    """Which dev examples [examples] choose between models; the others report. Half of each class, the larger half where its
-    number is odd, always the same ones (Zhang et al. 2021, section 3)."""
+    """Which dev examples [examples] choose between models; the others report. Half of each class, the smaller half where its number is
+    odd, always the same ones (after Zhang et al. 2021, section 3; not their very examples, since generators differ)."""
     random, chosen = np.random.default_rng(HALVES_SEED), np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         of_label = random.permutation(np.flatnonzero(labels == label))
-        chosen[of_label[:(len(of_label) + 1) // 2]] = True
+        chosen[of_label[:len(of_label) // 2]] = True
     return chosen
 
 

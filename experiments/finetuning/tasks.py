@@ -198,8 +198,10 @@ def identify_data(task_name: str, source: str) -> str:
     return hub[0] if hub else source
 
 
-def check_text(source: str) -> None:
+def check_text(source: str, validation: bool = False) -> None:
     """Whether load_text can find what it is asked for, as far as that can be told without the hub."""
+    if validation and Path(source).is_dir() and not (Path(source) / "wiki.valid.raw").is_file():
+        raise BadInput(f"no file {Path(source) / 'wiki.valid.raw'}: expected WikiText-2's validation text, to fit a masked-LM head on")
     if source != "mini" and (source.startswith((".", "/", "~")) or source.count("/") != 1):
         path = Path(source) / "wiki.test.raw"
         if not path.is_file():
@@ -216,10 +218,7 @@ def load_text(source: str, validation: bool = False) -> str:
         documents = held_out_text()[200:] if validation else held_out_text(documents=200)  # 1,700 predicted words; all 600 would
         return " ".join(sentence for document in documents for sentence in document)  # take three times as long for each k
     if Path(source).is_dir():
-        path = Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")
-        if not path.is_file():
-            raise BadInput(f"no file {path}: expected WikiText-2's {'validation' if validation else 'test'} text")
-        return path.read_text(encoding="utf-8")
+        return (Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")).read_text(encoding="utf-8")
     import datasets
 
     try:

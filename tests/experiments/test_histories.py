@@ -18,7 +18,7 @@ def test_margins_survive_as_text():
 def test_the_halves_are_stratified_and_always_the_same():
     labels = np.array([0] * 7 + [1] * 4)
     half = selection_half(labels)
-    assert half[labels == 0].sum() == 4 and half[labels == 1].sum() == 2
+    assert half[labels == 0].sum() == 3 and half[labels == 1].sum() == 2
     assert (half == selection_half(labels)).all()
 
 
