@@ -112,9 +112,9 @@ def main() -> None:
     save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none, and against bias correction",
                "Against none: with the same optimiser. Failed runs: Fisher's exact test. Standard deviation (std, ddof 0) of the dev "
                f"scores, in percent points: Levene's test, centred at the median. Both two-sided; Holm: adjusted over all {count} p "
-               "values of this table. A small std may be that of runs that all failed. Difference of means: method less none, with the 95 % interval of Welch's t test "
-               "(from ten runs in both on, bootstrap), not adjusted. With few runs a large p does not show that there is no "
-               "difference. All take the runs as independent, also where the methods share seeds. -: not defined.",
+               "values of this table. A small std may be that of runs that all failed. Difference of means: method less none, with the "
+               "95 % interval of Welch's t test (from ten runs in both on, bootstrap), not adjusted. With few runs a large p does not "
+               "show that there is no difference. All take the runs as independent, also where the methods share seeds. -: not defined.",
                readable(comparisons).astype(object).fillna("-"))
 
 
