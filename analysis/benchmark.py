@@ -86,8 +86,8 @@ def main() -> None:
                f"The same examples in the same batches of 16, the contenders one after the other in every round, each round beginning "
                f"with another; {where}. times ours: how many times as long as ours in the same arithmetic; of the limit, the share of "
                "our time that goes into arithmetic that has to be done. Limit: the floating-point operations of the useful tokens at "
-               "the rate of a large matrix product measured in the same round, and 28 bytes a parameter for AdamW at the rate of a copy "
-               "of that size. The Trainer makes its optimiser anew in every round, a few per cent of its time.",
+               "the rate of a large matrix product measured in the same round, and 28 bytes a parameter for AdamW at the rate of a "
+               "copy of that size. The Trainer makes its optimiser anew in every round, a few per cent of its time.",
                table.assign(model=[model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
                             ).drop(columns="data"))
     if len(grown):

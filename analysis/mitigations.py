@@ -114,7 +114,7 @@ def main() -> None:
                f"scores, in percent points: Levene's test, centred at the median. Both two-sided; Holm: adjusted over all {count} p "
                "values of this table. A small std may be that of runs that all failed. Difference of means: method less none, with the "
                "95 % interval of Welch's t test (from ten runs in both on, bootstrap), not adjusted. With few runs a large p does not "
-               "show that there is no difference. All take the runs as independent, also where the methods share seeds. -: not defined.",
+               "show that there is no difference. All take the runs as independent, also where methods share seeds. -: not defined.",
                readable(comparisons).astype(object).fillna("-"))
 
 
