@@ -15,7 +15,7 @@ TASKS = ["cola", "mrpc", "qnli", "rte"]
 
 @pytest.fixture(scope="module")
 def runs():
-    return pd.read_csv(REFERENCE / "mini" / "bias_correction.csv")
+    return pd.read_csv(REFERENCE / "mini-25-seeds" / "bias_correction.csv")
 
 
 def test_they_were_made_with_this_model_and_this_data(runs):
