@@ -20,6 +20,7 @@ pre-trained model's perplexity.
 
 import argparse
 import dataclasses
+import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -34,6 +35,7 @@ from experiments.finetuning.sweep import Experiment, Records, drop_weights, main
 from experiments.finetuning.tasks import check_text
 
 MASK_SEED, FITTING_SEED = 1, 2
+SMALL = 50e6  # bytes; of a model so small all weights are kept until three failed runs are found, at whatever rate
 LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
 
 
@@ -54,7 +56,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
                 learning_rates=options.learning_rates or profile_of(options).learning_rates)
     measured = options.fit_head or has_masked_lm_head(options.models[0])
-    return [dataclasses.replace(run, keep_weights=measured and run.learning_rate == default) for run in runs]
+    size = sum(path.stat().st_size for path in Path(options.models[0]).glob("*.safetensors")) or math.inf  # inf: on the hub
+    return [dataclasses.replace(run, keep_weights=measured and (run.learning_rate == default or size < SMALL)) for run in runs]
 
 
 def text_of(options: argparse.Namespace) -> str:
