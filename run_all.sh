@@ -85,10 +85,10 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
 }
 
 figures() {  # names -- flags: all that can be drawn, and everything on one page; status 2 if something could not be drawn
-  local names=() status=0 name
+  local names=() status=0
   while [[ $1 != -- ]]; do names+=("$1"); shift; done
   shift
-  for name in "${names[@]}"; do run "analysis.$name" "$@" || status=$?; done
+  run analysis "${names[@]}" "$@" || status=$?
   check "$@" > /dev/null || status=$?
   run analysis.report "$@" || status=$?
   return $status

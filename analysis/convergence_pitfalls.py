@@ -196,7 +196,7 @@ def main() -> None:
                f"hardly changed (by less than {STILL} and {SMALL:.2f} nats) though the gradient had not vanished; memorised: "
                f"training loss below {SMALL:.2f}, but dev loss above {UNINFORMED + FAR:.2f} or a dev score less than "
                f"{100 * NEAR:.0f} % of the way from the majority level to 1; vanished: training loss within {SMALL:.2f} of the label "
-               f"entropy, constant answers, and a first-layer gradient {GONE} times smaller than before the first step; "
+               f"entropy, constant answers, and a first-layer gradient {GONE} times smaller than before the first step;"
                " learnt: none of these and not failed; unclear: none of these and failed. The rule and what is expected were "
                "fixed before any run of this experiment was looked at. A long run that has learnt and is too sure of itself counts as "
                "memorised too. The 95 % Wilson interval takes the runs as independent, "

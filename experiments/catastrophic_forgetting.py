@@ -20,6 +20,7 @@ pre-trained model's perplexity.
 
 import argparse
 import dataclasses
+import json
 import math
 import sys
 from functools import partial
@@ -74,14 +75,22 @@ def write(options: argparse.Namespace, records: Records) -> None:
               "one", file=sys.stderr)
         return
     picked = [record for kind in chosen(records, default_rate(options), count=3).values() for record in kind]
-    weights = trained_weights(picked, options, "catastrophic_forgetting")
+    settings = {"text": text_of(options), "fine_tuned_embeddings": options.fine_tuned_embeddings, "blocks": options.blocks}
+    head = None if own_head else fitted_head(options)
+    measured_how = fingerprint(json.dumps([settings, MASK_SEED, head and fingerprint(head)]).encode())
+
+    def path(record: dict) -> Path:
+        return options.results / "perplexities" / f"{Run(**record['run']).id}-{measured_how}.json"
+
+    missing = [record for record in picked if not path(record).exists()]
+    weights = trained_weights(missing, options, "catastrophic_forgetting")
     drop_weights(records, picked, options)
-    measure = partial(perplexities, text=text_of(options), fine_tuned_embeddings=options.fine_tuned_embeddings, blocks=options.blocks,
-                      head=None if own_head else fitted_head(options))
-    print(f"catastrophic_forgetting: perplexities of {len(picked)} runs", flush=True)
-    jobs = [(record, weights[Run(**record["run"]).id]) for record in picked]
-    rows = [row for _, rows in measure_all(measure, jobs, options, "perplexities") for row in rows]
-    write_csv(options.results / "catastrophic_forgetting.csv", rows)
+    print(f"catastrophic_forgetting: perplexities of {len(picked)} runs, {len(picked) - len(missing)} finished", flush=True)
+    jobs = [(record, weights[Run(**record["run"]).id]) for record in missing]
+    for (record, _), rows in measure_all(partial(perplexities, **settings, head=head), jobs, options, "perplexities"):
+        write_atomically(path(record), json.dumps(rows))
+    write_csv(options.results / "catastrophic_forgetting.csv", [
+        row for record in picked for row in json.loads(path(record).read_text(encoding="utf-8"))])
 
 
 def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:

@@ -3,6 +3,7 @@
 import os
 import shutil
 import subprocess
+import sys
 
 import pytest
 from conftest import REPOSITORY
@@ -34,7 +35,7 @@ SWEEP = "[-P][-m][experiments]" + "".join(f"[{name}]" for name in STUDY)
 
 def drawn(flags="", names=STUDY):
     """The figures, and at the end the report. (Audit and scorecard before it print nothing then.)"""
-    return [f"[-P][-m][analysis.{name}]{flags}" for name in (*names, "report")]
+    return [f"[-P][-m][analysis]{''.join(f'[{name}]' for name in names)}{flags}", f"[-P][-m][analysis.report]{flags}"]
 
 
 @pytest.mark.parametrize(("arguments", "calls"), [
@@ -70,9 +71,20 @@ def test_installs_once_and_again_when_requirements_change(study, tmp_path):
 def test_what_cannot_be_drawn_does_not_hide_the_rest(study, tmp_path):
     study("figures")
     stub = tmp_path / "a study" / ".venv" / "bin" / "python"
-    stub.write_text(stub.read_text().replace(" && echo", " && echo; [[ $* != *analysis.vanishing_gradients* ]] || exit 2"))
+    stub.write_text(stub.read_text().replace(" && echo", ' && echo; [[ $* != *"analysis catastrophic"* ]] || exit 2'))
     done, called = study("figures")
     assert done.returncode == 2 and called == drawn()
+
+
+def test_several_figures_in_one_process(tmp_path):
+    """Two that lack their CSV, one line each; a third is drawn."""
+    example = REPOSITORY / "results" / "reference" / "mini-25-seeds"
+    done = subprocess.run([sys.executable, "-m", "analysis", "training_length", "bias_correction", "small_datasets",
+                           "--results", example, "--figures", tmp_path], cwd=REPOSITORY, capture_output=True, text=True)
+    assert done.returncode == 2 and [line.split()[1] for line in done.stderr.splitlines()] == ["no", "no"]
+    assert (tmp_path / "bias_correction.png").exists() and not (tmp_path / "training_length.png").exists()
+    wrong = subprocess.run([sys.executable, "-m", "analysis", "style"], cwd=REPOSITORY, capture_output=True, text=True)
+    assert wrong.returncode == 2 and wrong.stderr.startswith("error: unknown script 'style'")
 
 
 @pytest.mark.parametrize(("arguments", "words"), [(["bias_corection"], "unknown verb 'bias_corection'"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.finetuning import engine, runs
-from experiments.finetuning.errors import BadInput, RunsCrashed
+from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, PACKABLE, PROFILES, RECIPES, REPOSITORY, Profile
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import architecture, identify_model, portable
@@ -221,6 +221,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
 
 def run_command(main: Callable[[], None]) -> None:
     """Call main; what a person has to change ends in one line on stderr and exit status 2."""
+    INTERRUPTS.watch()
     try:
         main()
     except (BadInput, OSError) as error:

@@ -6,13 +6,14 @@ An item that raises, or whose worker dies again and again, gives a Crash in plac
 """
 
 import os
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import TypeVar
 
-from experiments.finetuning.errors import BadInput
+from experiments.finetuning.errors import INTERRUPTS, BadInput
 from experiments.finetuning.profiles import REPOSITORY
 
 ENGINES = ("ray", "serial")
@@ -50,6 +51,7 @@ def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine
     """
     if engine == "serial":
         for item in items:
+            INTERRUPTS.check()
             if item is None:
                 time.sleep(PATIENCE)
             else:
@@ -66,6 +68,7 @@ def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine
     waiting = {}
     try:
         while waiting or item is not _END:
+            INTERRUPTS.check()
             room = ray.cluster_resources().get("CPU" if device == "cpu" else "GPU", 1)  # a cluster may grow and shrink
             while item is not None and item is not _END and len(waiting) < room:
                 waiting[task.remote(shared, item)] = item
@@ -101,6 +104,9 @@ def start():
     if not ray.is_initialized():
         os.chdir(REPOSITORY)  # workers import from the driver's folder; every path is whole by now
         address = os.environ.get("RAY_ADDRESS")
+        if address and " " in sys.executable:
+            print("warning: Ray starts no workers of a cluster from a Python whose path has a space, as this one has; if nothing begins "
+                  "on its nodes, put the repository elsewhere there", file=sys.stderr)
         if address:  # the other machines get this code; they need the same packages, but no shared disk
             where = {"address": address, "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT}}
         else:  # "local": not a cluster somebody else started on this machine

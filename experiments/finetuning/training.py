@@ -15,7 +15,7 @@ from torch.nn.functional import cross_entropy
 
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
-from experiments.finetuning.errors import BadInput
+from experiments.finetuning.errors import INTERRUPTS, BadInput
 from experiments.finetuning.histories import margins_as_text
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import Group, PaperAdamW
@@ -76,6 +76,7 @@ def train(run: Run) -> dict[str, Any]:
         permutation = order.permutation(len(train_set.labels))
         done = min(len(losses) - epoch * steps_per_epoch, steps_per_epoch)  # all of an epoch that lies before the checkpoint
         for batch in train_set.batches(permutation[done * run.batch_size:], run.batch_size):
+            INTERRUPTS.check()
             optimizer.zero_grad()
             loss = batch_loss(network, batch, run)
             losses.append(loss.item())

@@ -218,6 +218,7 @@ def test_weights_are_made_again_when_missing(swept, tmp_path, capsys):
     assert kept
     content = kept[0].read_bytes()
     kept[0].unlink()
+    shutil.rmtree(results / "perplexities")
     moved = shutil.copytree(arguments[1], tmp_path / "tiny-model0")  # the same model elsewhere is the same model
     sweep.sweep([catastrophic_forgetting.EXPERIMENT], ["--model", str(moved), *arguments[2:arguments.index("--points")]])
     assert "training 1 runs again" in capsys.readouterr().out
