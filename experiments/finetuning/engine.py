@@ -105,8 +105,8 @@ def start():
         os.chdir(REPOSITORY)  # workers import from the driver's folder; every path is whole by now
         address = os.environ.get("RAY_ADDRESS")
         if address and " " in sys.executable:
-            print("warning: Ray starts no workers of a cluster from a Python whose path has a space, as this one has; if nothing begins "
-                  "on its nodes, put the repository elsewhere there", file=sys.stderr)
+            print("warning: Ray starts no workers of a cluster from a Python whose path has a space, as this one has; if nothing "
+                  "begins on its nodes, put the repository elsewhere there", file=sys.stderr)
         if address:  # the other machines get this code; they need the same packages, but no shared disk
             where = {"address": address, "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT}}
         else:  # "local": not a cluster somebody else started on this machine
