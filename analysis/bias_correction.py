@@ -13,6 +13,7 @@ import pandas as pd
 from analysis.statistics import over_seeds
 from analysis.style import (
     CORRECTION_HANDLES,
+    SCORES_NOTE,
     WITH,
     WITHOUT,
     box_legend,
@@ -109,8 +110,7 @@ def main() -> None:
         f"{name}, failed / other": settings[failed] + " / " + settings[successful]
         for name, failed, successful in (("train loss", *outcomes[:2]), ("first-layer gradient", *outcomes[2:]))})
     save_table(settings, options.figures / "bias_correction", "Bias correction (paper: Figs 5 and 9)",
-               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
-               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate. Train "
+               SCORES_NOTE + " Train "
                "loss: mean of the last epoch, nats. First-layer gradient: L2 norm at the attention output of layer 1, median "
                "of the last tenth of training. The last columns are medians over the failed and over the other runs.",
                short)

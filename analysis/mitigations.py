@@ -16,6 +16,7 @@ from analysis.statistics import fisher, holm, levene, over_seeds
 from analysis.style import (
     CORRECTION_HANDLES,
     PANEL,
+    SCORES_NOTE,
     BadInput,
     box_legend,
     correction_panel,
@@ -105,8 +106,7 @@ def main() -> None:
     save(draw(runs), options.figures / "mitigations")
     settings, comparisons = table(runs), compare(runs)
     save_table(settings, options.figures / "mitigations", "Mitigations, without and with bias correction (Zhang et al. 2021: Table 2)",
-               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
-               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
+               SCORES_NOTE,
                readable(settings))
     count = (comparisons[TESTS] != "-").to_numpy().sum()
     save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none, and against bias correction",

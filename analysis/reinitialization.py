@@ -16,6 +16,7 @@ from analysis.statistics import fisher, over_seeds
 from analysis.style import (
     FURTHER,
     PANEL,
+    SCORES_NOTE,
     WITH,
     WITHOUT,
     BadInput,
@@ -144,8 +145,7 @@ def main() -> None:
     save(draw(runs), options.figures / "reinitialization")
     settings, choices = table(runs), choose(runs)
     save_table(settings, options.figures / "reinitialization", "Re-initialised layers (Zhang et al. 2021: Table 1)",
-               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
-               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
+               SCORES_NOTE,
                readable(settings.rename(columns={"reinitialized_layers": "re-initialised layers"})))
     save_table(choices, options.figures / "reinitialization_selection",
                "Re-initialised layers: chosen on one half of dev, reported on the other",

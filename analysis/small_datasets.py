@@ -15,6 +15,7 @@ from analysis.statistics import fisher, over_seeds
 from analysis.style import (
     FURTHER,
     PANEL,
+    SCORES_NOTE,
     WITHOUT,
     BadInput,
     box_legend,
@@ -90,8 +91,7 @@ def main() -> None:
     save(draw(runs), options.figures / "small_datasets")
     settings, comparisons = table(runs), compare(runs)
     save_table(settings, options.figures / "small_datasets", "Small training sets (paper: Fig. 3 and Table 4)",
-               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
-               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate. The "
+               SCORES_NOTE + " The "
                "samples train for as many epochs or for as many iterations as the full training set.", readable(settings))
     save_table(comparisons, options.figures / "small_datasets_tests", "Small training sets: failures compared",
                "Fisher's exact test, two-sided, of the failed runs of two conditions; p values are not adjusted for the number "

@@ -13,6 +13,7 @@ from analysis.statistics import fisher, levene, over_seeds
 from analysis.style import (
     FURTHER,
     PANEL,
+    SCORES_NOTE,
     WITH,
     WITHOUT,
     box_legend,
@@ -93,8 +94,7 @@ def main() -> None:
     save(draw(runs), options.figures / "strong_baseline")
     settings, comparisons = table(runs), compare(runs)
     save_table(settings, options.figures / "strong_baseline", "Recipes compared (paper: Fig. 1 and Table 1)",
-               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
-               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
+               SCORES_NOTE,
                readable(settings))
     save_table(comparisons, options.figures / "strong_baseline_tests", "The default recipe against the paper's",
                "Levene's test of equal variance of all runs' dev scores, centred at the mean and at the median (less misled by "

@@ -30,6 +30,11 @@ plt.rcParams.update({
 })
 
 
+SCORES_NOTE = (  # under every table of statistics.over_seeds
+    "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev score at the end of "
+    "training at or below the majority level, with the 95 % Wilson interval of the rate.")
+
+
 class BadInput(Exception):
     """Something a person has to change: what is wrong, what was expected, what to do."""
 

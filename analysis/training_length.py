@@ -13,6 +13,7 @@ from analysis.statistics import over_seeds
 from analysis.style import (
     CORRECTION_HANDLES,
     PANEL,
+    SCORES_NOTE,
     box_legend,
     correction_panel,
     panels,
@@ -63,8 +64,7 @@ def main() -> None:
     save(draw(runs), options.figures / "training_length")
     settings = table(runs)
     save_table(settings, options.figures / "training_length", "Length of training (paper: Fig. 9)",
-               "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the paper; failed: dev "
-               "score at the end of training at or below the majority level, with the 95 % Wilson interval of the rate.",
+               SCORES_NOTE,
                readable(settings))
 
 
