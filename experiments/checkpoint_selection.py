@@ -18,7 +18,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.command import curves, default_rate, grid, profile_of, write_csv
-from experiments.finetuning.histories import half_scores
+from experiments.finetuning.histories import gradient_norms_of, half_scores
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main, steps
@@ -48,10 +48,10 @@ def known_by(record: dict[str, Any], share: float) -> dict[str, Any]:
     planned_steps = steps(run)  # also of a run that diverged before
     window = slice(max(0, round((share - 0.1) * planned_steps)), max(1, round(share * planned_steps)))
     every = history["gradient_norm_every"]
-    norms = [norm for number, norm in enumerate(history["gradient_norms"]) if window.start <= number * every < window.stop]
 
     def mean_norm(name: str) -> float:
-        return float(np.mean([norm[history["gradient_norm_of"].index(name)] for norm in norms])) if norms else np.nan
+        norms = [norm for number, norm in enumerate(gradient_norms_of(record, name)) if window.start <= number * every < window.stop]
+        return float(np.mean(norms)) if norms else np.nan
 
     return {"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
             "learning_rate": run.learning_rate, "bias_correction": run.bias_correction, "epochs": run.epochs, "run": run.id,

@@ -21,7 +21,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.command import default_rate, grid, matching_epochs, row, write_csv
-from experiments.finetuning.histories import margins_from_text
+from experiments.finetuning.histories import gradient_norms_of, margins_from_text
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -30,6 +30,7 @@ from experiments.finetuning.tasks import train_rows
 TOO_HIGH = 250  # times the default recipe's rate
 FEW = (2, 8)  # examples
 EVERY = 10  # steps a row of the curves covers
+GRADIENTS = {"first_layer": "layer 1 output", "classifier": "classifier"}  # name of a column -> the matrix
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -77,16 +78,15 @@ def features(record: dict[str, Any]) -> dict[str, float]:
     (L2), at the start before the first update, at the end as the median over a tenth; margins as differences of logits."""
     history, steps = record["history"], record["outcome"]["steps"]
     losses, tenth = np.asarray(history["train_loss"], dtype=float), max(1, steps // 10)
-    norms = {name: np.asarray([values[history["gradient_norm_of"].index(name)] for values in history["gradient_norms"]])
-             for name in ("layer 1 output", "classifier") if name in history["gradient_norm_of"]}
     first, last = (margins_from_text(history["dev_margins"][i]) for i in (0, -1))
     result = {"first_loss": losses[:tenth].mean(), "last_loss": losses[-tenth:].mean(),
               "highest_loss": max(losses[start:start + EVERY].mean() for start in range(0, len(losses), EVERY)),
               "first_dev_loss": history["evaluations"][0]["dev_loss"], "last_dev_loss": history["evaluations"][-1]["dev_loss"],
               "margin_change": np.sqrt(np.mean((last - first) ** 2)), "margin_spread": last.std()}
-    for name, values in norms.items():
-        short = "first_layer" if name.startswith("layer") else name
-        result |= {f"{short}_gradient_at_start": values[0], f"{short}_gradient_at_end": np.median(values[-max(1, len(values) // 10):])}
+    for short, name in GRADIENTS.items():
+        if values := gradient_norms_of(record, name):
+            result |= {f"{short}_gradient_at_start": values[0],
+                       f"{short}_gradient_at_end": np.median(values[-max(1, len(values) // 10):])}
     return {name: float(value) for name, value in result.items()}
 
 
@@ -94,7 +94,7 @@ def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
     """The curves of a stored run: a row every EVERY steps with the mean training loss of those steps and the gradient norms at the
     first of them, and a row an evaluation with the dev score after so many steps."""
     run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
-    of, rows = history["gradient_norm_of"], []
+    rows, norms = [], {short: gradient_norms_of(record, name) for short, name in GRADIENTS.items()}
 
     def add(step: int, **values: float | None) -> None:
         rows.append({"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
@@ -103,10 +103,9 @@ def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
                      "label_entropy": outcome["label_entropy"], "step": step, "train_loss": None, "score": None,
                      "first_layer_gradient": None, "classifier_gradient": None, **values})
 
-    for number, norms in enumerate(history["gradient_norms"]):
+    for number in range(len(history["gradient_norms"])):
         add(number * EVERY, train_loss=float(np.mean(history["train_loss"][number * EVERY:(number + 1) * EVERY])),
-            **{f"{short}_gradient": norms[of.index(name)] for short, name in (
-                ("first_layer", "layer 1 output"), ("classifier", "classifier")) if name in of})
+            **{f"{short}_gradient": values[number] for short, values in norms.items() if values})
     for evaluation in history["evaluations"]:
         add(evaluation["step"], score=evaluation[outcome["metric"]])
     return rows

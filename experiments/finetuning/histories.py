@@ -25,6 +25,12 @@ def margins_from_text(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype="<f2").astype(float)
 
 
+def gradient_norms_of(record: dict[str, Any], name: str) -> list[float]:
+    """The recorded norms of one weight matrix (probes.probed_matrices), in order; none where the model has no such matrix."""
+    names = record["history"]["gradient_norm_of"]
+    return [norms[names.index(name)] for norms in record["history"]["gradient_norms"]] if name in names else []
+
+
 def dev_labels(run: Run) -> np.ndarray:
     """The labels of the run's dev set [examples], 0 or 1."""
     return load_splits(run.task, run.data_source)["dev"].labels
