@@ -7,6 +7,7 @@
 #   bash run_all.sh check              the paper's claims on the published numbers and on the results; --strict: status 1
 #   bash run_all.sh status             what is finished, running, stale or crashed
 #   bash run_all.sh benchmark          how fast a step is, beside others' and beside the machine's limit; wants an idle machine
+#   bash run_all.sh fast_path          do runs of the fast path fail as often as those of the plain one? wants --seeds 25
 #   bash run_all.sh test               the tests
 #   bash run_all.sh help               this text, and the flags of the experiments
 #
@@ -48,13 +49,15 @@ main() {
     status) install requirements.txt; run experiments.finetuning.status "$@" ;;
     benchmark) install requirements.txt tests/requirements.txt
                experiments benchmark -- "$@" ;;
+    fast_path) install requirements.txt
+               experiments fast_path -- "$@" ;;
     check) install requirements.txt
            check "$@" ;;
     figures) install requirements.txt
              figures "${study[@]}" -- "$@" ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
-    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, help or one of ${study[*]}"
+    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, fast_path, help or one of ${study[*]}"
        install requirements.txt
        experiments "$verb" -- "$@" ;;
   esac

@@ -3,7 +3,7 @@
 Paper   : none.
 Command : python -m analysis.benchmark --profile mini
 Reads   : results/<profile>/benchmark.csv
-Writes  : figures/<profile>/benchmark.png, .pdf, .md, .csv; benchmark_growth.md, .csv
+Writes  : figures/<profile>/benchmark.png, .pdf, .md, .csv; benchmark_machine.md, .csv; benchmark_growth.md, .csv
 """
 
 import matplotlib.pyplot as plt
@@ -27,7 +27,7 @@ ORDER = ["official", "trainer", "plain", "ours", "limit"]
 NAMES = {"official": "the released code's loop", "trainer": "Hugging Face's Trainer", "plain": "ours, --plain", "ours": "ours",
          "limit": "limit: matrix products\nand AdamW's bytes"}
 NEEDED = ["part", "task", "model", "data", "name", "dtype", "seconds", "threads", "device", "load", "cores"]
-GROWTH = {"runs": "runs", "examples": "examples", "layers": "layers"}  # part of the CSV -> the column that grows
+APART = ["contenders", "machine"]  # parts of the CSV that are not about how cost grows
 
 
 def steps(rows: pd.DataFrame) -> pd.DataFrame:
@@ -46,9 +46,22 @@ def steps(rows: pd.DataFrame) -> pd.DataFrame:
     return table.reset_index(drop=True)
 
 
+def machine(rows: pd.DataFrame) -> pd.DataFrame:
+    """One row per contender, arithmetic and way to use the cores: steps per minute of the whole machine, and how many times as many
+    the best way of ours in float32 makes."""
+    table = rows[rows["part"] == "machine"].copy()
+    if table.empty:
+        return table
+    table["steps_per_minute"] = 60 / table["seconds"]
+    best = table.loc[(table["name"] == "ours") & (table["dtype"] == "float32"), "steps_per_minute"].max()
+    table["ours_makes"] = best / table["steps_per_minute"]
+    return table.astype({"processes": int, "threads": int})[
+        ["task", "name", "dtype", "processes", "threads", "steps_per_minute", "ours_makes"]].reset_index(drop=True)
+
+
 def growth(rows: pd.DataFrame) -> pd.DataFrame:
-    """One row per measurement of whole runs: what grew, seconds per run, memory."""
-    grown = rows[rows["part"] != "contenders"]
+    """One row per measurement: what grew, seconds per run or step, memory."""
+    grown = rows[~rows["part"].isin(APART)]
     if grown.empty:
         return grown
     return grown[["part", "task", "runs", "workers", "examples", "layers", "seconds", "seconds_inside", "megabytes"]].astype(
@@ -78,7 +91,7 @@ def draw(table: pd.DataFrame) -> plt.Figure:
 def main() -> None:
     options = parse(parser(__doc__))
     rows = read_csv(options.results / "benchmark.csv", NEEDED)
-    table, grown, first = steps(rows), growth(rows), rows.iloc[0]
+    table, whole, grown, first = steps(rows), machine(rows), growth(rows), rows.iloc[0]
     save(draw(table), options.figures / "benchmark")
     where = (f"{first['threads']} thread(s) of {first['cores']} cores, {first['device']}, load average before and during "
              f"{rows['load'].min():.1f} to {rows['load'].max():.1f}")
@@ -90,12 +103,19 @@ def main() -> None:
                "copy of that size. The Trainer makes its optimiser anew in every round, a few per cent of its time.",
                table.assign(model=[model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
                             ).drop(columns="data"))
+    if len(whole):
+        save_table(whole, options.figures / "benchmark_machine", "Steps per minute of the whole machine",
+                   f"The same contenders as in benchmark.md, on all {first['cores']} cores: one process with a thread a core, as a "
+                   "script that is simply started runs, or as many processes as cores with one thread each, as this "
+                   "repository's sweeps run. ours makes: how many times as many steps ours makes in the better of its two ways, "
+                   "float32.", whole)
     if len(grown):
         save_table(grown, options.figures / "benchmark_growth", "How the cost of a run grows",
                    f"Runs of one epoch with their start, evaluation and end; {where}. What grows stands in the first column: runs of a "
                    "sweep (and workers, which had started before), examples, layers (random weights), the last two each as one run in "
                    "a process of its own. seconds: of a sweep's whole, divided by its runs; seconds inside: median of the runs' own "
-                   "time; megabytes: most memory of the process.", grown.astype(object).fillna("-"))
+                   "time; megabytes: most memory of the process. stacked: seconds per 16 examples of a step with `runs` times 16 "
+                   "examples, less than which a step of so many stacked models cannot take.", grown.astype(object).fillna("-"))
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from experiments.finetuning.sweep import sweep
 
 
 def main() -> None:
-    known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith(("__", "benchmark")))
+    known = sorted(path.stem for path in Path(__file__).parent.glob("*.py") if not path.stem.startswith("__"))
     names = list(takewhile(lambda argument: not argument.startswith("-"), sys.argv[1:]))
     unknown = [name for name in names if name not in known]
     if unknown or not names:

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.benchmark import growth, main, steps
+from analysis.benchmark import growth, machine, main, steps
 from analysis.style import BadInput
 
 
@@ -16,7 +16,10 @@ def rows():
                   for seconds in times]
     whole = [{**common, "part": "runs", "name": "ours", "dtype": "float32", "seconds": 3.0, "runs": 4, "workers": 2, "examples": 400,
               "layers": 24, "seconds_inside": 5.5, "megabytes": 700.0}]
-    return pd.DataFrame(contenders + whole)
+    pair = [{**common, "part": "machine", "name": name, "dtype": "float32", "seconds": seconds, "processes": processes,
+             "threads": 3 - processes}
+            for name, processes, seconds in (("ours", 1, 0.06), ("ours", 2, 0.05), ("trainer", 1, 0.15))]
+    return pd.DataFrame(contenders + whole + pair)
 
 
 def test_medians_and_ratios(rows):
@@ -27,12 +30,15 @@ def test_medians_and_ratios(rows):
     assert table.loc[("limit", "float32"), "times_ours"] == pytest.approx(0.1)
     assert [name for name, dtype in table.index if dtype == "float32"] == ["official", "ours", "limit"]
     assert growth(rows)["workers"].tolist() == [2]
+    assert machine(rows)["steps_per_minute"].tolist() == pytest.approx([1000, 1200, 400])
+    assert machine(rows)["ours_makes"].tolist() == pytest.approx([1.2, 1, 3])
 
 
 def test_command(rows, run_twice, tmp_path, monkeypatch):
     rows.to_csv(tmp_path / "benchmark.csv", index=False)
     assert run_twice("benchmark", tmp_path) == {
-        *(f"benchmark.{kind}" for kind in ("png", "pdf", "md", "csv")), "benchmark_growth.md", "benchmark_growth.csv"}
+        *(f"benchmark.{kind}" for kind in ("png", "pdf", "md", "csv")),
+        *(f"benchmark_{what}.{kind}" for what in ("machine", "growth") for kind in ("md", "csv"))}
     assert "1 thread(s) of 2 cores" in (tmp_path / "first" / "benchmark.md").read_text()
 
     rows[rows["part"] == "contenders"].drop(columns="load").to_csv(tmp_path / "benchmark.csv", index=False)

@@ -1,6 +1,6 @@
 """The benchmark: the official loop and ours do the same work, the same steps lead to the same weights; its rows."""
 
-import argparse
+from argparse import Namespace
 from dataclasses import replace
 
 import numpy as np
@@ -8,7 +8,10 @@ import pandas as pd
 import pytest
 import torch
 
-from experiments.benchmark import contenders, loaded, main, official, ours, padded, single_row
+from experiments.benchmark.__main__ import main
+from experiments.benchmark.contenders import compare, loaded, official, ours, padded
+from experiments.benchmark.growth import single_row, stacked_rows
+from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.encoders import load_tokenizer
 from experiments.finetuning.training import tokenized_splits
 
@@ -42,16 +45,28 @@ def test_padding_to_a_length_changes_no_logit(tiny_run):
 
 @pytest.mark.slow
 def test_rows(tiny_run, tiny_model, tmp_path, monkeypatch):
-    rows = contenders(tiny_run(), argparse.Namespace(steps=2, rounds=2, dtypes=["float32"]))
+    options = Namespace(steps=2, rounds=2, dtypes=["float32"])
+    rows = compare(tiny_run(), options)
     names = {"official", "plain", "ours", "limit"}
     assert names <= {row["name"] for row in rows} <= names | {"trainer"} and {row["round"] for row in rows} == {1, 2}
     assert all(row["seconds"] > 0 for row in rows)
+    stacked = stacked_rows(tiny_run(), options)
+    assert [row["runs"] for row in stacked] == [1, 2, 5, 12, 25] and stacked[-1]["seconds"] < stacked[0]["seconds"]
 
     monkeypatch.setattr("sys.argv", ["", "--model", str(tiny_model), "--tasks", "rte", "--steps", "1", "--rounds", "1",
                                      "--engine", "serial", "--results", str(tmp_path)])
-    monkeypatch.setattr("experiments.benchmark.growth", lambda run, options: [
+    monkeypatch.setattr("experiments.benchmark.__main__.growth", lambda run, options: [
         single_row("examples", replace(run, epochs=1, train_examples=32))])
+    monkeypatch.setattr("experiments.benchmark.__main__.whole_machine", lambda run, options: [])
     main()
     table = pd.read_csv(tmp_path / "benchmark.csv")
     assert table["part"].value_counts().to_dict() == {"contenders": len({row["name"] for row in rows}), "examples": 1}
     assert (table["seconds"] > 0).all() and table.loc[table["part"] == "examples", "megabytes"].gt(50).all()
+
+
+@pytest.mark.slow
+def test_whole_machine(tiny_run, monkeypatch):
+    monkeypatch.setattr("experiments.benchmark.machine.contenders", lambda options: [("ours", "float32")])
+    monkeypatch.setattr("experiments.finetuning.engine.cores", lambda: 1)  # one process and one way
+    row, = whole_machine(tiny_run(), Namespace(steps=2, rounds=2, dtypes=["float32"]))
+    assert (row["processes"], row["threads"], row["name"]) == (1, 1, "ours") and row["seconds"] > 0
