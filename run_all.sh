@@ -88,9 +88,16 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
 }
 
 figures() {  # names -- flags: all that can be drawn, and everything on one page; status 2 if something could not be drawn
-  local names=() status=0
+  local names=() status=0 argument before=
   while [[ $1 != -- ]]; do names+=("$1"); shift; done
   shift
+  for argument in "$@"; do  # a folder of folders of results, such as results/reference: their figures, no page
+    if [[ $before == --results ]] && compgen -G "$argument/*/*.csv" > /dev/null && ! compgen -G "$argument/*.csv" > /dev/null; then
+      run analysis "$@"
+      return
+    fi
+    before=$argument
+  done
   run analysis "${names[@]}" "$@" || status=$?
   check "$@" > /dev/null || status=$?
   run analysis.report "$@" || status=$?

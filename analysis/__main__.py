@@ -1,31 +1,51 @@
 """Several figures in one process: python -m analysis bias_correction small_datasets ... [flags].
 
 A script that cannot draw says why in its one line, the others go on, and the status at the end is 2. `bash run_all.sh` calls this.
+With --results a folder of folders, such as results/reference, and no names, everything that can be drawn of each of them goes to
+figures/reference/<its name>.
 """
 
 import importlib
 import sys
+from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from analysis.style import BadInput, run_command
+from analysis.style import REPOSITORY, BadInput, parse, parser, run_command
 
 
 def main() -> None:
-    scripts = [path.stem for path in Path(__file__).parent.glob("*.py") if "\nif __name__ ==" in path.read_text(encoding="utf-8")]
+    scripts = [path.stem for path in sorted(Path(__file__).parent.glob("*.py"))
+               if "\nif __name__ ==" in path.read_text(encoding="utf-8") and not path.stem.startswith("__")]
     names = list(takewhile(lambda argument: not argument.startswith("-"), sys.argv[1:]))
-    unknown = [name for name in names if name not in scripts or name.startswith("__")]
-    if unknown or not names:
+    flags = sys.argv[1 + len(names):]
+    unknown = [name for name in names if name not in scripts]
+    folders = [] if names else sorted({path.parent for path in parse(parser(__doc__), flags).results.glob("*/*.csv")})
+    if unknown or not names and not folders:
         raise BadInput(f"{'unknown script ' + repr(unknown[0]) if unknown else 'no script named'}: expected names of "
-                       f"{', '.join(sorted(set(scripts) - {'__main__'}))}, then flags")
-    flags, status = sys.argv[1 + len(names):], 0
+                       f"{', '.join(scripts)}, then flags")
+    if names:
+        sys.exit(draw(names, flags))
+    sys.exit(max(draw([name for name in scripts if (folder / f"{name}.csv").is_file()],
+                      ["--results", str(folder), "--figures", str(figures_of(folder, flags))]) for folder in folders))
+
+
+def figures_of(folder: Path, flags: Sequence[str]) -> Path:
+    """Where the figures of a folder in a folder of results go."""
+    given = [flag for flag in flags if flag.startswith("--figures")]
+    return (parse(parser(__doc__), flags).figures if given else REPOSITORY / "figures" / folder.parent.name) / folder.name
+
+
+def draw(names: Sequence[str], flags: Sequence[str]) -> int:
+    """Call these scripts with these flags; the status for the whole."""
+    status = 0
     for name in names:
         sys.argv = [name, *flags]
         try:
             run_command(importlib.import_module(f"analysis.{name}").main)
         except SystemExit as ended:
-            status = ended.code or status
-    sys.exit(status)
+            status = int(ended.code or status)
+    return status
 
 
 if __name__ == "__main__":

@@ -73,53 +73,11 @@ CLAIMS = {
 }
 KINDS = {"": re.compile(r"\s*$"), "heading": re.compile("#+ "), "table": re.compile(r"\|"), "list": re.compile("- "),
          "image": re.compile(r"!\["), "text": re.compile("")}  # of a line of Markdown, by its start
+STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
 LOOK = {False: "", True: ' class="number"'}
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?%?|-?")
 VERSIONS = ["python_version", "torch_version", "transformers_version"]
 NEEDED = ["run", "model", "data", "task", "dtype", "pretrained", "failed", "diverged", "device", "seconds", *VERSIONS, "git_commit"]
-
-STYLE = """
-:root { color: #1a1a1a; background: #fff; font: 1rem/1.5 system-ui, -apple-system, "Segoe UI", Roboto, sans-serif; }
-body { max-width: 76rem; margin: 0 auto; padding: 1rem; overflow-wrap: break-word; }
-h1 { font-size: 1.6rem; line-height: 1.25; }
-h2 { font-size: 1.3rem; margin-top: 2.5rem; padding-top: .75rem; border-top: 2px solid #1a1a1a; }
-h3 { font-size: 1.05rem; margin: 1.75rem 0 .25rem; }
-h4 { font-size: 1rem; margin: 1.25rem 0 .25rem; }
-p, ul { max-width: 46rem; margin: .5rem 0; }
-ul { padding-left: 1.25rem; }
-a { color: #0b4f8a; }
-code { font-family: ui-monospace, Consolas, monospace; font-size: .9em; }
-figure { margin: 1.25rem 0; }
-img { display: block; max-width: 100%; height: auto; }
-figcaption { max-width: 46rem; margin-top: .25rem; font-size: .875rem; color: #444; }
-/* the shadows at the sides say that there is more to scroll to; covers that move with the table hide them at its ends */
-.scroll { box-sizing: border-box; overflow-x: auto; width: fit-content; max-width: 100%; margin: .75rem 0; border: 1px solid #ccc;
-  background:
-  linear-gradient(90deg, #fff 40%, #fff0) 0 0 / 2.5rem 100% no-repeat local,
-  linear-gradient(270deg, #fff 40%, #fff0) 100% 0 / 2.5rem 100% no-repeat local,
-  linear-gradient(90deg, #0003, #0000) 0 0 / .75rem 100% no-repeat,
-  linear-gradient(270deg, #0003, #0000) 100% 0 / .75rem 100% no-repeat; }
-.scroll:focus-visible { outline: 2px solid #0b4f8a; }
-table { border-collapse: collapse; width: max-content; font-size: .8125rem; line-height: 1.35; font-variant-numeric: tabular-nums; }
-th, td { max-width: 16rem; padding: .3rem .45rem; text-align: left; vertical-align: top; border-bottom: 1px solid #ddd; }
-th { max-width: 7rem; vertical-align: bottom; border-bottom: 2px solid #777; }
-td:last-child { max-width: 30rem; }
-.number { text-align: right; }
-td.number { white-space: nowrap; }
-tr:last-child td { border-bottom: 0; }
-@media print {
-  @page { size: A4; margin: 14mm; }
-  :root { font-size: 10pt; }
-  body { max-width: none; padding: 0; }
-  h2, h3, h4, h2 + p { break-after: avoid; }
-  figure, tr { break-inside: avoid; }
-  thead { display: table-header-group; }
-  img { max-height: 230mm; object-fit: contain; object-position: left; }
-  .scroll { overflow: visible; width: auto; border: 0; background: none; }
-  table { width: 100%; font-size: 6.25pt; }
-  th, td { max-width: none; padding: 1pt 2pt; }
-}
-"""
 
 
 def inline(text: str) -> str:
@@ -178,7 +136,7 @@ def to_html(markdown: str, folder: Path) -> str:
             parts.append(f"<p>{inline(' '.join(lines))}</p>")
     return (f'<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n<meta name="viewport" '
             f'content="width=device-width, initial-scale=1">\n<title>{escape(markdown.splitlines()[0].lstrip("# "))}</title>\n'
-            f"<style>{STYLE}</style>\n</head>\n<body>\n<main>\n" + "\n".join(parts) + "\n</main>\n</body>\n</html>\n")
+            f"<style>\n{STYLE}</style>\n</head>\n<body>\n<main>\n" + "\n".join(parts) + "\n</main>\n</body>\n</html>\n")
 
 
 def run_rows(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:

@@ -35,8 +35,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "checkpoint_selection.csv", [
-        {"dtype": record["run"]["dtype"], "pretrained": record["run"]["pretrained"], "total_steps": record["outcome"]["steps"],
-         **point, **halves}
+        {**point, "total_steps": record["outcome"]["steps"], **halves}
         for record in records for point, halves in zip(curves(record), half_scores(record), strict=True)])
     write_csv(options.results / "checkpoint_selection_early.csv", [known_by(record, share) for record in records for share in SHARES])
 

@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import default_rate, grid, matching_epochs, row, write_csv
+from experiments.finetuning.command import default_rate, grid, matching_epochs, named, row, write_csv
 from experiments.finetuning.histories import gradient_norms_of, margins_from_text
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
@@ -93,21 +93,18 @@ def features(record: dict[str, Any]) -> dict[str, float]:
 def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
     """The curves of a stored run: a row every EVERY steps with the mean training loss of those steps and the gradient norms at the
     first of them, and a row an evaluation with the dev score after so many steps."""
-    run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
-    rows, norms = [], {short: gradient_norms_of(record, name) for short, name in GRADIENTS.items()}
+    history, rows = record["history"], []
+    norms = {short: gradient_norms_of(record, name) for short, name in GRADIENTS.items()}
 
     def add(step: int, **values: float | None) -> None:
-        rows.append({"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
-                     "epochs": run.epochs, "run": run.id, "seed": run.order_seed, "failed": outcome["failed"],
-                     "metric": outcome["metric"], "majority_level": outcome["majority_level"],
-                     "label_entropy": outcome["label_entropy"], "step": step, "train_loss": None, "score": None,
-                     "first_layer_gradient": None, "classifier_gradient": None, **values})
+        rows.append({**named(record), "step": step, "train_loss": None, "score": None, "first_layer_gradient": None,
+                     "classifier_gradient": None, **values})
 
     for number in range(len(history["gradient_norms"])):
         add(number * EVERY, train_loss=float(np.mean(history["train_loss"][number * EVERY:(number + 1) * EVERY])),
             **{f"{short}_gradient": values[number] for short, values in norms.items() if values})
     for evaluation in history["evaluations"]:
-        add(evaluation["step"], score=evaluation[outcome["metric"]])
+        add(evaluation["step"], score=evaluation[record["outcome"]["metric"]])
     return rows
 
 

@@ -1,6 +1,7 @@
-"""The committed reference results hold what the README says of them, and the committed tables are made from them."""
+"""The committed reference results hold what the README says of them, and the committed figures are made from them."""
 
-import importlib
+import subprocess
+import sys
 
 import pandas as pd
 import pytest
@@ -9,7 +10,7 @@ from conftest import REPOSITORY
 from experiments.finetuning.sources import identify_model
 from experiments.finetuning.tasks import identify_data
 
-REFERENCE = REPOSITORY / "results" / "reference"
+REFERENCE, FIGURES = (REPOSITORY / folder / "reference" for folder in ("results", "figures"))
 TASKS = ["cola", "mrpc", "qnli", "rte"]
 
 
@@ -51,15 +52,10 @@ def test_pre_training_matters(runs):
     assert (best_random < runs[runs["bias_correction"]].groupby("task")["score"].min()).all()
 
 
-ANALYSES = {path.stem for path in (REPOSITORY / "analysis").glob("*.py")}
-
-
-@pytest.mark.parametrize(("folder", "name"), sorted(
-    (path.parent.name, path.stem) for path in REFERENCE.glob("*/*.csv") if path.stem in ANALYSES))
-def test_the_committed_tables_are_made_from_them(folder, name, tmp_path, monkeypatch):
-    monkeypatch.setattr("sys.argv", ["", "--results", str(REFERENCE / folder), "--figures", str(tmp_path)])
-    importlib.import_module(f"analysis.{name}").main()
-    tables = [path for path in tmp_path.iterdir() if path.suffix in (".md", ".csv")]
-    assert tables
-    for path in tables:
-        assert (REPOSITORY / "figures" / "reference" / folder / path.name).read_bytes() == path.read_bytes(), path.name
+@pytest.mark.slow
+def test_every_committed_figure_is_redrawn_byte_for_byte(tmp_path):
+    committed = {path.relative_to(FIGURES): path.read_bytes() for path in FIGURES.rglob("*") if path.is_file()}
+    subprocess.run([sys.executable, "-m", "analysis", "--results", REFERENCE, "--figures", tmp_path], cwd=REPOSITORY, check=True)
+    drawn = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
+    assert committed and set(committed) == set(drawn)
+    assert [str(name) for name in committed if committed[name] != drawn[name]] == []

@@ -28,6 +28,7 @@ def study(tmp_path):
     return call
 
 
+REFERENCE = str(REPOSITORY / "results" / "reference")
 STUDY = [line.split()[0] for line in (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0].splitlines()
          if line.strip() and not line.startswith("#")]
 SWEEP = "[-P][-m][experiments]" + "".join(f"[{name}]" for name in STUDY)
@@ -46,6 +47,8 @@ def drawn(flags="", names=STUDY):
     (["--results=here", "--figures", "there"], [SWEEP + "[--results=here]", *drawn("[--results=here][--figures][there]")]),
     (["--plan"], [SWEEP + "[--plan]"]),
     (["figures", "--profile", "small"], drawn("[--profile][small]")),
+    (["figures", "--results", REFERENCE], [f"[-P][-m][analysis][--results][{REFERENCE}]"]),
+    (["fast_path", "--seeds", "25"], ["[-P][-m][experiments][fast_path][--seeds][25]", *drawn(names=["fast_path"])]),
     (["check", "--profile", "small", "--strict"], ["[-P][-m][analysis.scorecard][--profile][small][--strict]"]),
     (["help"], [SWEEP + "[--help]"]),
     (["bias_correction", "--help"], [SWEEP + "[--help]"]),

@@ -189,19 +189,22 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
     return {"run": run.id, **run.hashed_fields(), **record["outcome"]}
 
 
+def named(record: dict[str, Any]) -> dict[str, Any]:
+    """The columns that say in every row of a curve which run it is of and how that ended."""
+    run, outcome = Run(**record["run"]), record["outcome"]
+    fields = ("task", "model", "data", "dtype", "pretrained", "learning_rate", "bias_correction", "epochs")
+    return {**{name: getattr(run, name) for name in fields}, "run": run.id, "seed": run.order_seed, "failed": outcome["failed"],
+            "final_score": outcome["score"], **{name: outcome[name] for name in ("majority_level", "label_entropy", "metric")}}
+
+
 def curves(record: dict[str, Any]) -> list[dict[str, Any]]:
     """One CSV row per evaluation of a stored run: dev scores, and the mean training loss since the evaluation before."""
-    run, outcome, rows, last = Run(**record["run"]), record["outcome"], [], 0
+    rows, last = [], 0
     for evaluation in record["history"]["evaluations"]:
         losses = record["history"]["train_loss"][last:evaluation["step"]]
         last = evaluation["step"]
-        rows.append({
-            "task": run.task, "model": run.model, "data": run.data, "learning_rate": run.learning_rate,
-            "bias_correction": run.bias_correction, "epochs": run.epochs, "run": run.id, "seed": run.order_seed,
-            "failed": outcome["failed"], "final_score": outcome["score"], "majority_level": outcome["majority_level"],
-            "label_entropy": outcome["label_entropy"], "metric": outcome["metric"], "step": evaluation["step"],
-            "train_loss": sum(losses) / len(losses) if losses else None, "dev_loss": evaluation["dev_loss"],
-            "score": evaluation[outcome["metric"]]})
+        rows.append({**named(record), "step": last, "train_loss": sum(losses) / len(losses) if losses else None,
+                     "dev_loss": evaluation["dev_loss"], "score": evaluation[record["outcome"]["metric"]]})
     return rows
 
 
