@@ -64,8 +64,8 @@ def growth(rows: pd.DataFrame) -> pd.DataFrame:
     grown = rows[~rows["part"].isin(APART)]
     if grown.empty:
         return grown
-    return grown[["part", "task", "runs", "workers", "examples", "layers", "seconds", "seconds_inside", "megabytes"]].astype(
-        {name: int for name in ("runs", "workers", "examples", "layers")})
+    columns = ["part", "task", "runs", "workers", "examples", "layers", "seconds", "seconds_inside", "megabytes"]
+    return grown.reindex(columns=columns).astype(dict.fromkeys(columns[2:6], "Int64")).sort_values(columns[:6], ignore_index=True)
 
 
 def draw(table: pd.DataFrame) -> plt.Figure:
@@ -110,12 +110,13 @@ def main() -> None:
                    "repository's sweeps run. ours makes: how many times as many steps ours makes in the better of its two ways, "
                    "float32.", whole)
     if len(grown):
+        short = grown.assign(**{name: grown[name].map(number) for name in ("seconds", "seconds_inside", "megabytes")})
         save_table(grown, options.figures / "benchmark_growth", "How the cost of a run grows",
                    f"Runs of one epoch with their start, evaluation and end; {where}. What grows stands in the first column: runs of a "
                    "sweep (and workers, which had started before), examples, layers (random weights), the last two each as one run in "
                    "a process of its own. seconds: of a sweep's whole, divided by its runs; seconds inside: median of the runs' own "
                    "time; megabytes: most memory of the process. stacked: seconds per 16 examples of a step with `runs` times 16 "
-                   "examples, less than which a step of so many stacked models cannot take.", grown.astype(object).fillna("-"))
+                   "examples, less than which a step of so many stacked models cannot take.", short.astype(object).fillna("-"))
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ difference in either direction could be seen.
 import argparse
 from typing import Any
 
-from experiments.finetuning.command import default_rate, grid, row, write_csv
+from experiments.finetuning.command import default_rate, grid, one_of, row, write_csv
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main
 
@@ -23,9 +23,14 @@ PATHS = {"plain": {"plain": True, "dtype": "float32"}, "fast": {"plain": False, 
          "fast, bfloat16": {"plain": False, "dtype": "bfloat16"}}  # name -> flags
 
 
+def add_flags(p: argparse.ArgumentParser) -> None:
+    p.add_argument("--paths", nargs="+", type=one_of(PATHS), default=list(PATHS), metavar="PATH",
+                   help=f"of {', '.join(repr(name) for name in PATHS)} (default all)")
+
+
 def planned(options: argparse.Namespace) -> list[Run]:
-    return [run for flags in PATHS.values()
-            for run in grid(argparse.Namespace(**{**vars(options), **flags}), tasks=options.tasks or ["rte"],
+    return [run for name in options.paths
+            for run in grid(argparse.Namespace(**{**vars(options), **PATHS[name]}), tasks=options.tasks or ["rte"],
                             learning_rates=[default_rate(options)], corrections=[False])]
 
 
@@ -36,7 +41,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "fast_path.csv", [{"path": path(record["run"]), **row(record)} for record in records])
 
 
-EXPERIMENT = Experiment("fast_path", __doc__, planned, write)
+EXPERIMENT = Experiment("fast_path", __doc__, planned, write, add_flags)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -15,7 +15,9 @@ def rows():
                                              ("ours", "bfloat16", (0.05, 0.05, 0.05)), ("limit", "float32", (0.02, 0.02, 0.02)))
                   for seconds in times]
     whole = [{**common, "part": "runs", "name": "ours", "dtype": "float32", "seconds": 3.0, "runs": 4, "workers": 2, "examples": 400,
-              "layers": 24, "seconds_inside": 5.5, "megabytes": 700.0}]
+              "layers": 24, "seconds_inside": 5.5, "megabytes": 700.0},
+             {**common, "part": "stacked", "name": "ours", "dtype": "float32", "seconds": 0.09, "runs": 5, "workers": 1, "layers": 24,
+              "seconds_inside": 0.09}]
     pair = [{**common, "part": "machine", "name": name, "dtype": "float32", "seconds": seconds, "processes": processes,
              "threads": 3 - processes}
             for name, processes, seconds in (("ours", 1, 0.06), ("ours", 2, 0.05), ("trainer", 1, 0.15))]
@@ -29,7 +31,7 @@ def test_medians_and_ratios(rows):
     assert table.loc[("ours", "bfloat16"), ["times_ours", "times_ours_float32"]].tolist() == pytest.approx([1, 0.25])
     assert table.loc[("limit", "float32"), "times_ours"] == pytest.approx(0.1)
     assert [name for name, dtype in table.index if dtype == "float32"] == ["official", "ours", "limit"]
-    assert growth(rows)["workers"].tolist() == [2]
+    assert growth(rows)["workers"].tolist() == [2, 1]
     assert machine(rows)["steps_per_minute"].tolist() == pytest.approx([1000, 1200, 400])
     assert machine(rows)["ours_makes"].tolist() == pytest.approx([1.2, 1, 3])
 
