@@ -91,7 +91,7 @@ def levene_p(center: str) -> Recompute:
     def recompute(row: pd.Series, runs: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, float]:
         scores = runs[(runs["locator"] == "Fig. 1") & (runs["task"] == row["task"])].groupby("approach")["score"]
         second = scores.std(ddof=0).drop("Ours").idxmin()
-        return {f"{center}-centred, against {second}": levene(scores.get_group("Ours"), scores.get_group(second), center)}
+        return {f"{center}-centred, against {second}": levene(scores.get_group("Ours"), scores.get_group(second), center=center)}
     return recompute
 
 

@@ -113,7 +113,7 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
                 row = {**key, "data": data, "statistic": statistic, "n": len(runs), "ours": our, "published_n": 0, "published": np.nan,
                        "low": np.nan, "high": np.nan, "fisher_p": np.nan,
                        "verdict": NO_SUCH if judged else OTHER_MODEL, "published_in": place}
-                if theirs is not None:
+                if theirs is not None and inside is not None:
                     low, high = inside.get(statistic, (np.nan, np.nan))
                     p = fisher(runs["failed"].astype(bool), theirs["failed"]) if statistic == "failed" else np.nan
                     agrees = p >= 0.05 if statistic == "failed" else low - 0.001 <= our <= high + 0.001

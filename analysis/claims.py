@@ -115,8 +115,8 @@ def spread(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
     groups = [group["score_points"].to_numpy(dtype=float) for group in (first, second)]
     enough = min(map(len, groups)) >= FEWEST
     low, high = bootstrap_interval(lambda a, b: a.std(axis=1) - b.std(axis=1), *groups) if enough else (np.nan, np.nan)
-    p, remark = levene(*groups, "median"), f"std {groups[0].std():.2f} and {groups[1].std():.2f}"
-    remark += f"; mean-centred Levene p {levene(*groups, 'mean'):.2g}" if p == p else "; test not defined"
+    p, remark = levene(*groups, center="median"), f"std {groups[0].std():.2f} and {groups[1].std():.2f}"
+    remark += f"; mean-centred Levene p {levene(*groups, center='mean'):.2g}" if p == p else "; test not defined"
     return Estimate(groups[0].std() - groups[1].std(), low, high, lambda t: p, ", ".join(str(len(g)) for g in groups), remark)
 
 
@@ -127,7 +127,8 @@ def printed_levene(first: pd.DataFrame, second: pd.DataFrame, center: str) -> Es
         return Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, str(len(ours)), "no other recipe")
     name = others.std(ddof=0).idxmin()
     other = others.get_group(name)
-    return Estimate(levene(ours, other, center), np.nan, np.nan, lambda t: np.nan, f"{len(ours)}, {len(other)}", f"against {name}")
+    p = levene(ours, other, center=center)
+    return Estimate(p, np.nan, np.nan, lambda t: np.nan, f"{len(ours)}, {len(other)}", f"against {name}")
 
 
 def rank_correlation(first: pd.DataFrame, second: None) -> Estimate:

@@ -56,7 +56,7 @@ NEEDED_CURVES = ["condition", *PANEL, "epochs", "run", "failed", "metric", "majo
 FLOOR = 1e-8  # losses and gradient norms below it are drawn there: a log axis has no place for 0
 SEED, MEDIAN = {"linewidth": 0.6, "alpha": 0.5}, {"linewidth": 1.5}
 LINE = {"color": "black", "linestyle": "-"}
-GRADIENTS = {"first_layer_gradient": ("first layer", {"color": WITHOUT, "linestyle": "-"}),
+GRADIENTS: dict[str, tuple[str, dict]] = {"first_layer_gradient": ("first layer", {"color": WITHOUT, "linestyle": "-"}),
              "classifier_gradient": ("classifier", {"color": WITH, "linestyle": (0, (3, 1))})}
 
 

@@ -80,9 +80,9 @@ def kappa_of_pairs(distances: np.ndarray, ones: np.ndarray, drawn: np.ndarray) -
 
 def estimate(statistic: Callable[[np.ndarray], np.ndarray], sample: Sequence) -> tuple[float, float, float]:
     """A statistic of at least two runs, and its 95 % bootstrap interval over runs; nan where there are too few."""
-    sample = np.asarray(sample)
-    value = float(statistic(sample[None])[0]) if len(sample) > 1 else np.nan
-    return value, *(bootstrap_interval(statistic, sample) if len(sample) >= FEWEST and value == value else (np.nan, np.nan))
+    values = np.asarray(sample)
+    value = float(statistic(values[None])[0]) if len(values) > 1 else np.nan
+    return value, *(bootstrap_interval(statistic, values) if len(values) >= FEWEST and value == value else (np.nan, np.nan))
 
 
 def measures(runs: pd.DataFrame, margins: np.ndarray) -> dict[str, tuple[float, float, float]]:
@@ -96,11 +96,12 @@ def measures(runs: pd.DataFrame, margins: np.ndarray) -> dict[str, tuple[float, 
     answers, numbers, score = margins > 0, np.arange(len(runs)), 100 * runs["score"].to_numpy()
     differ, with_outputs = distances(answers, disagreement), np.flatnonzero(~np.isnan(margins).any(axis=1))
     apart = distances(margins[with_outputs], divergence)
+    share = (len(runs) - 1) / (2 * len(runs))
     pwd = estimate(lambda drawn: mean_of_pairs(differ, drawn), numbers)
     return {"sd": estimate(sd, score), "sd_not_failed": estimate(sd, score[~runs["failed"].to_numpy()]), "pwd": pwd,
             "kappa": estimate(lambda drawn: kappa_of_pairs(differ, answers.mean(axis=1), drawn), numbers),
             "jsd": estimate(lambda drawn: mean_of_pairs(apart, drawn), np.arange(len(with_outputs))),
-            "per_point": tuple(x * (len(runs) - 1) / (2 * len(runs)) for x in pwd)}
+            "per_point": (share * pwd[0], share * pwd[1], share * pwd[2])}
 
 
 def times_right(margins: np.ndarray, labels: np.ndarray) -> np.ndarray:
@@ -148,14 +149,14 @@ def table(settings: list[dict]) -> pd.DataFrame:
 
 def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
     """The table with each measure and its interval in one column."""
-    def text(value: float, low: float, high: float, digits: int) -> str:
+    def text(digits: int, value: float, low: float, high: float) -> str:
         interval = f" ({low:.{digits}f} to {high:.{digits}f})" if low == low else ""
         return f"{value:.{digits}f}{interval}" if value == value else "-"
 
     short = table[[*PANEL, "condition", "n", "failed", "left_out_of_jsd", "mean"]].copy()
     for name, title in MEASURES.items():
         values = zip(*(table[column] for column in (name, f"{name}_low", f"{name}_high")), strict=True)
-        short[title.replace("\n", " ").split(":")[0]] = [text(*three, 2 if name.startswith("sd") else 3) for three in values]
+        short[title.replace("\n", " ").split(":")[0]] = [text(2 if name.startswith("sd") else 3, *three) for three in values]
     return readable(short)
 
 

@@ -81,14 +81,14 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
                     for other in ((True,) if corrected else (False, True)) if other == corrected or len(of_none[other])]
         for method, corrected, other in compared:
             pair = {"method": methods[(methods["method"] == method) & (methods["bias_correction"] == corrected)], NONE: of_none[other]}
-            means = claims.mean(*pair.values(), "points")
+            means = claims.mean(pair["method"], pair[NONE], "points")
             rows.append({
                 **panel.iloc[0][PANEL], "learning_rate": rate_name(rate), "bias_correction": corrected, "method": method,
                 "against": "none" if other == corrected else "bias correction alone",
                 **{f"{name}: {what}": value for name, seeds in pair.items() for what, value in (
                     ("n", len(seeds)), ("failed", seeds["failed"].sum()), ("std", seeds["points"].std(ddof=0)))},
                 "Fisher p": fisher(*(seeds["failed"] for seeds in pair.values())),
-                "Levene p": levene(*(seeds["points"] for seeds in pair.values()), "median"),
+                "Levene p": levene(*(seeds["points"] for seeds in pair.values()), center="median"),
                 "difference of means": means.effect, "95 % from": means.low, "95 % to": means.high})
     result = pd.DataFrame(rows)
     adjusted = holm(result[TESTS].to_numpy().ravel()).reshape(-1, len(TESTS))

@@ -206,7 +206,7 @@ def embedded(path: Path, own_section: bool = False) -> list[str]:
 def shown(figures: Sequence[Path], tables: Sequence[Path], experiment: Experiment | None = None) -> list[str]:
     lines = []
     for path in figures:
-        part = path.stem.removeprefix(experiment.name).lstrip("_") if experiment else None
+        part = path.stem.removeprefix(experiment.name).lstrip("_") if experiment else ""
         alt = experiment.figures.get(part) if experiment else None
         lines += [f"![{alt or path.stem.replace('_', ' ')}]({path.name})", ""]
     return lines + [line for path in tables for line in embedded(path)]
@@ -229,18 +229,18 @@ def report(profile: str, results: Path, figures: Path) -> str:
     if own.get("Scorecard"):
         add("Scorecard", own.pop("Scorecard"))
     for experiment in STUDY:
-        found = [[left[kind].pop(stem) for stem in list(left[kind]) if re.fullmatch(f"{experiment.name}(_.*)?", stem)]
-                 for kind in ("png", "md")]
-        missing = ("" if any(found) else "has not been drawn: `bash run_all.sh figures`"
+        pictures, texts = ([left[kind].pop(stem) for stem in list(left[kind]) if re.fullmatch(f"{experiment.name}(_.*)?", stem)]
+                           for kind in ("png", "md"))
+        missing = ("" if pictures or texts else "has not been drawn: `bash run_all.sh figures`"
                    if (results / f"{experiment.name}.csv").is_file() else f"has not been run: `bash run_all.sh {experiment.name}`")
         add(experiment.name.replace("_", " ").capitalize(),
             [f"**{experiment.question}** Paper: {'section ' * experiment.paper[0].isdigit()}{experiment.paper}.", "",
-             *([f"This experiment {missing}."] if missing else shown(*found, experiment))],
+             *([f"This experiment {missing}."] if missing else shown(pictures, texts, experiment))],
             f": {experiment.question}" + (f" (**{missing.split(':')[0]}**)" if missing else ""))
     for title, lines in own.items():
         add(title, lines)
     if any(left.values()):
-        add("Other files of the folder", shown(left["png"].values(), left["md"].values()))
+        add("Other files of the folder", shown(list(left["png"].values()), list(left["md"].values())))
     add("Provenance", provenance(runs, only_named))
     lines = [f"# On the stability of fine-tuning BERT: profile {profile}", "",
              'A reproduction study of Mosbach, Andriushchenko and Klakow, "On the Stability of Fine-tuning BERT: Misconceptions, '

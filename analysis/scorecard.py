@@ -285,7 +285,7 @@ def main() -> None:
     if not options.results.is_dir() and options.results != REPOSITORY / "results" / options.profile:
         raise BadInput(f"no folder {options.results}: expected one with the CSVs of the experiments; see --results")
     references = {name: results(REPOSITORY / "results" / "reference" / name) for name in LEARNING_RATES}
-    sources = {"published: BERT-large and others": published,
+    sources: dict[str, Source] = {"published: BERT-large and others": published,
                **{f"{name}: reference, {found}": source for name, source in references.items() if (found := models(source)) != NO_RUNS},
                f"yours: {models(results(options.results))}": results(options.results)}
     evaluated = {name: evaluate(source) for name, source in sources.items()}

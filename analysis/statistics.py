@@ -44,7 +44,7 @@ def fisher(first: pd.Series, second: pd.Series) -> float:
     return stats.fisher_exact([[runs.sum(), (~runs).sum()] for runs in (first, second)]).pvalue
 
 
-def levene(first: Sequence[float], second: Sequence[float], center: str) -> float:
+def levene(first: Sequence[float], second: Sequence[float], *, center: str) -> float:
     """p of Levene's test that two settings' scores vary equally; center: "mean" (Levene 1960) or "median" (Brown and
     Forsythe 1974, less misled by skewed scores). nan where it is not defined: fewer than three scores in a setting, or
     distances from the centre that do not vary within either setting (all scores equal, for one)."""

@@ -82,8 +82,8 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
             **panel.iloc[0][PANEL],
             **{f"{recipe}: failed/n, std": f"{failures(seeds)}, {100 * seeds['score'].std(ddof=0):.2f}" if len(seeds) else "-"
                for recipe, seeds in pair.items()},
-            "Levene p, mean-centred": p_name(levene(*score, "mean")),
-            "Levene p, median-centred": p_name(levene(*score, "median")),
+            "Levene p, mean-centred": p_name(levene(*score, center="mean")),
+            "Levene p, median-centred": p_name(levene(*score, center="median")),
             "Fisher p": p_name(fisher(*(seeds["failed"] for seeds in pair.values())))})
     return pd.DataFrame(rows)
 

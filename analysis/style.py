@@ -4,6 +4,7 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import NoReturn
 
 import matplotlib
 
@@ -40,7 +41,7 @@ class BadInput(Exception):
 
 
 class _Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see --help")
 
 
@@ -84,9 +85,8 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except (BadInput, OSError) as error:
-        if isinstance(error, OSError):
-            error = f"{error.filename or 'file system'}: {error.strerror or error}"
-        print(f"error: {error}", file=sys.stderr)
+        text = f"{error.filename or 'file system'}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
+        print(f"error: {text}", file=sys.stderr)
         sys.exit(2)
 
 

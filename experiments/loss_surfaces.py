@@ -19,6 +19,7 @@ import argparse
 import dataclasses
 import json
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -52,7 +53,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 def write(options: argparse.Namespace, records: Records) -> None:
     points = options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
-    surfaces, lines = [], []
+    surfaces: list[dict[str, Any]] = []
+    lines: list[dict[str, Any]] = []
     for task in dict.fromkeys(record["run"]["task"] for record in records):
         if options.quick and surfaces:
             break

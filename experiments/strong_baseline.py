@@ -20,7 +20,7 @@ from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main
 
-RECIPES = {  # what they change in a run
+RECIPES: dict[str, dict[str, Any]] = {  # what they change in a run
     "default": {"epochs": LENGTHS[0], "bias_correction": False},
     "paper's recipe": {"epochs": LENGTHS[-1], "bias_correction": True},
     "mixout": {"epochs": LENGTHS[0], "bias_correction": False, "mixout": 0.7, "dropout": 0.0, "decay_to_pretrained": True},

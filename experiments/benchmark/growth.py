@@ -68,10 +68,11 @@ def sweep_row(run: Run, workers: int, count: int) -> dict[str, Any]:
 
 
 def results_of(engine_name: str, runs: list[Run]) -> list[tuple[float, float]]:
-    results = [result for _, result in engine.map(measured, runs, engine_name, runs[0].device)]
-    for result in results:
+    results = []
+    for _, result in engine.map(measured, runs, engine_name, runs[0].device):
         if isinstance(result, engine.Crash):
             raise RunsCrashed({"benchmark": result.error}, "so there is no benchmark")
+        results.append(result)
     return results
 
 

@@ -15,7 +15,7 @@ from experiments.finetuning import engine
 from experiments.finetuning.runs import Run
 
 WAIT = 600  # seconds, after which the other processes must have failed
-_together: Barrier | None = None  # of the processes that are measured at the same time; a process gets it when it starts
+_together: Barrier  # of the processes that are measured at the same time; a process gets it when it starts
 
 
 def whole_machine(run: Run, options: argparse.Namespace) -> list[dict[str, Any]]:

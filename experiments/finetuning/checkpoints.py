@@ -23,12 +23,12 @@ class Checkpoint:
     """The checkpoint file of one run, if the run wants one."""
 
     def __init__(self, run: Run, network: Callable, parameters: list[torch.Tensor], optimizer: PaperAdamW) -> None:
-        self.path = Path(run.checkpoint_folder) / f"{run.id}.safetensors" if run.checkpoint_minutes else None
+        self.path = Path(run.checkpoint_folder) / f"{run.id}.safetensors"
         self.every, self.last = 60 * run.checkpoint_minutes, time.monotonic()
         self.network, self.parameters, self.optimizer = network, parameters, optimizer
 
     def due(self) -> bool:
-        return self.path is not None and time.monotonic() - self.last >= self.every
+        return self.every > 0 and time.monotonic() - self.last >= self.every
 
     def save(self, facts: dict[str, Any]) -> None:
         """Store the state, and `facts`: what has been recorded so far, as JSON."""
@@ -44,7 +44,7 @@ class Checkpoint:
     @torch.no_grad()
     def restore(self) -> dict[str, Any] | None:
         """Put the stored state in place and return the facts; None, and nothing changed, without a checkpoint one can use."""
-        if self.path is None or not self.path.exists():
+        if not self.every or not self.path.exists():
             return None
         try:
             with safetensors.safe_open(self.path, "pt") as file:

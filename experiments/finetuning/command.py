@@ -11,7 +11,7 @@ import sys
 from collections.abc import Callable, Iterable, Sequence
 from functools import lru_cache
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
@@ -26,7 +26,7 @@ SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
 
 
 class Parser(argparse.ArgumentParser):
-    def error(self, message: str) -> None:
+    def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see --help")
 
 
@@ -228,9 +228,10 @@ def run_command(main: Callable[[], None]) -> None:
     try:
         main()
     except (BadInput, OSError) as error:
+        text = str(error)
         if isinstance(error, OSError):
-            error = f"{error.filename or 'file system'}: {error.strerror or error}; finished runs are kept, mend it and repeat the call"
-        print(f"error: {error}", file=sys.stderr)
+            text = f"{error.filename or 'file system'}: {error.strerror or error}; finished runs are kept, mend it and repeat the call"
+        print(f"error: {text}", file=sys.stderr)
         sys.exit(2)
     except RunsCrashed as error:
         for what, reason in error.crashed.items():

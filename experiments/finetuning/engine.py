@@ -11,7 +11,7 @@ import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from experiments.finetuning.errors import INTERRUPTS, BadInput
 from experiments.finetuning.profiles import REPOSITORY
@@ -21,7 +21,8 @@ NOT_SENT = [".git", ".venv", "/results", "/figures", "/tests"]  # of the reposit
 RETRIES = 2  # of an item whose worker was killed
 PATIENCE = 1.0  # seconds until an engine with nothing to do asks for items again
 
-Item, Result = TypeVar("Item"), TypeVar("Result")
+Item = TypeVar("Item")
+Result = TypeVar("Result")
 
 
 def workers(engine: str, items: int) -> int:
@@ -65,7 +66,7 @@ def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine
     ray = start()
     task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1, max_retries=RETRIES)(_guarded)
     shared = ray.put(function)  # once, with what is bound to it
-    waiting = {}
+    waiting: dict[Any, Item] = {}
     try:
         while waiting or item is not _END:
             INTERRUPTS.check()
@@ -93,7 +94,7 @@ def _result(ray, reference):
         return Crash(f"its worker died {RETRIES + 1} times ({type(error).__name__}): killed, or out of memory?", str(error))
 
 
-_END = object()
+_END: Any = object()
 
 
 def start():

@@ -90,7 +90,7 @@ class PackedClassifier:
     def __init__(self, model: PreTrainedModel, dropout: float, dropout_seed: int, mixout: float = 0.0) -> None:
         base, self.config, self.dropout, self.mixout = model.base_model, model.config, dropout, mixout
         self.flat, self.device, self.embeddings = FlatParameters(model), model.device, base.embeddings
-        self.pretrained = self.flat.values.clone() if mixout else None
+        self.pretrained = self.flat.values.clone() if mixout else self.flat.values  # only Mixout needs them
         self.bits = (np.random.Generator(np.random.SFC64(dropout_seed)) if self.device.type == "cpu"
                       else torch.Generator(self.device).manual_seed(dropout_seed))
 

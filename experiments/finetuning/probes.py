@@ -43,12 +43,12 @@ MASKED_SHARE = 0.15  # of the tokens are predicted: 80 % masked, 10 % exchanged,
 def put_back(fine_tuned: dict[str, torch.Tensor], pretrained: dict[str, torch.Tensor], top: int, layers: int,
              ) -> dict[str, torch.Tensor]:
     """The fine-tuned encoder layers with the `top` uppermost ones back at their pre-trained values; other names are left out."""
-    def number(name: str) -> int | None:
+    def number(name: str) -> int:
         found = re.search(r"encoder\.layer\.(\d+)\.", name)
-        return int(found[1]) if found else None
+        return int(found[1]) if found else -1
 
     return {name: (pretrained if number(name) >= layers - top else fine_tuned)[name]
-            for name in pretrained if number(name) is not None}
+            for name in pretrained if number(name) >= 0}
 
 
 def mask_blocks(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, length: int, seed: int,

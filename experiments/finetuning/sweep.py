@@ -141,7 +141,7 @@ def trained_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespac
 def measure_all(function: Callable[[Any], Any], items: Sequence[Any], options: argparse.Namespace, what: str,
                 ) -> Iterator[tuple[Any, Any]]:
     """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all others are."""
-    crashed = {}
+    crashed: dict[str, str] = {}
     for item, result in engine.map(function, items, options.engine, options.device):
         if isinstance(result, engine.Crash):
             crashed[f"{what} {len(crashed) + 1}"] = result.error

@@ -159,7 +159,7 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
         if task_name not in GENERATORS:
             raise BadInput(f"mini has no task {task_name}: expected one of {', '.join(GENERATORS)}")
         parts = {split: rows(task_name, split) for split in ("train", "dev")}
-        return {split: Split([tuple(row[c] for c in task.text_columns) for row in part],
+        return {split: Split([tuple(str(row[c]) for c in task.text_columns) for row in part],
                              np.array([row["label"] for row in part])) for split, part in parts.items()}
     if Path(source).is_dir():
         return {split: _read_tsv(task, path, expected)

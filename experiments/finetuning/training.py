@@ -4,8 +4,7 @@ import inspect
 import math
 import platform
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 import safetensors.torch
@@ -28,6 +27,7 @@ LOG_EVERY = 10  # steps between two records of the gradient norms (paper, sectio
 EVALUATIONS_PER_EPOCH = 3  # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps)
 MOST_EVALUATIONS = 60  # in a run, the paper's 20 epochs of 3: a run of hundreds of short epochs would mostly evaluate
 EVALUATION_BATCH = 100
+Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -131,7 +131,7 @@ def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSpli
     return tokenize(train_split, tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
 
 
-def prepare(model: torch.nn.Module, run: Run) -> tuple[Callable, list[Group]]:
+def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[Group]]:
     """What computes logits (the fast path, or the model itself), and the tensors to train."""
     if run.packed:
         network = PackedClassifier(model, run.dropout, run.dropout_seed, run.mixout)
@@ -161,23 +161,23 @@ def clip_each(model: torch.nn.Module, largest: float) -> None:
     torch._foreach_mul_(gradients, list((largest / (norms + 1e-6)).clamp(max=1.0)))
 
 
-def forward(network: Callable, batch: dict[str, np.ndarray], run: Run, training: bool) -> torch.Tensor:
+def forward(network: Network, batch: dict[str, np.ndarray], run: Run, training: bool) -> torch.Tensor:
     """Logits [examples, labels] in float32, with the arithmetic of run.dtype. Dropout only when training."""
     with torch.autocast(run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"):
-        if run.packed:
+        if isinstance(network, PackedClassifier):
             return network(pack(batch, network.config, network.device), training).float()
         inputs = {name: torch.from_numpy(array).to(run.device) for name, array in batch.items()
                   if name in inspect.signature(network.forward).parameters and name != "labels"}
         return network.train(training)(**inputs).logits.float()
 
 
-def batch_loss(network: Callable, batch: dict[str, np.ndarray], run: Run, training: bool = True) -> torch.Tensor:
+def batch_loss(network: Network, batch: dict[str, np.ndarray], run: Run, training: bool = True) -> torch.Tensor:
     """Mean cross-entropy over the batch, in nats."""
     return cross_entropy(forward(network, batch, run, training), torch.from_numpy(batch["labels"]).to(run.device))
 
 
 @torch.no_grad()
-def evaluate(network: Callable, split: TokenizedSplit, run: Run) -> tuple[dict[str, float], np.ndarray]:
+def evaluate(network: Network, split: TokenizedSplit, run: Run) -> tuple[dict[str, float], np.ndarray]:
     """Every metric and the mean loss (nats) on a split, dropout off, and the logit of label 1 minus that of label 0 [examples]."""
     by_length = np.argsort([len(ids) for ids in split.input_ids], kind="stable")  # without dropout, who shares a batch
     logits = torch.cat([forward(network, batch, run, training=False)  # changes nothing, so here padding may be saved: half the time

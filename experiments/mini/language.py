@@ -12,7 +12,7 @@ text is the same, byte for byte, on every machine and Python version.
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from random import Random
-from typing import TypeVar
+from typing import Any, TypeVar
 
 # Words in one tuple are synonyms. All verbs are regular, so that past tense and participle are one form.
 PEOPLE = (("sailor", "seaman"), ("doctor", "physician"), ("teacher", "tutor"), ("lawyer", "attorney"), ("singer",),
@@ -181,7 +181,7 @@ def ask(rng: Random, event: Event, slot: str) -> str:
 
 def weaken(rng: Random, event: Event, keep: str | None = None) -> Event:
     """The event with details left out or made vaguer, so that it follows from the original; slot `keep` stays."""
-    dropped = {slot: None for slot in ("manner", "place", "time") if slot != keep and rng.random() < 0.5}
+    dropped: dict[str, Any] = {slot: None for slot in ("manner", "place", "time") if slot != keep and rng.random() < 0.5}
 
     def vaguer(phrase: NounPhrase) -> NounPhrase:
         if phrase.determiner == "every":  # what holds for every old king need not hold for every king
@@ -199,7 +199,7 @@ def distort(rng: Random, event: Event) -> Event:
     if event.object and event.object.noun != event.subject.noun and CLASS_OF.get(event.object.noun) != "thing":
         changes += ["swap", "swap"]
     change = pick(rng, changes)
-    if change == "swap":
+    if change == "swap" and event.object:
         return replace(event, subject=event.object, object=event.subject)
     if change == "verb":
         family = next(family for family in (TRANSITIVE, HANDLING, INTRANSITIVE) if event.verb in family)

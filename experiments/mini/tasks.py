@@ -11,6 +11,7 @@ Labels are assigned in exact proportion, so the majority level is the same for e
 from collections.abc import Callable
 from dataclasses import replace
 from random import Random
+from typing import Any
 
 from experiments.mini import language
 from experiments.mini.language import (
@@ -103,7 +104,8 @@ def qnli(rng: Random, label: int) -> Row:
         if slot in ("manner", "place", "time"):  # the same event, without what is asked for
             details = {"manner": language.MANNERS, "place": language.PLACES, "time": language.TIMES}
             added = other(rng, sorted(details), slot)
-            unanswered = replace(event, **{slot: None, added: pick(rng, details[added])})
+            changes: dict[str, Any] = {slot: None, added: pick(rng, details[added])}
+            unanswered = replace(event, **changes)
             return {"question": question, "sentence": say(rng, unanswered), "label": 1}
         # another event in nearly the same words: the other of subject and object is not the one in the question
         if event.object is not None:

@@ -49,10 +49,10 @@ def test_levene_by_hand():
     t = sqrt(F) with 4 has the distribution 1/2 + t (t^2 + 6) / (2 (t^2 + 4)^1.5)."""
     t = 1.6 ** 0.5
     expected = 2 * (0.5 - t * (t**2 + 6) / (2 * (t**2 + 4) ** 1.5))
-    assert levene([1, 2, 3], [1, 4, 7], "mean") == pytest.approx(expected)
-    assert levene([1, 2, 3, 3], [1, 4, 7, 9], "median") != levene([1, 2, 3, 3], [1, 4, 7, 9], "mean")
+    assert levene([1, 2, 3], [1, 4, 7], center="mean") == pytest.approx(expected)
+    assert levene([1, 2, 3, 3], [1, 4, 7, 9], center="median") != levene([1, 2, 3, 3], [1, 4, 7, 9], center="mean")
     for first, second in (([1, 1, 1], [2, 2, 2]), ([1], [1, 2, 3]), ([1, 2], [1, 5]), ([0.1, 0.3] * 2, [0.2, 0.6] * 2)):
-        assert np.isnan(levene(first, second, "mean")) and np.isnan(levene(first, second, "median"))
+        assert np.isnan(levene(first, second, center="mean")) and np.isnan(levene(first, second, center="median"))
 
 
 @pytest.mark.filterwarnings("error")
