@@ -45,7 +45,9 @@ main() {
   case $verb in
     help) usage ;;
     test) install requirements.txt tests/requirements.txt
-          cd "$here" && "$python" -m ruff check . && "$python" -m mypy
+          cd "$here"
+          "$python" -m ruff check .
+          "$python" -m mypy
           OMP_NUM_THREADS=1 "$python" -m pytest -n 2 --dist loadfile "$@" ;;
     status) install requirements.txt; run experiments.finetuning.status "$@" ;;
     benchmark) install requirements.txt tests/requirements.txt
