@@ -26,7 +26,7 @@ study=(
   generalization          # Does a small training loss cost dev score?                          5.2, Figs 8, 14
   strong_baseline         # Does the paper's recipe fail less and vary less than the default?   6, Fig. 1, Tables 1, 4
   reinitialization        # Does drawing the top layers anew help?                              Zhang et al. 2021, Table 1
-  mitigations             # What do Mixout and the other remedies do, without and with it?      Zhang et al. 2021, Table 2
+  mitigations             # What do other remedies do, without and with bias correction?      Zhang et al. 2021, Table 2
   checkpoint_selection    # Which checkpoint, and which restart, do I keep?                     Dodge et al. 2020, Figs 1, 5
   convergence_pitfalls    # What do other ways not to converge look like?                       none
   instability_measures    # Do runs with like scores give like answers?                         Du and Nguyen 2023
@@ -95,6 +95,7 @@ figures() {  # names -- flags: all that can be drawn, and everything on one page
   while [[ $1 != -- ]]; do names+=("$1"); shift; done
   shift
   for argument in "$@"; do  # a folder of folders of results, such as results/reference: their figures, no page
+    [[ $argument != --results=* ]] || { before=--results; argument=${argument#--results=}; }
     if [[ $before == --results ]] && compgen -G "$argument/*/*.csv" > /dev/null && ! compgen -G "$argument/*.csv" > /dev/null; then
       run analysis "$@"
       return

@@ -71,6 +71,7 @@ def plotted(figure: str, approach: str | None = None) -> Recompute:
 
 
 def plotted_by_loss(row: pd.Series, runs: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, float]:
+    """A statistic of the scores in Fig. 8b whose training loss (nats) lies in a range."""
     points = runs[(runs["locator"] == "Fig. 8b") & runs["training_loss"].between(row["at"], row["up_to"], inclusive="left")]
     return {f"training loss {row['at']:g} to {row['up_to']:g}": describe(row["statistic"], points)}
 
@@ -82,6 +83,7 @@ def runs_of_each_setting(row: pd.Series, runs: pd.DataFrame, numbers: pd.DataFra
 
 
 def ten_best(row: pd.Series, runs: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, float]:
+    """One of the ten best RTE scores of Fig. 1, in percent, the lowest of them first."""
     points = runs[(runs["locator"] == "Fig. 1") & (runs["task"] == "rte") & (runs["approach"] == "Ours")]
     return {"": 100 * points["score"].nlargest(10).sort_values().iloc[int(row["at"]) - 1]}
 
@@ -103,6 +105,7 @@ def data_set(row: pd.Series, runs: pd.DataFrame, numbers: pd.DataFrame) -> dict[
 
 
 def gradient_ratio(row: pd.Series, runs: pd.DataFrame, numbers: pd.DataFrame) -> dict[str, float]:
+    """By how many orders of magnitude the successful run's gradient norms in Fig. 4 lie above the failed run's, by layer."""
     norms = numbers[(numbers["locator"] == "Fig. 4") & (numbers["statistic"] == "at_iteration") & (numbers["at"] == 460)]
     norms = norms.pivot(index="part", columns="approach", values="value")
     return {f"layer {k}": np.log10(norms.loc[f"layer {k}", "successful run"] / norms.loc[f"layer {k}", "failed run"])
@@ -148,6 +151,7 @@ def tolerance(row: pd.Series) -> float:
 
 
 def judge(row: pd.Series, value: float) -> str:
+    """Whether a recomputed value is the published one, as far as its digits and the reading off allow."""
     if np.isnan(value):
         return "cannot be recomputed"
     holds = value < row["value"] if row["relation"] == "<" else abs(value - row["value"]) <= tolerance(row) + 1e-9

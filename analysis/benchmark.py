@@ -1,4 +1,4 @@
-"""Figure and tables of experiments/benchmark.py: seconds per step beside others' and the machine's limit; how cost grows.
+"""Figure and tables of experiments/benchmark: seconds per step beside others' and the machine's limit; how cost grows.
 
 Paper   : none.
 Command : python -m analysis.benchmark --profile mini

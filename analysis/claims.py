@@ -43,6 +43,8 @@ class Estimate(NamedTuple):
 
 
 class Claim(NamedTuple):
+    """One sentence of the paper as a test: which rows, in one or two groups, which statistic, which side of which threshold."""
+
     id: str
     statement: str
     locator: str  # in Mosbach et al. 2021, unless it says otherwise

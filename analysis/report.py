@@ -54,7 +54,7 @@ STUDY = (
     Experiment("reinitialization", "Does drawing the top layers anew help?", "Zhang et al. 2021, Table 1", {
         "": "Box plots: dev scores by number of re-initialised layers; and of optimiser, initialisation, iterations, alone and together"
     }),
-    Experiment("mitigations", "What do Mixout and the other remedies do, without and with it?", "Zhang et al. 2021, Table 2", {
+    Experiment("mitigations", "What do other remedies do, without and with bias correction?", "Zhang et al. 2021, Table 2", {
         "": "Box plots: dev scores of each method, without and with bias correction"}),
     Experiment("checkpoint_selection", "Which checkpoint, and which restart, do I keep?", "Dodge et al. 2020, Figs 1, 5", {
         "": "Dev scores of the checkpoints that each protocol keeps; expected score of the best of n restarts",
@@ -66,7 +66,7 @@ STUDY = (
 )
 OWN_SECTION = {"scorecard": "Scorecard", "check": "Our runs beside the published ones", "audit": "Audit of the published numbers"}
 PAPER_MODELS = ("bert-large-uncased", "roberta-large", "albert-large-v2")
-CLAIMS = {
+EVIDENCE = {
     "mini": "A model organism, trained on generated tasks: it demonstrates the mechanism and is no evidence about BERT-large.",
     "small": "Another model than the paper's, on real data: it says how this model behaves and is no evidence about BERT-large.",
     "paper": "The published setting: a model of the paper, on real data. The number of seeds stands in each table.",
@@ -164,13 +164,13 @@ def counted(values: pd.Series) -> str:
 def claims(profile: str, runs: pd.DataFrame) -> list[str]:
     """What this model and this data can be evidence for, a line each; from the runs, not from the profile's name."""
     if runs.empty:
-        return [CLAIMS[profile]] if profile in CLAIMS else []
+        return [EVIDENCE[profile]] if profile in EVIDENCE else []
     lines = []
     settings = zip(map(model_name, runs["model"], runs["data"]), runs["data"].str.split("@").str[0], runs["dtype"], strict=True)
     for model, data, dtype in sorted(set(settings)):
         kind = "mini" if data == "mini" else "paper" if model in PAPER_MODELS else "small"
         other = f" Computed in {dtype}; the published runs were in float32." if kind == "paper" and dtype != "float32" else ""
-        lines.append(f"Model **{model}**, data **{data}**, {dtype}. **{CLAIMS[kind]}**{other}")
+        lines.append(f"Model **{model}**, data **{data}**, {dtype}. **{EVIDENCE[kind]}**{other}")
     return ["\n\n".join(lines), "",
             f"Different runs: {len(runs)}, of them failed: {runs['failed'].sum()}; [what ran them](#provenance)."]
 
@@ -204,6 +204,7 @@ def embedded(path: Path, own_section: bool = False) -> list[str]:
 
 
 def shown(figures: Sequence[Path], tables: Sequence[Path], experiment: Experiment | None = None) -> list[str]:
+    """Figures as Markdown images, what they show as their text, then tables."""
     lines = []
     for path in figures:
         part = path.stem.removeprefix(experiment.name).lstrip("_") if experiment else ""

@@ -27,7 +27,6 @@ HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not enough data"
 NO_RUNS = "no runs"
 LEARNING_RATES = {"mini": (2e-4, 3e-4, 4e-4), "small": (5e-5, 1e-4, 2e-4), "paper": (1e-5, 2e-5, 3e-5)}  # profiles.py
 OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_gradient"]
-METHOD_TABLES = ("reinitialization",)  # its runs count for claims about it only
 ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
 NEEDED = {"catastrophic_forgetting": catastrophic_forgetting.NEEDED, "loss_surfaces_lines": loss_surfaces.NEEDED_LINES}
 Source = Callable[[str], pd.DataFrame]  # gives a table by its name
@@ -97,7 +96,7 @@ def results(folder: Path) -> Source:
         if not path.is_file():
             raise Missing(f"no {path.name}")
         try:
-            return prepared(name, check.read_runs(path) if name in (*RUN_TABLES, *METHOD_TABLES) else read_csv(path, NEEDED[name]))
+            return prepared(name, read_csv(path, NEEDED[name]) if name in NEEDED else check.read_runs(path))
         except BadInput:
             raise Missing(f"{path.name} cannot be used: run experiments/{name}.py again") from None
     return read
@@ -121,6 +120,7 @@ def numbers(locators: list[str]) -> pd.DataFrame:
 
 
 def published_perplexities() -> pd.DataFrame:
+    """Fig. 2's points with the columns of catastrophic_forgetting.csv: a row a run and number of layers put back."""
     table = numbers(["Fig. 2a", "Fig. 2b"])
     return pd.DataFrame({
         "task": "rte", "model": table["model"], "data": "published", "embeddings": "-", "text": "WikiText-2",
@@ -130,6 +130,7 @@ def published_perplexities() -> pd.DataFrame:
 
 
 def published_gradients() -> pd.DataFrame:
+    """The ends of Fig. 4's curves (L2 norms at iteration 460) with the columns of a table of runs: a failed and a successful one."""
     table = numbers(["Fig. 4"])
     last = table[(table["statistic"] == "at_iteration") & (table["at"] == 460)].pivot(index="approach", columns="part", values="value")
     return pd.DataFrame({
@@ -154,6 +155,7 @@ def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
 
 
 def estimate(claim: Claim, source: Source) -> Estimate:
+    """What the claim's statistic is on a source; Missing says why there is none."""
     table = select(source(claim.table), claim.where)
     groups = [select(table, claim.first), None if claim.second is None else select(table, claim.second)]
     used = pd.concat([group for group in groups if group is not None])

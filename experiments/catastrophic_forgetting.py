@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.finetuning.command import chosen, curves, default_rate, grid, number, profile_of, write_csv
+from experiments.finetuning.command import chosen, curves, default_rate, grid, number, profile_of, whole_path, write_csv
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
@@ -62,8 +62,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def text_of(options: argparse.Namespace) -> str:
-    return str(Path(options.text).resolve()) if options.text and Path(options.text).is_dir() else (
-        options.text or profile_of(options).text)
+    return whole_path(options.text or profile_of(options).text)
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

@@ -2,7 +2,7 @@
 
 Hypothesis : the best checkpoint on dev looks better than the last one, mostly because it is reported on the dev set that chose it;
              a failed run is not saved by it, but can be told early from its training loss and gradients.
-Paper      : Mosbach et al. 2021 (ICLR) report the last checkpoint, their first arXiv version the best on dev (section 3; FACTS: RTE
+Paper      : Mosbach et al. 2021 (ICLR) report the last checkpoint, their first arXiv version the best on dev (section 3; RTE
              67.3 and 70.1); Dodge et al. 2020, expected best of n restarts; Zhang et al. 2021, half of dev selects and the other half
              reports. Dodge et al. also stop the trials with the lowest dev scores early; here runs that will fail are predicted from
              training loss and gradients, which is not their rule.

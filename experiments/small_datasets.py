@@ -5,7 +5,7 @@ Hypothesis : on a sample of the training set more runs fail at the same number o
 Paper      : Mosbach et al. 2021 (ICLR), section 4.2, Fig. 3, Table 4: MRPC, CoLA and QNLI, 1,000 examples, default recipe, 25
              seeds. "The same number of iterations" is rounded up to whole epochs: 11, 26 and 312, as the paper says them.
 Command    : python -m experiments.small_datasets --profile mini
-Cost       : mini, quick (MRPC, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 225 runs, half of them of 690 to 19,700 steps.
+Cost       : mini, quick (MRPC, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 225 runs, two thirds of 690 to 19,700 steps.
 Writes     : results/<profile>/small_datasets.csv, one row per run, with the condition and the number of examples.
 
 The paper does not say how its 1,000 examples were drawn: here at random, without regard to the label, from one seed, the same for

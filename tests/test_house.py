@@ -68,3 +68,13 @@ def test_the_readmes_example_plans_what_it_says(tmp_path, capsys, monkeypatch):
 
     sweep([EXPERIMENT], ["--plan", "--seeds", "2", "--results", str(tmp_path)])
     assert "batch_size (mini): 12 runs, 0 finished, 12 to train" in capsys.readouterr().out
+
+
+def test_what_analysis_repeats_of_the_profiles():
+    """It may not import them."""
+    from analysis.report import PAPER_MODELS
+    from analysis.scorecard import LEARNING_RATES
+    from experiments.finetuning.profiles import PROFILES
+
+    assert {name: profile.learning_rates for name, profile in PROFILES.items()} == LEARNING_RATES
+    assert tuple(model.split("/")[1] for model in PROFILES["paper"].models) == PAPER_MODELS

@@ -14,7 +14,7 @@ Then the same contenders on the whole machine, as one process with a thread a co
 cost grows: with runs, workers, examples, layers, and with the examples in a step, measured by whole runs of this repository.
 
 Command : python -m experiments.benchmark --profile mini
-Cost    : mini, about 12 minutes on 2 idle cores; the numbers mean something only while nothing else runs.
+Cost    : mini, 15 to 25 minutes on 2 idle cores (the more with two --dtypes); the numbers mean something only while nothing else runs.
 Writes  : results/<profile>/benchmark.csv, one row per measurement.
 
 The official loop and the limit are written here from their descriptions. The Trainer needs the package accelerate (tests/requirements

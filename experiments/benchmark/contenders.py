@@ -69,6 +69,7 @@ def make(name: str, dtype: str, run: Run, train_set: TokenizedSplit) -> Contende
 
 
 def examples_of(run: Run) -> TokenizedSplit:
+    """The run's training set, as tokens."""
     return tokenized_splits(run, load_tokenizer(run.model_source))[0]
 
 
@@ -226,6 +227,7 @@ def copy_rate(size: int, device: str) -> float:
 
 
 def best_of(function: Callable[[], Any], device: str) -> float:
+    """Seconds of the fastest of five calls, after one to warm up."""
     times = []
     for _ in range(6):
         started = clock(device)

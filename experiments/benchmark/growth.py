@@ -68,6 +68,7 @@ def sweep_row(run: Run, workers: int, count: int) -> dict[str, Any]:
 
 
 def results_of(engine_name: str, runs: list[Run]) -> list[tuple[float, float]]:
+    """(seconds, megabytes) of each run, in the order in which they finish."""
     results = []
     for _, result in engine.map(measured, runs, engine_name, runs[0].device):
         if isinstance(result, engine.Crash):

@@ -31,6 +31,7 @@ class Parser(argparse.ArgumentParser):
 
 
 def number(kind: type, low: float, high: float, unit: str) -> Callable[[str], Any]:
+    """For argparse: text as an int or float (`kind`) from low to high, else an error that names the unit."""
     def convert(text: str) -> Any:
         try:
             value = kind(text)
@@ -43,6 +44,7 @@ def number(kind: type, low: float, high: float, unit: str) -> Callable[[str], An
 
 
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
+    """For argparse: one of these names, else an error that lists them."""
     def convert(text: str) -> str:
         if text not in names:
             raise argparse.ArgumentTypeError(f"unknown name {text!r}: expected one of {', '.join(names)}")
@@ -94,8 +96,8 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
     profile = profile_of(options)
-    options.models = [_whole_path(name) for name in ([options.model] if options.model else profile.models)]
-    options.data = _whole_path(options.data or profile.data)
+    options.models = [whole_path(name) for name in ([options.model] if options.model else profile.models)]
+    options.data = whole_path(options.data or profile.data)
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
     options.quick = profile.quick and not (options.seeds or options.long_seeds or options.epochs)
@@ -120,7 +122,7 @@ def default_rate(options: argparse.Namespace) -> float:
     return rates[len(rates) // 2]
 
 
-def _whole_path(name: str) -> str:
+def whole_path(name: str) -> str:
     """A folder's whole path, so that workers find what the caller named; a hub name as it is."""
     return str(Path(name).resolve()) if Path(name).is_dir() else name
 

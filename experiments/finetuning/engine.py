@@ -25,9 +25,15 @@ Item = TypeVar("Item")
 Result = TypeVar("Result")
 
 
-def workers(engine: str, items: int) -> int:
-    """How many of so many items are worked on at the same time."""
-    return 1 if engine == "serial" else max(1, min(items, cores()))
+def workers(engine: str, items: int, device: str) -> int:
+    """How many of so many items are worked on at the same time on this machine; of a cluster no more than one is counted on."""
+    if engine == "serial" or os.environ.get("RAY_ADDRESS"):
+        return 1
+    if device != "cpu":
+        import torch
+
+        return max(1, min(items, torch.cuda.device_count()))
+    return max(1, min(items, cores()))
 
 
 def cores() -> int:

@@ -17,6 +17,7 @@ HALVES_SEED = 1  # shuffles each class before it is cut in two
 
 
 def margins_as_text(margins: np.ndarray) -> str:
+    """Margins [examples], differences of logits, as base64 of little-endian float16."""
     return base64.b64encode(margins.astype("<f2").tobytes()).decode()
 
 

@@ -3,6 +3,7 @@
 import json
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import REPOSITORY
@@ -39,29 +40,35 @@ def identify_model(source: str) -> str:
 
 
 @lru_cache(maxsize=8)
-def architecture(source: str) -> tuple[str, int]:
-    """The architecture's name in transformers and its number of layers, 0 where its configuration names none."""
+def _configuration(source: str) -> dict[str, Any]:
+    """A model's config.json, from a folder or the hub; {} for a damaged one."""
     folder = Path(source)
     if not folder.is_dir():
         from experiments.finetuning.encoders import load_config
 
-        config = load_config(source).to_dict()
-    else:
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-        except ValueError:
-            config = {}
+        return load_config(source).to_dict()
     try:
-        return str(config["model_type"]), int(config.get("num_hidden_layers", 0))
-    except (KeyError, TypeError, ValueError, AttributeError):
-        raise BadInput(f"{folder / 'config.json'} names no model_type: expected a transformers configuration") from None
+        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    except ValueError:
+        return {}
+    return config if isinstance(config, dict) else {}
+
+
+def architecture(source: str) -> tuple[str, int]:
+    """The architecture's name in transformers and its number of layers, 0 where its configuration names none."""
+    try:
+        return str(_configuration(source)["model_type"]), int(_configuration(source).get("num_hidden_layers", 0))
+    except (KeyError, TypeError, ValueError):
+        raise BadInput(f"{Path(source) / 'config.json'} names no model_type: expected a transformers configuration") from None
 
 
 def has_masked_lm_head(source: str) -> bool:
-    """Whether a folder's weights include a masked-LM head; taken for granted of a name on the hub."""
+    """Whether a folder's weights include a masked-LM head; of a name on the hub, whether its configuration says so."""
     folder = Path(source)
+    if not folder.is_dir():
+        return any(kind in name for name in _configuration(source).get("architectures") or () for kind in ("MaskedLM", "PreTraining"))
     names = [name for path in folder.glob("*.safetensors") for name in _tensor_names(path)]
-    return not folder.is_dir() or any(name.startswith(("cls.predictions.", "lm_head.", "predictions.")) for name in names)
+    return any(name.startswith(("cls.predictions.", "lm_head.", "predictions.")) for name in names)
 
 
 def _tensor_names(path: Path) -> list[str]:

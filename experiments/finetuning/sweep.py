@@ -11,7 +11,7 @@ from typing import Any
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.command import parse, parser, run_command
-from experiments.finetuning.errors import RunsCrashed
+from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.finetuning.leases import Leases
 from experiments.finetuning.profiles import PROFILES
 from experiments.finetuning.runs import Run
@@ -56,9 +56,15 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     if options.plan:
         return
     crashed = train_missing(planned, options)
+    unwritten = []
     for experiment in experiments:
-        experiment.write(options, [{**record, "run": dataclasses.asdict(run)}  # with today's folders, which may have moved
-                                   for run in planned[experiment.name] if (record := runs.load(options.results, run))])
+        try:
+            experiment.write(options, [{**record, "run": dataclasses.asdict(run)}  # with today's folders, which may have moved
+                                       for run in planned[experiment.name] if (record := runs.load(options.results, run))])
+        except BadInput as error:
+            unwritten.append(f"{experiment.name}: {error}")
+    if unwritten:
+        raise BadInput("; ".join(unwritten))
     if crashed:
         raise RunsCrashed(crashed, "and these runs are not in the CSVs (tracebacks: the results folder's crashed/)")
 
@@ -201,6 +207,6 @@ def steps(run: Run) -> int:
 def _about(missing: Sequence[Run], options: argparse.Namespace) -> str:
     if not missing:
         return ""
-    side_by_side = engine.workers(options.engine, len(missing))
+    side_by_side = engine.workers(options.engine, len(missing), options.device)
     minutes = sum(map(steps, missing)) * PROFILES[options.profile].seconds_per_step / side_by_side / 60
     return f", about {math.ceil(minutes)} min on {side_by_side} worker(s)"

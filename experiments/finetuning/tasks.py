@@ -215,7 +215,7 @@ def load_text(source: str, validation: bool = False) -> str:
     if source == "mini":
         from experiments.mini.tasks import held_out_text
 
-        documents = held_out_text()[200:] if validation else held_out_text(documents=200)  # 1,700 predicted words; all 600 would
+        documents = held_out_text()[200:] if validation else held_out_text(documents=200)  # 1,800 predicted tokens; all 600 would
         return " ".join(sentence for document in documents for sentence in document)  # take three times as long for each k
     if Path(source).is_dir():
         return (Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")).read_text(encoding="utf-8")

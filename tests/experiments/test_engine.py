@@ -48,3 +48,14 @@ def test_a_worker_that_is_killed_again_and_again_does_not_stop_the_rest():
     results = dict(engine.map(square, [1, 5, 2], "ray"))
     assert results[1] == 1 and results[2] == 4
     assert f"died {engine.RETRIES + 1} times" in results[5].error
+
+
+def test_how_many_runs_are_counted_on_at_a_time(monkeypatch):
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.setattr(engine, "cores", lambda: 16)
+    monkeypatch.setattr("torch.cuda.device_count", lambda: 1)
+    counted = {name: engine.workers(*arguments) for name, arguments in {
+        "serial": ("serial", 9, "cpu"), "few": ("ray", 9, "cpu"), "many": ("ray", 99, "cpu"), "gpu": ("ray", 9, "cuda")}.items()}
+    assert counted == {"serial": 1, "few": 9, "many": 16, "gpu": 1}
+    monkeypatch.setenv("RAY_ADDRESS", "somewhere:6379")
+    assert engine.workers("ray", 9, "cuda") == 1

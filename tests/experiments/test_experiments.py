@@ -28,7 +28,7 @@ from experiments.finetuning.command import chosen, matching_epochs, parse, parse
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.runs import stored
-from experiments.finetuning.sources import has_masked_lm_head
+from experiments.finetuning.sources import _configuration, has_masked_lm_head
 from experiments.finetuning.tasks import load_splits, sample
 
 MODULES = (bias_correction, catastrophic_forgetting, checkpoint_selection, convergence_pitfalls, generalization, instability_measures,
@@ -242,10 +242,33 @@ def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
 
 
 def test_a_model_without_a_masked_lm_head_is_named_and_the_rest_written(gte_small, tiny_model, capsys, tmp_path):
-    assert has_masked_lm_head(str(tiny_model)) and not has_masked_lm_head(str(gte_small)) and has_masked_lm_head("some/name")
+    assert has_masked_lm_head(str(tiny_model)) and not has_masked_lm_head(str(gte_small))
     opts = options(catastrophic_forgetting.EXPERIMENT, "--model", str(gte_small), "--results", str(tmp_path))
     catastrophic_forgetting.write(opts, [])
     assert "has no masked-LM head" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(("kinds", "has_one"), [(["BertForMaskedLM"], True), (["BertForPreTraining"], True), (["BertModel"], False),
+                                                (None, False)])
+def test_of_a_hub_model_the_configuration_says_whether_it_has_a_masked_lm_head(monkeypatch, kinds, has_one):
+    from transformers import BertConfig
+
+    monkeypatch.setattr("experiments.finetuning.encoders.load_config", lambda source: BertConfig(architectures=kinds))
+    _configuration.cache_clear()
+    assert has_masked_lm_head("some/name") == has_one
+    _configuration.cache_clear()
+
+
+def test_an_experiment_that_cannot_write_does_not_keep_the_others_from_it(tmp_path):
+    def refuse(options, records):
+        raise BadInput("no text")
+
+    done = []
+    experiments = [sweep.Experiment("first", "", lambda options: [], refuse),
+                   sweep.Experiment("second", "", lambda options: [], lambda options, records: done.append("second"))]
+    with pytest.raises(BadInput, match="first: no text"):
+        sweep.sweep(experiments, ["--results", str(tmp_path)])
+    assert done == ["second"]
 
 
 @pytest.mark.parametrize("again", [False, True])
