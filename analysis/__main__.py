@@ -2,7 +2,7 @@
 
 A script that cannot draw says why in its one line, the others go on, and the status at the end is 2. `bash run_all.sh` calls this.
 With --results a folder of folders, such as results/reference, and no names, everything that can be drawn of each of them goes to
-figures/reference/<its name>.
+figures/reference/<its name>, and the scorecard of all to figures/reference.
 """
 
 import importlib
@@ -26,14 +26,17 @@ def main() -> None:
                        f"{', '.join(scripts)}, then flags")
     if names:
         sys.exit(draw(names, flags))
-    sys.exit(max(draw([name for name in scripts if (folder / f"{name}.csv").is_file()],
-                      ["--results", str(folder), "--figures", str(figures_of(folder, flags))]) for folder in folders))
+    whole = folders[0].parent
+    figures = figures_of(whole, flags)
+    status = max(draw([name for name in scripts if (folder / f"{name}.csv").is_file()],
+                      ["--results", str(folder), "--figures", str(figures / folder.name)]) for folder in folders)
+    sys.exit(max(status, draw(["scorecard"], ["--results", str(whole), "--figures", str(figures)])))
 
 
-def figures_of(folder: Path, flags: Sequence[str]) -> Path:
-    """Where the figures of a folder in a folder of results go."""
-    given = [flag for flag in flags if flag.startswith("--figures")]
-    return (parse(parser(__doc__), flags).figures if given else REPOSITORY / "figures" / folder.parent.name) / folder.name
+def figures_of(results: Path, flags: Sequence[str]) -> Path:
+    """Where the figures of a folder of folders of results go."""
+    given = any(flag.startswith("--figures") for flag in flags)
+    return parse(parser(__doc__), flags).figures if given else REPOSITORY / "figures" / results.name
 
 
 def draw(names: Sequence[str], flags: Sequence[str]) -> int:

@@ -3,6 +3,7 @@
 Command : python -m analysis.scorecard --profile mini [--strict]
 Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv, results/<profile>/*.csv
 Writes  : figures/<profile>/scorecard.md, .csv; check.md, .csv (analysis/check.py) if there are runs of yours
+          With --results results/reference the table has no column for yours.
 
 The claims, their thresholds and the rules are data: analysis/claims.py. Every claim is evaluated by the same code on each
 source. --strict ends with status 1 if a claim does not hold on your results.
@@ -25,6 +26,7 @@ from analysis.style import REPOSITORY, BadInput, model_name, number, parse, pars
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not enough data"
 NO_RUNS = "no runs"
+REFERENCE = REPOSITORY / "results" / "reference"
 LEARNING_RATES = {"mini": (2e-4, 3e-4, 4e-4), "small": (5e-5, 1e-4, 2e-4), "paper": (1e-5, 2e-5, 3e-5)}  # profiles.py
 OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_gradient"]
 ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
@@ -286,10 +288,12 @@ def main() -> None:
     options = parse(arguments)
     if not options.results.is_dir() and options.results != REPOSITORY / "results" / options.profile:
         raise BadInput(f"no folder {options.results}: expected one with the CSVs of the experiments; see --results")
-    references = {name: results(REPOSITORY / "results" / "reference" / name) for name in LEARNING_RATES}
-    sources: dict[str, Source] = {"published: BERT-large and others": published,
-               **{f"{name}: reference, {found}": source for name, source in references.items() if (found := models(source)) != NO_RUNS},
-               f"yours: {models(results(options.results))}": results(options.results)}
+    references = {name: results(REFERENCE / name) for name in LEARNING_RATES}
+    sources: dict[str, Source] = {
+        "published: BERT-large and others": published,
+        **{f"{name}: reference, {found}": source for name, source in references.items() if (found := models(source)) != NO_RUNS}}
+    if options.results.resolve() != REFERENCE:
+        sources[f"yours: {models(results(options.results))}"] = results(options.results)
     evaluated = {name: evaluate(source) for name, source in sources.items()}
     show(evaluated)
     whole, short = tables(evaluated)
