@@ -27,6 +27,8 @@ from experiments.benchmark.contenders import compare
 from experiments.benchmark.growth import growth
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.command import default_rate, grid, number, parse, parser, run_command, write_csv
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.tasks import train_rows
 
 
 def main() -> None:
@@ -42,6 +44,8 @@ def main() -> None:
     for task in tasks:
         run, = grid(argparse.Namespace(**{**vars(options), "seeds": 1, "dtype": "float32"}), tasks=[task],
                     learning_rates=[default_rate(options)], corrections=[True])
+        if options.steps > (most := train_rows(task, run.data_source) // run.batch_size):
+            raise BadInput(f"--steps {options.steps}: {task} has examples for {most} steps; expected at most as many")
         rows += compare(run, options)
         if not options.no_growth and task == tasks[0]:
             rows += whole_machine(run, options) + growth(run, options)

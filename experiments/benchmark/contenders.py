@@ -81,6 +81,7 @@ def rounds(run: Run, train_set: TokenizedSplit, count: int, steps: int) -> Itera
 
 
 def row(common: dict[str, Any], name: str, dtype: str, seconds: float, run: Run) -> dict[str, Any]:
+    """A row of the CSV: what was measured, in seconds, and on what."""
     return {**common, "name": name, "dtype": dtype, "seconds": seconds, "threads": run.threads, "device": run.device,
             "load": os.getloadavg()[0], "cores": engine.cores(), **versions(), "git_commit": run.git_commit}
 

@@ -13,6 +13,7 @@ from experiments.benchmark.contenders import compare, loaded, official, ours, pa
 from experiments.benchmark.growth import single_row, stacked_rows
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.encoders import load_tokenizer
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.training import tokenized_splits
 
 
@@ -59,6 +60,9 @@ def test_rows(tiny_run, tiny_model, tmp_path, monkeypatch):
         single_row("examples", replace(run, epochs=1, train_examples=32))])
     monkeypatch.setattr("experiments.benchmark.__main__.whole_machine", lambda run, options: [])
     main()
+    monkeypatch.setattr("sys.argv", ["", "--model", str(tiny_model), "--tasks", "rte", "--steps", "101", "--results", str(tmp_path)])
+    with pytest.raises(BadInput, match="rte has examples for 100 steps"):
+        main()
     table = pd.read_csv(tmp_path / "benchmark.csv")
     assert table["part"].value_counts().to_dict() == {"contenders": len({row["name"] for row in rows}), "examples": 1}
     assert (table["seconds"] > 0).all() and table.loc[table["part"] == "examples", "megabytes"].gt(50).all()
