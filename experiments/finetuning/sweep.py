@@ -56,17 +56,17 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     if options.plan:
         return
     crashed = train_missing(planned, options)
-    unwritten = []
+    unwritten: dict[str, str] = {}
     for experiment in experiments:
         try:
             experiment.write(options, [{**record, "run": dataclasses.asdict(run)}  # with today's folders, which may have moved
                                        for run in planned[experiment.name] if (record := runs.load(options.results, run))])
         except BadInput as error:
-            unwritten.append(f"{experiment.name}: {error}")
-    if unwritten:
-        raise BadInput("; ".join(unwritten))
+            unwritten[experiment.name] = str(error)
+    if unwritten and not crashed:
+        raise BadInput("; ".join(f"{name}: {reason}" for name, reason in unwritten.items()))
     if crashed:
-        raise RunsCrashed(crashed, "and these runs are not in the CSVs (tracebacks: the results folder's crashed/)")
+        raise RunsCrashed(crashed | unwritten, "and these runs are not in the CSVs (tracebacks: the results folder's crashed/)")
 
 
 def unique(planned: Iterable[list[Run]]) -> list[Run]:
