@@ -70,8 +70,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     p.add_argument("--epochs", nargs="+", type=count, metavar="N",
                    help="passes over the training set, where an experiment does not fix them")
     p.add_argument("--seeds", type=count, metavar="N", help="runs per setting, with seeds 1..N")
-    p.add_argument("--long-seeds", type=count, metavar="N",
-                   help=f"the same for settings of {LONG_EPOCHS} epochs and more (default: --seeds)")
+    p.add_argument("--long-seeds", type=number(int, 0, 10_000, "a whole number"), metavar="N",
+                   help=f"the same for settings of {LONG_EPOCHS} epochs and more (default: --seeds; 0: leave them out)")
     for name in SEED_FLAGS:
         p.add_argument("--" + name.replace("_", "-"), type=seed, metavar="N",
                        help="hold this one of the three seeds at N; it is the run's seed otherwise")
@@ -100,7 +100,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.data = whole_path(options.data or profile.data)
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
-    options.quick = profile.quick and not (options.seeds or options.long_seeds or options.epochs)
+    options.quick = profile.quick and not (options.seeds or options.long_seeds is not None or options.epochs)
     if options.address:
         os.environ["RAY_ADDRESS"] = options.address
     options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
@@ -134,7 +134,8 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
     Seeds vary slowest: a sweep that is stopped early has the same number of seeds in every setting.
     """
     profile = profile_of(options)
-    seeds_of = {False: options.seeds or profile.seeds, True: options.long_seeds or options.seeds or profile.long_seeds}
+    long_seeds = (options.seeds or profile.long_seeds) if options.long_seeds is None else options.long_seeds
+    seeds_of = {False: options.seeds or profile.seeds, True: long_seeds}
     if max(seeds_of.values()) > 1 and all(getattr(options, name) is not None for name in SEED_FLAGS):
         raise BadInput("all three seeds are held, so several seeds are one run; expected --seeds 1 or a free seed")
     planned = []

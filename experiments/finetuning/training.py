@@ -21,11 +21,10 @@ from experiments.finetuning.optimizers import Group, PaperAdamW
 from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.runs import Run
-from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize
+from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize, train_rows
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
-EVALUATIONS_PER_EPOCH = 3  # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps)
-MOST_EVALUATIONS = 60  # in a run, the paper's 20 epochs of 3: a run of hundreds of short epochs would mostly evaluate
+EVALUATIONS_PER_EPOCH = 3  # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps); on a sample after as many steps
 EVALUATION_BATCH = 100
 Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 
@@ -51,7 +50,8 @@ def train(run: Run) -> dict[str, Any]:
     total_steps = run.epochs * steps_per_epoch
     optimizer = PaperAdamW(groups, run, total_steps)
     matrices = probed_matrices(model)
-    evaluations_due = min(run.epochs * EVALUATIONS_PER_EPOCH, MOST_EVALUATIONS)
+    steps_on_all = math.ceil(train_rows(run.task, run.data_source) / run.batch_size)
+    evaluations_due = max(1, round(EVALUATIONS_PER_EPOCH * total_steps / steps_on_all))
     evaluate_at = {round(total_steps * part / evaluations_due) for part in range(1, evaluations_due)}
     losses: list[float] = []
     norms: list[list[float]] = []

@@ -85,6 +85,8 @@ def test_how_many_seeds():
     assert counts("--seeds", "4", "--long-seeds", "1") == {(3, 2e-4): 8, (3, 3e-4): 8, (10, 2e-4): 2, (10, 3e-4): 2, (20, 2e-4): 2,
                                                            (20, 3e-4): 2}
     assert counts("--long-seeds", "5")[20, 2e-4] == 10 and counts("--long-seeds", "5")[3, 2e-4] == 6
+    assert counts("--seeds", "4", "--long-seeds", "0") == {(3, 2e-4): 8, (3, 3e-4): 8, (10, 2e-4): 0, (10, 3e-4): 0, (20, 2e-4): 0,
+                                                           (20, 3e-4): 0}
 
 
 def test_a_first_look_is_part_of_the_whole():

@@ -137,6 +137,13 @@ def test_outcome_of_a_run(tiny_run):
         assert np.mean(np.log1p(np.exp(np.where(labels, -margin, margin)))) == pytest.approx(evaluation["dev_loss"], abs=1e-3)
 
 
+def test_a_sample_is_evaluated_after_as_many_steps_as_the_whole(tiny_run):
+    """Every third of an epoch on all 1,600 examples is every 33 steps, however short the sample's epochs are."""
+    evaluations = train(tiny_run(train_examples=32, epochs=50))["history"]["evaluations"]
+    assert [e["step"] for e in evaluations] == [0, 33, 67, 100]
+    assert [e["step"] for e in train(tiny_run(train_examples=2))["history"]["evaluations"]] == [0, 1]
+
+
 def test_divergence_is_a_failed_run_and_not_a_crash(tiny_run, tmp_path):
     run = tiny_run(learning_rate=1e30, max_gradient_norm=None)
     result = train(run)
