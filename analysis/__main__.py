@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from analysis.style import REPOSITORY, BadInput, parse, parser, run_command
+from analysis.style import REPOSITORY, BadInput, parser, run_command
 
 
 def main() -> None:
@@ -19,24 +19,19 @@ def main() -> None:
                if "\nif __name__ ==" in path.read_text(encoding="utf-8") and not path.stem.startswith("__")]
     names = list(takewhile(lambda argument: not argument.startswith("-"), sys.argv[1:]))
     flags = sys.argv[1 + len(names):]
-    unknown = [name for name in names if name not in scripts]
-    folders = [] if names else sorted({path.parent for path in parse(parser(__doc__), flags).results.glob("*/*.csv")})
-    if unknown or not names and not folders:
-        raise BadInput(f"{'unknown script ' + repr(unknown[0]) if unknown else 'no script named'}: expected names of "
-                       f"{', '.join(scripts)}, then flags")
+    if unknown := [name for name in names if name not in scripts]:
+        raise BadInput(f"unknown script {unknown[0]!r}: expected names of {', '.join(scripts)}, then flags")
     if names:
         sys.exit(draw(names, flags))
-    whole = folders[0].parent
-    figures = figures_of(whole, flags)
+    options = parser(__doc__).parse_args(flags)
+    folders = sorted({path.parent for path in options.results.glob("*/*.csv")}) if options.results else []
+    if not folders:
+        raise BadInput(f"no script named: expected names of {', '.join(scripts)}, then flags, "
+                       "or --results with a folder of folders of CSVs")
+    figures = options.figures or REPOSITORY / "figures" / options.results.resolve().name
     status = max(draw([name for name in scripts if (folder / f"{name}.csv").is_file()],
                       ["--results", str(folder), "--figures", str(figures / folder.name)]) for folder in folders)
-    sys.exit(max(status, draw(["scorecard"], ["--results", str(whole), "--figures", str(figures)])))
-
-
-def figures_of(results: Path, flags: Sequence[str]) -> Path:
-    """Where the figures of a folder of folders of results go."""
-    given = any(flag.startswith("--figures") for flag in flags)
-    return parse(parser(__doc__), flags).figures if given else REPOSITORY / "figures" / results.name
+    sys.exit(max(status, draw(["scorecard"], ["--results", str(options.results), "--figures", str(figures)])))
 
 
 def draw(names: Sequence[str], flags: Sequence[str]) -> int:

@@ -21,7 +21,7 @@ import pandas as pd
 from analysis.style import BadInput, model_name, parse, parser, read_csv, run_command
 
 
-class Experiment(NamedTuple):
+class Section(NamedTuple):
     name: str
     question: str
     paper: str
@@ -30,41 +30,41 @@ class Experiment(NamedTuple):
 
 # In the order of run_all.sh.
 STUDY = (
-    Experiment("catastrophic_forgetting", "Do failed runs fail because they forget what pre-training taught?", "4.1, Fig. 2", {
+    Section("catastrophic_forgetting", "Do failed runs fail because they forget what pre-training taught?", "4.1, Fig. 2", {
         "": "Lines: masked-LM perplexity of failed and of successful runs with more and more top layers put back to their "
             "pre-trained values; training loss and dev score of failed runs over the steps"}),
-    Experiment("small_datasets", "Are few examples the cause, or few iterations?", "4.2, Fig. 3, Table 4", {
+    Section("small_datasets", "Are few examples the cause, or few iterations?", "4.2, Fig. 3, Table 4", {
         "": "Box plots: dev scores on the full training set, on samples for as many epochs, and on samples for as many iterations"}),
-    Experiment("vanishing_gradients", "Do the lower layers of failed runs stop receiving a gradient?", "5.1, Figs 4, 10-12", {
+    Section("vanishing_gradients", "Do the lower layers of failed runs stop receiving a gradient?", "5.1, Figs 4, 10-12", {
         "": "Lines: gradient norm of some layers' attention output over the steps, failed run left, successful run right",
         "attention": "Lines: gradient norm of some layers' key, query and value over the steps, failed run left, successful run right",
         "layers": "Colours: gradient norm at the attention output, by step and layer, failed run left, successful run right"}),
-    Experiment("bias_correction", "Does Adam without bias correction make fine-tuning fail?", "5.1, Figs 5, 6, 9", {
+    Section("bias_correction", "Does Adam without bias correction make fine-tuning fail?", "5.1, Figs 5, 6, 9", {
         "": "Box plots: dev scores by learning rate, without and with bias correction",
         "learning_rate": "Lines: the learning rate that takes effect at each step, without and with bias correction; their ratio"}),
-    Experiment("training_length", "Do more iterations help, with and without bias correction?", "5.1, Fig. 9", {
+    Section("training_length", "Do more iterations help, with and without bias correction?", "5.1, Fig. 9", {
         "": "Box plots: dev scores by length of training and learning rate, without and with bias correction"}),
-    Experiment("loss_surfaces", "Do failed and successful runs end in different places?", "7.6, Figs 7, 13", {
+    Section("loss_surfaces", "Do failed and successful runs end in different places?", "7.6, Figs 7, 13", {
         "": "Contours: loss and gradient norm on the plane through the pre-trained, a failed and a successful model",
         "lines": "Lines: loss along the straight lines between the pre-trained, a failed and a successful model"}),
-    Experiment("generalization", "Does a small training loss cost dev score?", "5.2, Figs 8, 14", {
+    Section("generalization", "Does a small training loss cost dev score?", "5.2, Figs 8, 14", {
         "": "Left, lines: dev score over the steps. Right, points: dev score of each run over its training loss"}),
-    Experiment("strong_baseline", "Does the paper's recipe fail less and vary less than the default?", "6, Fig. 1, Tables 1, 4", {
+    Section("strong_baseline", "Does the paper's recipe fail less and vary less than the default?", "6, Fig. 1, Tables 1, 4", {
         "": "Box plots: dev scores of each recipe"}),
-    Experiment("reinitialization", "Does drawing the top layers anew help?", "Zhang et al. 2021, Table 1", {
+    Section("reinitialization", "Does drawing the top layers anew help?", "Zhang et al. 2021, Table 1", {
         "": "Box plots: dev scores by number of re-initialised layers; and of optimiser, initialisation, iterations, alone and together"
     }),
-    Experiment("mitigations", "What do other remedies do, without and with bias correction?", "Zhang et al. 2021, Table 2", {
+    Section("mitigations", "What do other remedies do, without and with bias correction?", "Zhang et al. 2021, Table 2", {
         "": "Box plots: dev scores of each method, without and with bias correction"}),
-    Experiment("checkpoint_selection", "Which checkpoint, and which restart, do I keep?", "Dodge et al. 2020, Figs 1, 5", {
+    Section("checkpoint_selection", "Which checkpoint, and which restart, do I keep?", "Dodge et al. 2020, Figs 1, 5", {
         "": "Dev scores of the checkpoints that each protocol keeps; expected score of the best of n restarts",
         "early": "ROC curves: how well the first tenths of training tell which runs will fail"}),
-    Experiment("convergence_pitfalls", "What do other ways not to converge look like?", "none", {
+    Section("convergence_pitfalls", "What do other ways not to converge look like?", "none", {
         "": "Lines: training loss, dev score and gradient norms over the steps, a column for each thing done wrong"}),
-    Experiment("instability_measures", "Do runs with like scores give like answers?", "Du and Nguyen 2023", {
+    Section("instability_measures", "Do runs with like scores give like answers?", "Du and Nguyen 2023", {
         "": "Points with intervals: six measures of instability for each recipe; histogram: how many seeds get an example right"}),
 )
-OWN_SECTION = {"scorecard": "Scorecard", "check": "Our runs beside the published ones", "audit": "Audit of the published numbers"}
+OWN_SECTION = {"scorecard": "Scorecard", "comparison": "Our runs beside the published ones", "audit": "Audit of the published numbers"}
 PAPER_MODELS = ("bert-large-uncased", "roberta-large", "albert-large-v2")
 EVIDENCE = {
     "mini": "A model organism, trained on generated tasks: it demonstrates the mechanism and is no evidence about BERT-large.",
@@ -203,7 +203,7 @@ def embedded(path: Path, own_section: bool = False) -> list[str]:
     return [re.sub(r"(?m)^#(?=#* )", "##" if own_section else "###", text), ""]
 
 
-def shown(figures: Sequence[Path], tables: Sequence[Path], experiment: Experiment | None = None) -> list[str]:
+def shown(figures: Sequence[Path], tables: Sequence[Path], experiment: Section | None = None) -> list[str]:
     """Figures as Markdown images, what they show as their text, then tables."""
     lines = []
     for path in figures:

@@ -2,7 +2,7 @@
 
 Command : python -m analysis.scorecard --profile mini [--strict]
 Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv, results/<profile>/*.csv
-Writes  : figures/<profile>/scorecard.md, .csv; check.md, .csv (analysis/check.py) if there are runs of yours
+Writes  : figures/<profile>/scorecard.md, .csv; comparison.md, .csv (analysis/comparison.py) if there are runs of yours
           With --results results/reference the table has no column for yours.
 
 The claims, their thresholds and the rules are data: analysis/claims.py. Every claim is evaluated by the same code on each
@@ -10,136 +10,20 @@ source. --strict ends with status 1 if a claim does not hold on your results.
 """
 
 import sys
-from collections.abc import Callable
-from functools import cache
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from analysis import catastrophic_forgetting, check, loss_surfaces
-from analysis.check import RUN_TABLES, published_runs
-from analysis.claims import ABSENT, CLAIMS, FAMILIES, MARGIN, PRINTED, RATES, TASKS, Claim, Estimate
-from analysis.report import PAPER_MODELS
+from analysis import comparison
+from analysis.claims import ABSENT, CLAIMS, FAMILIES, MARGIN, PRINTED, TASKS, Claim, Estimate
+from analysis.evidence import LEARNING_RATES, Missing, Source, all_runs, published, results
 from analysis.statistics import holm
-from analysis.style import REPOSITORY, BadInput, model_name, number, parse, parser, read_csv, run_command, save_table
+from analysis.style import REPOSITORY, BadInput, number, parse, parser, run_command, save_table
 
 HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not enough data"
 NO_RUNS = "no runs"
 REFERENCE = REPOSITORY / "results" / "reference"
-LEARNING_RATES = {"mini": (2e-4, 3e-4, 4e-4), "small": (5e-5, 1e-4, 2e-4), "paper": (1e-5, 2e-5, 3e-5)}  # profiles.py
-OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_gradient"]
 ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
-NEEDED = {"catastrophic_forgetting": catastrophic_forgetting.NEEDED, "loss_surfaces_lines": loss_surfaces.NEEDED_LINES}
-Source = Callable[[str], pd.DataFrame]  # gives a table by its name
-
-
-class Missing(Exception):
-    """Why a claim cannot be evaluated."""
-
-
-def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """A table with what the claims ask for: family, kind and rank of the learning rate; derived columns a run or pair."""
-    if name == "catastrophic_forgetting":
-        table = forgetting(table)
-    elif name == "loss_surfaces_lines":
-        table = barriers(table)
-    else:
-        table = table.reindex(columns=list(dict.fromkeys([*table.columns, *OPTIONAL])))
-        successful = table[~table["failed"].astype(bool)].groupby(["model", "data", "task", "train_examples"], dropna=False)
-        gradients = {part: np.log10(table[f"{part}_gradient"].clip(lower=1e-30)) for part in ("first_layer", "classifier")}
-        table = table.assign(
-            score_points=100 * table["score"], below_55=table["score"] < 0.55,
-            loss_above_entropy=table["train_loss"] - table["label_entropy"],
-            **{f"log_{part}_gradient": values for part, values in gradients.items()},
-            lowest_third=successful["train_loss"].rank(pct=True) <= 1 / 3)
-    short = [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
-    family = [next((name for name in ("roberta", "albert") if name in model.lower()), "bert") for model in short]
-    kind = ["mini" if data.startswith("mini") else "paper" if model in PAPER_MODELS else "small"
-            for model, data in zip(short, table["data"], strict=True)]
-    table = table.assign(model=short, family=family, kind=kind)
-    if "learning_rate" not in table:
-        return table
-    ranks = {(kind, rate): rank for kind, rates in LEARNING_RATES.items() for rate, rank in zip(rates, RATES, strict=True)}
-    return table.assign(rate=[ranks.get(pair, "other") for pair in zip(kind, table["learning_rate"], strict=True)])
-
-
-def forgetting(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a run: by how many orders of magnitude perplexity is above the pre-trained model's with no layer put back, and
-    which share of the layers has to be put back for less than twice. A perplexity that is not finite counts as 1e300."""
-    rows = []
-    for _, run in table.groupby([*catastrophic_forgetting.SETTING, "run"], dropna=False):
-        perplexity = run.set_index("layers_put_back")["perplexity"].fillna(np.inf).clip(upper=1e300).sort_index()
-        level = run["pretrained_perplexity"].iloc[0]
-        k = catastrophic_forgetting.settled(perplexity < 2 * level)
-        rows.append({**run.iloc[0][[*catastrophic_forgetting.SETTING, "learning_rate", "run", "failed"]],
-                     "forgetting": np.log10(perplexity.iloc[0] / level),
-                     "share_put_back": 1.0 if k == "never" else int(k) / run["layers"].iloc[0]})
-    return pd.DataFrame(rows)
-
-
-def barriers(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a pair of runs: whether the loss on the line between them rises above the barrier of analysis/loss_surfaces.py."""
-    line = table[table["line"] == "failed to successful"].groupby(loss_surfaces.PAIR)
-    heights = line[["position", "loss"]].apply(loss_surfaces.barrier).rename("height").dropna().reset_index()
-    return heights.assign(separated=heights["height"] > loss_surfaces.BARRIER)
-
-
-def results(folder: Path) -> Source:
-    """The tables of a folder of results."""
-    @cache
-    def read(name: str) -> pd.DataFrame:
-        path = folder / f"{name}.csv"
-        if name == "all runs":
-            tables = [read(name) for name in RUN_TABLES if (folder / f"{name}.csv").is_file()]
-            if not tables:
-                raise Missing("no CSV with a row a run")
-            return check.without_mixout(pd.concat(tables, ignore_index=True)).drop_duplicates("run")
-        if not path.is_file():
-            raise Missing(f"no {path.name}")
-        try:
-            return prepared(name, read_csv(path, NEEDED[name]) if name in NEEDED else check.read_runs(path))
-        except BadInput:
-            raise Missing(f"{path.name} cannot be used: run experiments/{name}.py again") from None
-    return read
-
-
-@cache
-def published(name: str) -> pd.DataFrame:
-    """The published points as such tables: runs of Figs 1, 3, 5, 8b, 9, perplexities of Fig. 2, end of the curves of Fig. 4."""
-    if name == "all runs":
-        return pd.concat([published("generalization"), prepared(name, published_gradients())], ignore_index=True)
-    if name == "catastrophic_forgetting":
-        return prepared(name, published_perplexities())
-    if name in RUN_TABLES:
-        return prepared(name, published_runs(name))
-    raise Missing("no points published")
-
-
-def numbers(locators: list[str]) -> pd.DataFrame:
-    table = read_csv(check.PUBLISHED / "numbers.csv", ["locator", "part", "at", "value"])
-    return table[table["locator"].isin(locators) & (table["source"] == "mosbach2021")]
-
-
-def published_perplexities() -> pd.DataFrame:
-    """Fig. 2's points with the columns of catastrophic_forgetting.csv: a row a run and number of layers put back."""
-    table = numbers(["Fig. 2a", "Fig. 2b"])
-    return pd.DataFrame({
-        "task": "rte", "model": table["model"], "data": "published", "embeddings": "-", "text": "WikiText-2",
-        "run": table["approach"] + " " + table["part"], "learning_rate": table["learning_rate"],
-        "failed": table["approach"] == "failed run", "layers_put_back": table["at"].astype(int), "layers": 24,
-        "perplexity": table["value"], "pretrained_perplexity": table.loc[table["at"] == 24, "value"].iloc[0]})
-
-
-def published_gradients() -> pd.DataFrame:
-    """The ends of Fig. 4's curves (L2 norms at iteration 460) with the columns of a table of runs: a failed and a successful one."""
-    table = numbers(["Fig. 4"])
-    last = table[(table["statistic"] == "at_iteration") & (table["at"] == 460)].pivot(index="approach", columns="part", values="value")
-    return pd.DataFrame({
-        "run": last.index, "model": "bert-large-uncased", "data": "published", "task": "rte", "train_examples": np.nan,
-        "learning_rate": 2e-5, "bias_correction": False, "epochs": 3, "pretrained": True, "dtype": "float32", "score": np.nan,
-        "failed": last.index == "failed run", "first_layer_gradient": last["layer 1"].to_numpy(),
-        "classifier_gradient": last["classifier"].to_numpy()})
 
 
 def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
@@ -299,8 +183,8 @@ def main() -> None:
     whole, short = tables(evaluated)
     save_table(whole, options.figures / "scorecard", "Scorecard: the paper's claims",
                "\n\n".join([NOTE, *(f"**{name}**: {count(table)}." for name, table in evaluated.items())]), short)
-    if len(ours := check.all_runs(options.results)):
-        check.write(ours, options.figures)
+    if len(ours := all_runs(options.results)):
+        comparison.write(ours, options.figures)
     if options.strict and (list(evaluated.values())[-1]["verdict"] == FAILS).any():
         sys.exit(1)
 

@@ -72,8 +72,8 @@ def test_the_readmes_example_plans_what_it_says(tmp_path, capsys, monkeypatch):
 
 def test_what_analysis_repeats_of_the_profiles():
     """It may not import them."""
+    from analysis.evidence import LEARNING_RATES
     from analysis.report import PAPER_MODELS
-    from analysis.scorecard import LEARNING_RATES
     from experiments.finetuning.profiles import PROFILES
 
     assert {name: profile.learning_rates for name, profile in PROFILES.items()} == LEARNING_RATES

@@ -15,7 +15,7 @@ from typing import Any, NoReturn
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
-from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, PACKABLE, PROFILES, RECIPES, REPOSITORY, Profile
+from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, MODEL_RECIPES, PACKABLE, PROFILES, REPOSITORY, Profile
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import architecture, identify_model, portable
 from experiments.finetuning.tasks import TASKS, identify_data
@@ -154,7 +154,7 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             pretrained=not options.random_weights, packed=not options.plain, model_source=portable(model),
             data_source=options.data, device=options.device, checkpoint_minutes=options.checkpoint_minutes,
             checkpoint_folder=str(options.results / "checkpoints"), git_commit=_commit(),
-            **{**RECIPES.get(kind, {}), **seeds, **fields}))
+            **{**MODEL_RECIPES.get(kind, {}), **seeds, **fields}))
         if planned[-1].packed and kind not in PACKABLE:
             raise BadInput(f"{model} is of type {kind}: expected one of {', '.join(PACKABLE)}; others need --plain")
         if planned[-1].reinitialized_layers > layers:

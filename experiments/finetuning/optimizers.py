@@ -33,7 +33,7 @@ def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float) -> fl
 
 
 @dataclass(frozen=True)
-class Group:
+class ParameterGroup:
     """Tensors with one learning rate."""
 
     tensors: list[torch.Tensor]
@@ -45,7 +45,7 @@ class Group:
 class PaperAdamW:
     """The update above with the schedule of a run; with run.optimizer "sgd" plain gradient descent instead of Adam."""
 
-    def __init__(self, groups: list[Group], run: Run, total_steps: int) -> None:
+    def __init__(self, groups: list[ParameterGroup], run: Run, total_steps: int) -> None:
         self.groups, self.run, self.total_steps, self.steps_done = groups, run, total_steps, 0
         tensors = [{"params": group.tensors} for group in groups]
         self.inner = (torch.optim.SGD(tensors, lr=0.0) if run.optimizer == "sgd" else torch.optim.AdamW(

@@ -25,7 +25,7 @@ from transformers import PretrainedConfig, PreTrainedModel
 NOT_DECAYED = ("bias", "LayerNorm.weight")  # parameters whose name holds one of these get no weight decay (released code)
 
 
-class Group(NamedTuple):
+class AttentionGroup(NamedTuple):
     """Examples that are padded together for attention, and for attention only."""
 
     tokens: int
@@ -39,7 +39,7 @@ class PackedBatch:
     token_type_ids: Tensor  # [tokens]
     position_ids: Tensor  # [tokens]
     starts: Tensor  # [examples]: the first token of each example, in the order of the batch
-    groups: list[Group]  # in the order of the tokens
+    groups: list[AttentionGroup]  # in the order of the tokens
 
 
 class FlatParameters:
@@ -143,7 +143,7 @@ class PackedClassifier:
         keep = self._keep((parts, 1, weight.shape[1]), self.mixout).expand(parts, len(weight) // parts, -1).reshape(weight.shape)
         return anchor + (weight - anchor) * keep
 
-    def _attend(self, packed: Tensor, groups: list[Group], keeps: list[Tensor | None]) -> Tensor:
+    def _attend(self, packed: Tensor, groups: list[AttentionGroup], keeps: list[Tensor | None]) -> Tensor:
         """Query, key and value [tokens, 3 hidden] to [tokens, hidden]: each example attends to itself."""
         heads, size = self.config.num_attention_heads, packed.shape[1] // 3 // self.config.num_attention_heads
         results = []
@@ -229,7 +229,7 @@ def pack(batch: dict[str, np.ndarray], config: PretrainedConfig, device: torch.d
     for chosen in np.array_split(np.arange(len(order)), count):
         inside = mask[chosen, :lengths[order[chosen[-1]]]]
         hidden = np.where(inside, np.float32(0), np.float32(-np.inf)).repeat(config.num_attention_heads, axis=0)[:, None]
-        groups.append(Group(int(inside.sum()), torch.from_numpy(hidden).to(device),
+        groups.append(AttentionGroup(int(inside.sum()), torch.from_numpy(hidden).to(device),
                             torch.from_numpy(np.flatnonzero(inside)).to(device)))
 
     def row(array: np.ndarray) -> Tensor:

@@ -56,7 +56,7 @@ PROFILES = {
 PACKABLE = ("bert", "roberta", "albert")
 
 # What the paper's Table 3 changes for the other two models, by the model_type of transformers; BERT is Run's default.
-RECIPES: dict[str, dict[str, float | None]] = {
+MODEL_RECIPES: dict[str, dict[str, float | None]] = {
     "roberta": {"adam_beta2": 0.98, "weight_decay": 0.1, "max_gradient_norm": None},
     "albert": {"dropout": 0.0, "weight_decay": 0.0},
 }

@@ -17,7 +17,7 @@ from experiments.finetuning.encoders import layers_above, load_classifier, load_
 from experiments.finetuning.errors import INTERRUPTS, BadInput
 from experiments.finetuning.histories import margins_as_text
 from experiments.finetuning.metrics import all_metrics, majority_level
-from experiments.finetuning.optimizers import Group, PaperAdamW
+from experiments.finetuning.optimizers import PaperAdamW, ParameterGroup
 from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.runs import Run
@@ -131,7 +131,7 @@ def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSpli
     return tokenize(train_split, tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
 
 
-def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[Group]]:
+def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[ParameterGroup]]:
     """What computes logits (the fast path, or the model itself), and the tensors to train."""
     if run.packed:
         network = PackedClassifier(model, run.dropout, run.dropout_seed, run.mixout)
@@ -140,13 +140,13 @@ def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[Group]]:
     else:
         network = model
     if run.packed and run.layerwise_decay == 1:
-        return network, [Group([network.flat.values], [network.flat.decayed], _anchors([network.flat.decayed], run))]
+        return network, [ParameterGroup([network.flat.values], [network.flat.decayed], _anchors([network.flat.decayed], run))]
     by_share: dict[float, list[tuple[str, torch.Tensor]]] = {}
     for name, p in model.named_parameters():
         by_share.setdefault(run.layerwise_decay ** layers_above(name, model.config), []).append((name, p))
     decayed = {share: [p.data for name, p in named if not any(part in name for part in NOT_DECAYED)]
                for share, named in by_share.items()}
-    return network, [Group([p for _, p in named], decayed[share], _anchors(decayed[share], run), share)
+    return network, [ParameterGroup([p for _, p in named], decayed[share], _anchors(decayed[share], run), share)
                      for share, named in by_share.items()]
 
 

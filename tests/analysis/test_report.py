@@ -68,7 +68,7 @@ def figures(results):
     folder.mkdir()
     for name in ("bias_correction", "bias_correction_learning_rate", "training_length"):
         (folder / f"{name}.png").write_bytes(picture(name))
-    for name in ("bias_correction", "bias_correction_tests", "generalization", "scorecard", "audit", "check", "stray"):
+    for name in ("bias_correction", "bias_correction_tests", "generalization", "scorecard", "audit", "comparison", "stray"):
         save_table(pd.DataFrame({"what": [f"cell of {name}", "1 < 2 & 3"], "n": [1.5, -2.0]}), folder / name, f"Title of {name}",
                    f"Note of {name}.")
     return folder

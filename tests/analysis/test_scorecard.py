@@ -9,9 +9,9 @@ import pytest
 from conftest import REPOSITORY
 from scipy.stats import norm, t
 
-from analysis.check import published_points
 from analysis.claims import ABSENT, CLAIMS, PRINTED, mean, rank_correlation, rate
-from analysis.scorecard import FAILS, HOLDS, UNDECIDED, Missing, estimate, evaluate, published, results
+from analysis.evidence import Missing, published, published_points, results
+from analysis.scorecard import FAILS, HOLDS, UNDECIDED, estimate, evaluate
 from analysis.statistics import bootstrap_interval, holm, newcombe_interval, wilson_interval
 
 NOISE = 0.001 * np.sin(np.arange(100))  # a little spread, always the same
@@ -204,7 +204,7 @@ def test_the_bootstrap_is_the_same_every_time_and_about_right():
 def test_same_bytes_twice_without_torch(run_twice, groups, tmp_path):
     corrections(groups, tmp_path, "true")
     surfaces(groups, tmp_path, "true")
-    assert run_twice("scorecard", tmp_path) == {"scorecard.md", "scorecard.csv", "check.md", "check.csv"}
+    assert run_twice("scorecard", tmp_path) == {"scorecard.md", "scorecard.csv", "comparison.md", "comparison.csv"}
     table = pd.read_csv(tmp_path / "first" / "scorecard.csv", index_col="claim")
     assert list(table.index) == [claim.id for claim in CLAIMS]
     assert table.loc["correction_bert_rte_middle", "yours_verdict"] == HOLDS

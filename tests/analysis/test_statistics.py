@@ -28,7 +28,7 @@ def test_over_seeds_by_hand():
 
 def test_published_points_give_the_published_statistics():
     """Mosbach et al. 2021, Fig. 9, RTE, 2e-5, 3 epochs, no correction: the points behind Table 1's 4.5 / 50.9 / 67.5."""
-    from analysis.check import published_runs
+    from analysis.evidence import published_runs
     runs = published_runs()
     chosen = runs[(runs["locator"] == "Fig. 9") & (runs["learning_rate"] == 2e-5) & ~runs["bias_correction"]]
     row = over_seeds(chosen, ["learning_rate"]).iloc[0]

@@ -5,7 +5,7 @@ import math
 import pytest
 import torch
 
-from experiments.finetuning.optimizers import Group, PaperAdamW, learning_rate_factor
+from experiments.finetuning.optimizers import PaperAdamW, ParameterGroup, learning_rate_factor
 from experiments.finetuning.runs import Run
 
 STEPS = 50
@@ -35,7 +35,7 @@ def reference_step(p, g, m, v, t, learning_rate, run, decayed):
 def test_equals_the_papers_update(bias_correction, gradient_size, adam_beta2):
     run = Run("m", "d", "rte", learning_rate=1e-2, bias_correction=bias_correction, weight_decay=0.1, adam_beta2=adam_beta2)
     model = small_model(torch.float64)
-    optimizer = PaperAdamW([Group(list(model.parameters()), [model["dense"].weight])], run, STEPS)
+    optimizer = PaperAdamW([ParameterGroup(list(model.parameters()), [model["dense"].weight])], run, STEPS)
     expected = {name: p.detach().clone() for name, p in model.named_parameters()}
     moments = {name: (torch.zeros_like(p), torch.zeros_like(p)) for name, p in expected.items()}
     generator = torch.Generator().manual_seed(1)
@@ -58,7 +58,7 @@ def test_torchs_own_adamw_is_not_the_papers():
     """The reason for optimizers.py: at gradients of eps's size the two differ visibly."""
     run = Run("m", "d", "rte", learning_rate=1e-2, bias_correction=True, weight_decay=0.0)
     ours, theirs = small_model(torch.float64), small_model(torch.float64)
-    paper = PaperAdamW([Group(list(ours.parameters()), [])], run, STEPS)
+    paper = PaperAdamW([ParameterGroup(list(ours.parameters()), [])], run, STEPS)
     adam = torch.optim.AdamW(theirs.parameters(), betas=(0.9, 0.999), eps=1e-6, weight_decay=0.0)
     start = small_model(torch.float64)["dense"].weight
     for t in range(STEPS):
@@ -85,7 +85,7 @@ def test_step_size_without_correction_spikes_as_published():
     def first_move(bias_correction, t):
         run = Run("m", "d", "rte", learning_rate=1.0, bias_correction=bias_correction, weight_decay=0.0, warmup_ratio=0.0)
         model = torch.nn.Linear(1, 1, bias=False)
-        optimizer = PaperAdamW([Group(list(model.parameters()), [])], run, 10**9)
+        optimizer = PaperAdamW([ParameterGroup(list(model.parameters()), [])], run, 10**9)
         for _ in range(t):
             before = model.weight.item()
             model.weight.grad = torch.ones(1, 1)

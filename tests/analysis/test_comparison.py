@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from scipy.stats import hypergeom
 
-from analysis.check import all_runs, compare, main, published_points, published_runs, readable, tolerance
+from analysis.comparison import compare, main, readable, tolerance
+from analysis.evidence import all_runs, published_points, published_runs
 from analysis.style import BadInput
 
 
@@ -82,5 +83,5 @@ def test_the_command(fig_9, tmp_path, monkeypatch, capsys):
         fig_9.to_csv(tmp_path / f"{name}.csv", index=False)
     assert len(all_runs(tmp_path)) == 25
     main()
-    assert "6 statistics were judged, 0 of them lie outside" in (tmp_path / "figures" / "check.md").read_text(encoding="utf-8")
+    assert "6 statistics were judged, 0 of them lie outside" in (tmp_path / "figures" / "comparison.md").read_text(encoding="utf-8")
     assert "23; 20 (p 0.42): inside" in capsys.readouterr().out

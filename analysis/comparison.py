@@ -1,8 +1,8 @@
 """Our means, standard deviations and failure counts beside the published ones, judged where the setting is the paper's.
 
-Command : python -m analysis.check --profile paper
+Command : python -m analysis.comparison --profile paper
 Reads   : results/<profile>/*.csv that have a row a run; analysis/published/runs.csv, numbers.csv
-Writes  : figures/<profile>/check.md, .csv
+Writes  : figures/<profile>/comparison.md, .csv
 
 A mean or a standard deviation is "inside" when it lies in the interval in which 95 % of such values would lie if our runs were
 of the published kind: the published points are drawn again with replacement, from these as many as we have runs, again with
@@ -11,65 +11,20 @@ exact test (two-sided) gives p < 0.05. Fewer than 10 runs are "too few runs". An
 it does says nothing about BERT-large.
 """
 
-from math import log
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from analysis.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
+from analysis.audit import READ_OFF
+from analysis.evidence import RUN_TABLES, all_runs, published_points
 from analysis.report import PAPER_MODELS
 from analysis.statistics import fisher
-from analysis.style import BadInput, model_name, parse, parser, rate_name, read_csv, run_command, save_table, task_name
+from analysis.style import BadInput, model_name, parse, parser, rate_name, run_command, save_table, task_name
 
-RUN_TABLES = ("bias_correction", "training_length", "small_datasets", "strong_baseline", "generalization")
 SETTING = ["model", "task", "train_examples", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype"]
-NEEDED = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "score", "failed"]
-RECIPES = {"Devlin": "default", "Ours": "paper's recipe", "Lee": "mixout"}
 FEWEST = 10  # with 10 of ours against 25, Fisher's test just tells 5 failures from 23
 OTHER_MODEL, NO_SUCH, TOO_FEW = "not judged: another model", "not judged: no such published runs", "too few runs"
-
-
-def published_points() -> pd.DataFrame:
-    """All published points, with the columns of our CSVs that they have; missing values stay missing."""
-    runs = read_csv(PUBLISHED / "runs.csv", ["locator", "model", "task", "approach", "train_examples", "score", "training_loss"])
-    return runs.rename(columns={"training_loss": "train_loss"}).assign(
-        data="published", pretrained=True, dtype="float32", diverged=False, recipe=runs["approach"].map(RECIPES),
-        failed=runs["score"] <= runs["task"].map(MAJORITY_LEVEL) + READ_OFF)
-
-
-def published_runs(experiment: str = "bias_correction") -> pd.DataFrame:
-    """The published points of an experiment's figures, with the columns of its CSV that they have."""
-    figures = {"bias_correction": ["Fig. 5", "Fig. 9"], "training_length": ["Fig. 9"], "small_datasets": ["Fig. 3"],
-               "strong_baseline": ["Fig. 1"], "generalization": ["Fig. 8b"]}[experiment]
-    runs = published_points()
-    runs = runs[runs["locator"].isin(figures)]
-    if experiment == "bias_correction":
-        runs = runs[runs["epochs"] == 3]
-    if experiment == "small_datasets":
-        samples = runs["epochs"].map(lambda epochs: f"sample, same {'epochs' if epochs == 3 else 'iterations'}")
-        runs = runs.assign(condition=samples.where(runs["train_examples"].notna(), "full"))
-    if experiment == "generalization":
-        return runs.assign(label_entropy=log(2))  # RTE's training labels: 1,249 and 1,241
-    return runs if experiment == "strong_baseline" else runs.astype({"bias_correction": bool, "epochs": int})
-
-
-def read_runs(path: Path) -> pd.DataFrame:
-    """A CSV with a row a run; older ones lack train_examples, as all their runs were on all examples."""
-    runs = read_csv(path, ["run", *NEEDED])
-    return runs if "train_examples" in runs else runs.assign(train_examples=np.nan)
-
-
-def all_runs(results: Path) -> pd.DataFrame:
-    """The runs of all CSVs of a folder, each once; empty if there are none. Those with Mixout are left out: they differ from the
-    others in what is compared nowhere else."""
-    tables = [read_runs(results / f"{name}.csv") for name in RUN_TABLES if (results / f"{name}.csv").is_file()]
-    return pd.concat(map(without_mixout, tables), ignore_index=True).drop_duplicates("run") if tables else (
-        pd.DataFrame(columns=["run", *NEEDED]))
-
-
-def without_mixout(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[runs["mixout"] == 0] if "mixout" in runs else runs
 
 
 def tolerance(points: pd.Series, n: int) -> dict[str, tuple[float, float]]:
@@ -154,13 +109,13 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 
 def write(ours: pd.DataFrame, figures: Path) -> pd.DataFrame:
-    """check.md and check.csv of these runs."""
+    """comparison.md and comparison.csv of these runs."""
     table = compare(ours)
     digits = {name: table[name].map(lambda x: f"{x:.6g}") for name in ("ours", "published", "low", "high", "fisher_p", "learning_rate")}
     judged, outside = table["verdict"].isin(["inside", "outside"]).sum(), (table["verdict"] == "outside").sum()
     said = (f"{judged} statistics were judged, {outside} of them lie outside; about {0.05 * judged:.0f} would by chance."
             if judged else "None was judged.")
-    save_table(table.assign(**digits), figures / "check", "Our runs beside the published ones",
+    save_table(table.assign(**digits), figures / "comparison", "Our runs beside the published ones",
                "Ours; the published value, and in brackets in which range 95 % of such values would lie if our runs were of the "
                "published kind (drawn 2,000 times from the published points, as many as our runs), for failed runs the p of "
                "Fisher's exact test, two-sided; the verdict. Scores in percent points, std the population form (ddof 0). "
