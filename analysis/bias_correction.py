@@ -20,6 +20,7 @@ from analysis.style import (
     correction_panel,
     model_name,
     panels,
+    panels_for,
     parse,
     parser,
     rate_name,
@@ -41,12 +42,9 @@ NEEDED_STEPS = ["model", "task", "epochs", "total_steps", "step", "scheduled", "
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a model, task and length of training: a pair of boxes for each learning rate."""
     groups = list(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
-    columns = min(2, len(groups))
     most_rates = max(panel["learning_rate"].nunique() for _, panel in groups)
-    figure, grid = panels(-(-len(groups) // columns), columns, max(3.6, 1.2 + 1.5 * most_rates))
-    for axes in grid[len(groups):]:
-        axes.set_visible(False)
-    for axes, ((task, model, data, epochs, dtype, pretrained), panel) in zip(grid, groups, strict=False):
+    figure, grid = panels_for(len(groups), max(3.6, 1.2 + 1.5 * most_rates), side_by_side=2)
+    for axes, ((task, model, data, epochs, dtype, pretrained), panel) in zip(grid, groups, strict=True):
         correction_panel(axes, panel)
         axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
     box_legend(figure, CORRECTION_HANDLES)

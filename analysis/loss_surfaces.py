@@ -17,6 +17,7 @@ from analysis.style import (
     label_log_axis,
     model_name,
     number,
+    panels_for,
     parse,
     parser,
     rate_name,
@@ -24,7 +25,6 @@ from analysis.style import (
     run_command,
     save,
     save_table,
-    shape,
     task_name,
     write_in,
 )
@@ -89,11 +89,8 @@ def barrier(line: pd.DataFrame) -> float:
 def draw_lines(lines: pd.DataFrame) -> plt.Figure:
     """A panel a pair of runs: loss along the three straight lines."""
     pairs = list(lines.groupby(PAIR, sort=True))
-    rows, columns = shape(len(pairs))
-    figure, grid = plt.subplots(rows, columns, squeeze=False, figsize=(4.6 * columns, 4 * rows))
-    for axes in grid.flat[len(pairs):]:
-        axes.set_visible(False)
-    for axes, ((task, model, data, _, _), pair) in zip(grid.flat, pairs, strict=False):
+    figure, grid = panels_for(len(pairs), 4.6)
+    for axes, ((task, model, data, _, _), pair) in zip(grid, pairs, strict=True):
         for style, name in zip(LINES, LINE_NAMES, strict=True):
             line = pair[pair["line"] == name].sort_values("position")
             axes.plot(line["position"], line["loss"].replace(np.inf, np.nan), **style, markersize=3, linewidth=1.3,

@@ -22,7 +22,7 @@ from analysis.style import (
     box_panel,
     failures,
     p_name,
-    panels,
+    panels_for,
     parse,
     parser,
     rate_name,
@@ -32,7 +32,6 @@ from analysis.style import (
     save,
     save_table,
     setting_name,
-    shape,
     task_name,
 )
 
@@ -45,10 +44,8 @@ NEEDED = [*PANEL, *RECIPE, *SIZE, "metric", "score", "majority_level", "failed",
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task, model and recipe: a box for each condition."""
     groups = list(runs.groupby([*PANEL, *RECIPE], sort=True))
-    figure, grid = panels(*shape(len(groups)), 4.8, 3.8)
-    for axes in grid[len(groups):]:
-        axes.set_visible(False)
-    for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(grid, groups, strict=False):
+    figure, grid = panels_for(len(groups), 4.8, 3.8)
+    for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(grid, groups, strict=True):
         sizes = list(panel.groupby(SIZE, sort=True))
         box_panel(axes, [(i, seeds, *CONDITIONS[size[0]]) for i, (size, seeds) in enumerate(sizes)])
         axes.set_xticks(range(len(sizes)), ["\n".join([failures(seeds), *condition.split(" ", 1), f"{examples} examples",

@@ -20,7 +20,7 @@ from analysis.style import (
     box_panel,
     failures,
     p_name,
-    panels,
+    panels_for,
     parse,
     parser,
     rate_name,
@@ -30,7 +30,6 @@ from analysis.style import (
     save,
     save_table,
     setting_name,
-    shape,
     task_name,
 )
 
@@ -50,10 +49,8 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     looks = dict(zip(recipes, [(WITHOUT, "////"), (WITH, None), *FURTHER * len(recipes)], strict=False))
     settings = [sorted(panel.groupby(RECIPE), key=lambda group: (recipes.index(group[0][0]), group[0][1:]))
                 for _, panel in groups]
-    figure, grid = panels(*shape(len(groups)), 1 + 1.3 * max(2, *map(len, settings)), 3.7)
-    for axes in grid[len(groups):]:
-        axes.set_visible(False)
-    for axes, ((task, model, data, dtype, pretrained), _), boxes in zip(grid, groups, settings, strict=False):
+    figure, grid = panels_for(len(groups), 1 + 1.3 * max(2, *map(len, settings)), 3.7)
+    for axes, ((task, model, data, dtype, pretrained), _), boxes in zip(grid, groups, settings, strict=True):
         box_panel(axes, [(i, seeds, *looks[recipe]) for i, ((recipe, *_), seeds) in enumerate(boxes)])
         axes.set_xticks(range(len(boxes)), [f"{failures(seeds)}\n{recipe}\n{epochs} epochs\n{rate_name(rate)}"
                                             for (recipe, rate, _, epochs), seeds in boxes])

@@ -116,12 +116,6 @@ def p_name(p: float) -> str:
     return f"{p:.2g}" if p == p else "-"
 
 
-def shape(count: int) -> tuple[int, int]:
-    """Lines and columns for so many panels: up to three side by side, more in two columns."""
-    columns = count if count <= 3 else 2
-    return -(-count // columns), columns
-
-
 def label_log_axis(axis: matplotlib.axis.Axis) -> None:
     """As many labels between the powers of ten as have room, written plainly. Call it when all is drawn."""
     low, high = axis.get_view_interval()
@@ -134,6 +128,15 @@ def panels(lines: int, columns: int, width: float, height: float = 3.5, **subplo
     """A figure of lines x columns panels of width x height inches, with room for a legend; the panels line by line."""
     figure, grid = plt.subplots(lines, columns, squeeze=False, figsize=(columns * width, 0.5 + height * lines), **subplots)
     return figure, list(grid.flat)
+
+
+def panels_for(count: int, width: float, height: float = 3.5, side_by_side: int = 3) -> tuple[plt.Figure, list[plt.Axes]]:
+    """The same for so many panels: up to `side_by_side` in one line, more in two columns."""
+    columns = count if count <= side_by_side else 2
+    figure, grid = panels(-(-count // columns), columns, width, height)
+    for axes in grid[count:]:
+        axes.set_visible(False)
+    return figure, grid[:count]
 
 
 def number(x: float) -> str:
