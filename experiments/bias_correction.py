@@ -11,14 +11,14 @@ Writes     : results/<profile>/bias_correction.csv, one row per run; bias_correc
 import argparse
 from math import sqrt
 
-from experiments.finetuning.command import BIAS_CORRECTION, grid, profile_of, row, write_csv
+from experiments.finetuning.command import BIAS_CORRECTION, grid, learning_rates, row, write_csv
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main, steps
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     return grid(options, models=options.models, tasks=options.tasks or ["rte"],
-                learning_rates=options.learning_rates or profile_of(options).learning_rates,
+                learning_rates=learning_rates(options),
                 corrections=BIAS_CORRECTION[options.bias_correction], epochs=options.epochs or [3])
 
 

@@ -27,7 +27,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.finetuning.command import chosen, curves, default_rate, grid, number, profile_of, whole_path, write_csv
+from experiments.finetuning.command import chosen, curves, default_rate, grid, learning_rates, number, profile_of, whole_path, write_csv
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
@@ -55,7 +55,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
     check_text(text_of(options), validation=options.fit_head and not has_masked_lm_head(options.models[0]))
     default = default_rate(options)
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
-                learning_rates=options.learning_rates or profile_of(options).learning_rates)
+                learning_rates=learning_rates(options))
     measured = options.fit_head or has_masked_lm_head(options.models[0])
     size = sum(path.stat().st_size for path in Path(options.models[0]).glob("*.safetensors")) or math.inf  # inf: on the hub
     return [dataclasses.replace(run, keep_weights=measured and (run.learning_rate == default or size < SMALL)) for run in runs]

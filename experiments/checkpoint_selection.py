@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import curves, default_rate, grid, profile_of, write_csv
+from experiments.finetuning.command import curves, default_rate, grid, learning_rates, write_csv
 from experiments.finetuning.histories import gradient_norms_of, half_scores
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
@@ -28,7 +28,7 @@ SHARES = (0.1, 0.2, 0.3)  # of all steps, after which a run may be judged
 
 def planned(options: argparse.Namespace) -> list[Run]:
     tasks, rate = options.tasks or ["rte"], default_rate(options)
-    rates = options.learning_rates or profile_of(options).learning_rates
+    rates = learning_rates(options)
     return (grid(options, tasks=tasks, learning_rates=rates, corrections=[False], epochs=LENGTHS[:1])
             + grid(options, tasks=tasks, learning_rates=[rate], corrections=[True], epochs=[LENGTHS[0], LENGTHS[-1]]))
 

@@ -12,7 +12,7 @@ Writes     : results/<profile>/generalization.csv, one row per finished run of t
 
 import argparse
 
-from experiments.finetuning.command import curves, default_rate, grid, profile_of, row, write_csv
+from experiments.finetuning.command import curves, default_rate, grid, learning_rates, row, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -29,7 +29,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
             "model", "data", "task", "pretrained", "train_examples", "dtype", "packed", "optimizer", "reinitialized_layers", "mixout",
             "decay_to_pretrained", "layerwise_decay", "component_clipping"))
 
-    kinds, highest = {kind(record) for record in records}, max(options.learning_rates or profile_of(options).learning_rates)
+    kinds, highest = {kind(record) for record in records}, max(learning_rates(options))
     write_csv(options.results / "generalization.csv", [
         row(record) for record in stored(options.results)
         if kind(record) in kinds and record["run"]["learning_rate"] <= 10 * highest])  # convergence_pitfalls has one far beyond

@@ -10,7 +10,7 @@ Writes     : results/<profile>/training_length.csv, one row per run.
 
 import argparse
 
-from experiments.finetuning.command import BIAS_CORRECTION, grid, profile_of, row, write_csv
+from experiments.finetuning.command import BIAS_CORRECTION, grid, learning_rates, row, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -18,7 +18,7 @@ from experiments.finetuning.sweep import Experiment, Records, main
 
 def planned(options: argparse.Namespace) -> list[Run]:
     return grid(options, tasks=options.tasks or ["rte"],
-                learning_rates=options.learning_rates or profile_of(options).learning_rates,
+                learning_rates=learning_rates(options),
                 corrections=BIAS_CORRECTION[options.bias_correction], epochs=options.epochs or LENGTHS)
 
 

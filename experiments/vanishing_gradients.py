@@ -15,7 +15,7 @@ is none of a kind, the nearest other rate's. All norms are recorded in every run
 import argparse
 from itertools import groupby
 
-from experiments.finetuning.command import chosen, default_rate, grid, profile_of, write_csv
+from experiments.finetuning.command import chosen, default_rate, grid, learning_rates, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -27,7 +27,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     return grid(options, models=options.models, tasks=options.tasks or ["rte"],
-                learning_rates=options.learning_rates or profile_of(options).learning_rates, corrections=[False], epochs=LENGTHS[:1])
+                learning_rates=learning_rates(options), corrections=[False], epochs=LENGTHS[:1])
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

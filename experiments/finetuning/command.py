@@ -118,8 +118,13 @@ def profile_of(options: argparse.Namespace) -> Profile:
 
 def default_rate(options: argparse.Namespace) -> float:
     """The default recipe's peak learning rate: the middle one."""
-    rates = sorted(options.learning_rates or profile_of(options).learning_rates)
+    rates = sorted(learning_rates(options))
     return rates[len(rates) // 2]
+
+
+def learning_rates(options: argparse.Namespace) -> Sequence[float]:
+    """The peak learning rates of an experiment that compares them."""
+    return options.learning_rates or profile_of(options).learning_rates
 
 
 def whole_path(name: str) -> str:
