@@ -5,6 +5,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import matplotlib.pyplot as plt
 import pytest
 from conftest import REPOSITORY
 
@@ -19,6 +20,12 @@ warnings.simplefilter("error", RuntimeWarning)
 sys.argv = sys.argv[1:]
 runpy.run_module(f"analysis.{sys.argv[0]}", run_name="__main__")
 """
+
+
+@pytest.fixture(autouse=True)
+def no_figure_stays_open():
+    yield
+    plt.close("all")
 
 
 @pytest.fixture
