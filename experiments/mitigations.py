@@ -6,14 +6,15 @@ Paper      : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1; Zhang et al. 2021
              the pre-trained weights, layer-wise learning-rate decay, re-initialisation; component-wise gradient clipping (Yang and
              Ma 2022). All at 3 epochs.
 Command    : python -m experiments.mitigations --profile mini
-Cost       : mini, quick (Mixout without bias correction, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 300.
+Cost       : mini, quick (Mixout without bias correction, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 350.
 Writes     : results/<profile>/mitigations.csv, one row per run, with the method.
 
-Each method changes the default recipe in one thing, so that its effect can be told. Their strengths were not tuned here: Mixout
-with p = 0.7 instead of dropout (Lee et al.; --mixout), layers' learning rates falling by 0.95 a layer, 5 re-initialised layers, weight
-decay of 0.01 (these strengths as Du and Nguyen 2023, but for their p of 0.1), each parameter tensor's gradient clipped at 0.1 (in the
-middle of Yang and Ma's grid; --component-norm) instead of the whole gradient at 1. In 3 epochs a decay of 0.01 times the learning rate
-moves a weight by less than a thousandth of its way, so that weight decay of either kind can do little.
+Each method changes the default recipe in one thing, so that its effect can be told; Mixout stands in place of dropout, so "no dropout"
+is its control. Their strengths were not tuned here: Mixout with p = 0.7 (Lee et al.; --mixout), layers' learning rates falling by 0.95
+a layer, 5 re-initialised layers, weight decay of 0.01 (these strengths as Du and Nguyen 2023, but for their p of 0.1), each parameter
+tensor's gradient clipped at 0.1 (in the middle of Yang and Ma's grid; --component-norm) instead of the whole gradient at 1. In 3 epochs
+a decay of 0.01 times the learning rate moves a weight by less than a thousandth of its way, so that weight decay of either kind can
+do little.
 
 Departures from their code: the last layer has the head's learning rate and the embeddings 0.95^L of it (theirs 0.95 and 0.95^(L + 1));
 the head too is pulled to where it began (theirs to 0); Mixout's gradient has the factor 1 / (1 - p) of its definition, which Lee et
@@ -43,6 +44,7 @@ def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     everything = {
         "none": {},
         **{f"Mixout {p:g}": {"mixout": p, "dropout": 0.0} for p in options.mixout},
+        "no dropout": {"dropout": 0.0},
         "decay to pre-trained": {"decay_to_pretrained": True},
         "layer-wise rates": {"layerwise_decay": 0.95},
         **{f"component clipping {c:g}": {"component_clipping": c, "max_gradient_norm": None} for c in options.component_norm},
@@ -63,9 +65,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 def write(options: argparse.Namespace, records: Records) -> None:
     def method(run: dict[str, Any]) -> str:
-        changed = [name for name, changes in methods(options).items()
-                   if changes and all(run[field] == value for field, value in changes.items())]
-        return changed[0] if changed else "none"
+        return next((name for name, changes in methods(options).items()
+                     if changes and all(run[field] == value for field, value in changes.items())), "none")
 
     write_csv(options.results / "mitigations.csv", [{"method": method(record["run"]), **row(record)} for record in records])
 

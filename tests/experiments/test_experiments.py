@@ -64,8 +64,9 @@ def test_what_each_experiment_plans():
     assert settings(plan["strong_baseline"], "mixout", "dropout", "decay_to_pretrained") == [(0.0, 0.1, False), (0.7, 0.0, True)]
     assert settings(plan["reinitialization"], "epochs", "bias_correction", "reinitialized_layers") == [
         (3, False, 0), (3, False, 5), *((3, True, layers) for layers in range(7)), (20, True, 0), (20, True, 5)]
-    assert len({(run.mixout, run.decay_to_pretrained, run.layerwise_decay, run.component_clipping, run.reinitialized_layers)
-                for run in plan["mitigations"]}) == 6 and len(plan["mitigations"]) == 2 * 2 * 6
+    methods = ("mixout", "dropout", "decay_to_pretrained", "layerwise_decay", "component_clipping", "reinitialized_layers")
+    assert len({tuple(getattr(run, name) for name in methods) for run in plan["mitigations"]}) == 7
+    assert len(plan["mitigations"]) == 2 * 2 * 7
     assert {(run.learning_rate, run.optimizer) for run in plan["convergence_pitfalls"]} == {
         (3e-4, "adamw"), (3e-4, "sgd"), (250 * 3e-4, "adamw")}
     assert {(run.train_examples, sweep.steps(run)) for run in plan["convergence_pitfalls"] if run.epochs != 20} == {
@@ -185,7 +186,7 @@ def test_the_neighbours_csvs(swept):
     halves = (layers["selection_score"] * 150 + layers["reporting_score"] * 150) / 300  # of accuracy; mini's dev set has 300 examples
     assert halves.tolist() == pytest.approx(layers["score"].tolist(), abs=0.004)
     methods = tables["mitigations"].groupby(["method", "bias_correction"]).size()
-    assert len(methods) == 6 * 2 and (methods == 2).all()
+    assert len(methods) == 7 * 2 and (methods == 2).all()
     points = tables["checkpoint_selection"]
     last = points[points["step"] == points["total_steps"]]
     assert (last["score"] == last["final_score"]).all() and len(last) == points["run"].nunique() == 5
