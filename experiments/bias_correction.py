@@ -3,7 +3,7 @@
 Hypothesis : without bias correction more runs fail, the more the higher the learning rate; with it few or none.
 Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 5, 6 and 9: RTE, 3 epochs, 25 seeds a setting, and three models.
 Command    : python -m experiments.bias_correction --profile mini --seeds 5
-Cost       : mini, 5 seeds: 30 runs, about 7 minutes on 2 cores. paper, 25 seeds: 450 runs of 468 steps on one GPU.
+Cost       : mini, quick: 14 runs, about 5 minutes on 2 cores; 5 seeds: 30 runs, 11. paper, 25 seeds: 450 runs of 468 steps on one GPU.
 Writes     : results/<profile>/bias_correction.csv, one row per run; bias_correction_learning_rate.csv, one row per step: the
              learning rate that the schedule sets, and what bias correction makes of it.
 """

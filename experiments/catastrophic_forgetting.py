@@ -5,7 +5,7 @@ Hypothesis : failed runs do forget (masked-LM perplexity far above the pre-train
 Paper      : Mosbach et al. 2021 (ICLR), section 4.1, Fig. 2: RTE, default recipe, three failed and three successful runs; the
              top k encoder layers are put back to their pre-trained values, k = 0..24; perplexity on WikiText-2's test set.
 Command    : python -m experiments.catastrophic_forgetting --profile mini
-Cost       : mini, 3 seeds: 9 runs shared with bias_correction, and about 2 minutes on 2 cores for the perplexities. paper: 25 runs
+Cost       : mini, quick: 7 runs shared with bias_correction, and about a minute on 2 cores for the perplexities. paper: 25 runs
              of the default recipe whose weights take 1.3 GB each until the six are chosen.
 Writes     : results/<profile>/catastrophic_forgetting.csv, one row per chosen run and k; catastrophic_forgetting_curves.csv, one
              row per run of the default recipe and evaluation.

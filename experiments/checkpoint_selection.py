@@ -7,7 +7,7 @@ Paper      : Mosbach et al. 2021 (ICLR) report the last checkpoint, their first 
              reports. Dodge et al. also stop the trials with the lowest dev scores early; here runs that will fail are predicted from
              training loss and gradients, which is not their rule.
 Command    : python -m experiments.checkpoint_selection --profile mini
-Cost       : mini: 13 runs, all shared with bias_correction and strong_baseline.
+Cost       : mini, quick: 11 runs, all shared with bias_correction and strong_baseline.
 Writes     : results/<profile>/checkpoint_selection.csv, one row per run and evaluation; checkpoint_selection_early.csv, one row per
              run and share of the training: what is known by then.
 """

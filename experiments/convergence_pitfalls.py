@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import default_rate, grid, matching_epochs, named, row, write_csv
+from experiments.finetuning.command import default_rate, grid, matching_epochs, named, one_seed_at_first, row, write_csv
 from experiments.finetuning.histories import gradient_norms_of, margins_from_text
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
@@ -35,7 +35,7 @@ GRADIENTS = {"first_layer": "layer 1 output", "classifier": "classifier"}  # nam
 
 def planned(options: argparse.Namespace) -> list[Run]:
     short, rate = LENGTHS[:1], default_rate(options)
-    one = argparse.Namespace(**{**vars(options), "seeds": 1}) if options.quick else options
+    one = one_seed_at_first(options)
     runs = []
     for task in options.tasks or ["rte"]:
         runs += grid(options, tasks=[task], learning_rates=[rate], corrections=[False, True], epochs=short)

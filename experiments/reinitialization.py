@@ -5,7 +5,7 @@ Hypothesis : with pooler and top L layers re-initialised, 3 epochs give higher a
 Paper      : Zhang et al. 2021 (ICLR), "Revisiting Few-sample BERT Fine-tuning", sections 5 and 6, Table 1: BERT-large, L = 1..6,
              N(0, 0.02), LayerNorm 1 and 0, bias correction, 20 seeds; half of dev selects L, the other half reports.
 Command    : python -m experiments.reinitialization --profile mini
-Cost       : mini, quick (3 seeds, L of 0 and 5): 10 runs, about 3 minutes on 2 cores, two thirds of it shared. paper: 275 runs.
+Cost       : mini, quick (L of 0 and 5, 3 seeds and 1): 8 runs, about 3 minutes on 2 cores, most of it shared. paper: 275 runs.
 Writes     : results/<profile>/reinitialization.csv, one row per run, with the score on each half of dev.
 
 Theirs is batch 32, the best of ten checkpoints and mixed precision; here it is the batch of 16 and the last checkpoint of all other
@@ -15,7 +15,7 @@ without correction and at 20 epochs only L = 0 and L = 5 (--long-layers), which 
 
 import argparse
 
-from experiments.finetuning.command import default_rate, grid, number, row, write_csv
+from experiments.finetuning.command import default_rate, grid, number, one_seed_at_first, row, write_csv
 from experiments.finetuning.histories import half_scores
 from experiments.finetuning.profiles import LENGTHS, REINITIALIZED
 from experiments.finetuning.runs import Run
@@ -38,8 +38,9 @@ def planned(options: argparse.Namespace) -> list[Run]:
     for layers in options.long_layers or ((0,) if options.quick else (0, REINITIALIZED)):
         settings += [(short, False, layers), (long, True, layers)]
     return [run for epochs, corrected, layers in dict.fromkeys(settings)
-            for run in grid(options, tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)], corrections=[corrected],
-                            epochs=[epochs], reinitialized_layers=layers)]
+            for run in grid(one_seed_at_first(options) if layers else options, tasks=options.tasks or ["rte"],
+                            learning_rates=[default_rate(options)], corrections=[corrected], epochs=[epochs],
+                            reinitialized_layers=layers)]
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
