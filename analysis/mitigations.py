@@ -34,7 +34,7 @@ from analysis.style import (
     task_name,
 )
 
-NONE = "none"
+NONE, ALONE, CONTROL = "none", "bias correction alone", "no dropout"  # what methods are compared with; the last is Mixout's control
 LINE = [*PANEL, "learning_rate"]
 SETTING = [*LINE, "method", "bias_correction"]
 TESTS = ["Fisher p", "Levene p"]
@@ -70,21 +70,21 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each method against none with the same optimiser, and those without bias correction against bias correction alone: failures
-    (Fisher), spread (Levene), means; Holm over all p values."""
+    """Each method against none with the same optimiser, Mixout also against no dropout, and those without bias correction against
+    bias correction alone: failures (Fisher), spread (Levene), means; Holm over all p values."""
     rows = []
     for (*_, rate), panel in runs.assign(points=100 * runs["score"]).groupby(LINE, sort=True):
-        of_none = {corrected: panel[(panel["method"] == NONE) & (panel["bias_correction"] == corrected)] for corrected in (False, True)}
-        methods = panel[panel["method"] != NONE]
-        compared = [(method, corrected, other) for corrected in sorted(methods["bias_correction"].unique())
-                    for method in in_order(methods[methods["bias_correction"] == corrected])
-                    for other in ((True,) if corrected else (False, True)) if other == corrected or len(of_none[other])]
-        for method, corrected, other in compared:
-            pair = {"method": methods[(methods["method"] == method) & (methods["bias_correction"] == corrected)], NONE: of_none[other]}
-            means = claims.mean(pair["method"], pair[NONE], "points")
+        of = dict(list(panel.groupby(["method", "bias_correction"])))
+        compared = [(method, corrected, against, other) for corrected in (False, True) for method in in_order(panel)
+                    for against, other in ((NONE, (NONE, corrected)), (CONTROL, (CONTROL, corrected)), (ALONE, (NONE, True)))
+                    if method != NONE and (method, corrected) in of and (against == NONE or other in of)
+                    and (against != CONTROL or method.startswith("Mixout")) and (against != ALONE or not corrected)]
+        for method, corrected, against, other in compared:
+            pair = {"method": of[method, corrected], "other": of.get(other, panel[:0])}
+            means = claims.mean(pair["method"], pair["other"], "points")
             rows.append({
                 **panel.iloc[0][PANEL], "learning_rate": rate_name(rate), "bias_correction": corrected, "method": method,
-                "against": "none" if other == corrected else "bias correction alone",
+                "against": against,
                 **{f"{name}: {what}": value for name, seeds in pair.items() for what, value in (
                     ("n", len(seeds)), ("failed", seeds["failed"].sum()), ("std", seeds["points"].std(ddof=0)))},
                 "Fisher p": fisher(*(seeds["failed"] for seeds in pair.values())),
@@ -106,15 +106,15 @@ def main() -> None:
     save(draw(runs), options.figures / "mitigations")
     settings, comparisons = table(runs), compare(runs)
     save_table(settings, options.figures / "mitigations", "Mitigations, without and with bias correction (Zhang et al. 2021: Table 2)",
-               SCORES_NOTE,
-               readable(settings))
+               SCORES_NOTE, readable(settings))
     count = (comparisons[TESTS] != "-").to_numpy().sum()
-    save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none, and against bias correction",
-               "Against none: with the same optimiser. Failed runs: Fisher's exact test. Standard deviation (std, ddof 0) of the dev "
-               f"scores, in percent points: Levene's test, centred at the median. Both two-sided; Holm: adjusted over all {count} p "
-               "values of this table. A small std may be that of runs that all failed. Difference of means: method less none, with the "
-               "95 % interval of Welch's t test (from ten runs in both on, bootstrap), not adjusted. With few runs a large p does not "
-               "show that there is no difference. All take the runs as independent, also where methods share seeds. -: not defined.",
+    save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none, and against bias correction alone",
+               "Against none, or no dropout: with the same optimiser. Failed runs: Fisher's exact test. Standard deviation (std, "
+               "ddof 0) of the dev scores, in percent points: Levene's test, centred at the median. Both two-sided; Holm: adjusted "
+               f"over all {count} p values of this table. A small std may be that of runs that all failed. Difference of means: "
+               "method less the other, with the 95 % interval of Welch's t test (from ten runs in both on, bootstrap), not adjusted."
+               " With few runs a large p does not show that there is no difference. All take the runs as independent, also where "
+               "methods share seeds. -: not defined.",
                readable(comparisons).astype(object).fillna("-"))
 
 

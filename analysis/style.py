@@ -151,8 +151,8 @@ def write_in(axes: plt.Axes, text: str) -> None:
 
 def box_plot(axes: plt.Axes, position: float, scores: pd.Series, failed: pd.Series, color: str, hatch: str | None,
              width: float) -> None:
-    """The paper's box plot of one setting: box, median (line), mean (diamond), and a cross per seed, failed ones in
-    black. Box: quartiles; whiskers: furthest run within 1.5 box heights."""
+    """The paper's box plot of one setting: box, median (line), mean (diamond), and a circle per seed, a black
+    cross for failed ones. Box: quartiles; whiskers: furthest run within 1.5 box heights."""
     drawn = axes.boxplot([scores], positions=[position], widths=width, showfliers=False, patch_artist=True,
                          showmeans=True, manage_ticks=False,
                          medianprops={"color": "black", "linewidth": 1.4},
@@ -161,9 +161,9 @@ def box_plot(axes: plt.Axes, position: float, scores: pd.Series, failed: pd.Seri
         box.set(facecolor=color, alpha=0.45, hatch=hatch, edgecolor="black")
     # spread sideways in a fixed way, so that equal scores stay visible and the file does not change
     spread = position + width * 0.8 * (((pd.Series(range(len(scores))) * 0.618034) % 1) - 0.5).to_numpy()
-    for chosen, cross in ((~failed.to_numpy(), color), (failed.to_numpy(), "black")):
-        axes.plot(spread[chosen], scores.to_numpy()[chosen], "x", color=cross, markersize=5, markeredgewidth=1.1,
-                  linestyle="none", zorder=3)
+    for chosen, marker, edge in ((~failed.to_numpy(), "o", color), (failed.to_numpy(), "x", "black")):
+        axes.plot(spread[chosen], scores.to_numpy()[chosen], marker, color=edge, markerfacecolor="none", markersize=4.5,
+                  markeredgewidth=1.1, linestyle="none", zorder=3)
 
 
 def box_panel(axes: plt.Axes, boxes: Sequence[tuple[float, pd.DataFrame, str, str | None]], width: float = 0.55) -> None:
@@ -204,6 +204,7 @@ def box_legend(figure: plt.Figure, handles: Sequence[Patch] = ()) -> None:
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8, handles=[
         *handles,
         Line2D([], [], marker="x", linestyle="none", color="black", label="failed run"),
+        Line2D([], [], marker="o", linestyle="none", markerfacecolor="none", color="black", label="other run"),
         Line2D([], [], marker="D", linestyle="none", markerfacecolor="white", color="black", label="mean"),
         Line2D([], [], linestyle=":", color="black", label="majority level")])
 

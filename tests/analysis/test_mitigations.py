@@ -28,8 +28,18 @@ def against_none(runs):
 def test_methods_without_correction_stand_against_bias_correction_too(runs):
     rows = compare(runs)
     row = rows[rows["against"] == "bias correction alone"]
-    assert row[["task", "bias_correction", "method", "method: failed", "none: failed", "none: n"]].to_numpy().tolist() == [
+    assert row[["task", "bias_correction", "method", "method: failed", "other: failed", "other: n"]].to_numpy().tolist() == [
         ["rte", False, "Mixout 0.7", 1, 0, 4]]
+
+
+def test_mixout_stands_against_its_control_too(runs, a_run):
+    runs = pd.concat([runs, pd.DataFrame(method(a_run, "no dropout", False, [0.5, 0.6, 0.7, 0.8]))])
+    rows = compare(runs).query("task == 'rte'").set_index(["method", "bias_correction", "against"])
+    assert list(rows.index) == [
+        ("Mixout 0.7", False, "none"), ("Mixout 0.7", False, "no dropout"), ("Mixout 0.7", False, "bias correction alone"),
+        ("no dropout", False, "none"), ("no dropout", False, "bias correction alone"), ("Mixout 0.7", True, "none")]
+    control = rows.loc[("Mixout 0.7", False, "no dropout")]
+    assert control["other: failed"] == 1 and control["difference of means"] == pytest.approx(76.25 - 65)
 
 
 def test_scores_of_each_method_with_none_first(runs):
@@ -52,7 +62,7 @@ def test_a_pair_of_boxes_for_each_method_with_its_failures(runs):
 def test_each_method_against_none_with_the_same_optimiser(runs):
     rows = against_none(runs)
     mixout = rows.loc[("rte", False, "Mixout 0.7")]
-    assert mixout[["method: n", "method: failed", "none: n", "none: failed"]].tolist() == [4, 1, 4, 3]
+    assert mixout[["method: n", "method: failed", "other: n", "other: failed"]].tolist() == [4, 1, 4, 3]
     assert mixout["Fisher p"] == f"{34 / 70:.2g}"  # 1 and 3 of 4 or further apart: 16 + 16 + 1 + 1 of C(8, 4) ways
     # distances from the medians 50 and 82.5: 0, 0, 0, 40 and 32.5, 2.5, 2.5, 7.5, of means 10 and 11.25
     within = 3 * 10**2 + 30**2 + 21.25**2 + 2 * 8.75**2 + 3.75**2
@@ -83,8 +93,8 @@ def test_what_cannot_be_tested_is_not(runs):
     equal, alone = rows.loc[("rte", True, "Mixout 0.7")], rows.loc[("cola", False, "re-initialisation of 5")]
     assert (equal["Fisher p"], equal["Levene p"], equal["Levene p, Holm"]) == ("1", "-", "-")
     assert equal["difference of means"] == 0 and equal[["95 % from", "95 % to"]].isna().all()
-    assert alone[["Fisher p", "Fisher p, Holm", "Levene p", "Levene p, Holm"]].tolist() == ["-"] * 4 and alone["none: n"] == 0
-    assert alone[["none: std", "difference of means", "95 % from"]].isna().all()
+    assert alone[["Fisher p", "Fisher p, Holm", "Levene p", "Levene p, Holm"]].tolist() == ["-"] * 4 and alone["other: n"] == 0
+    assert alone[["other: std", "difference of means", "95 % from"]].isna().all()
 
 
 def test_command(runs, run_twice, tmp_path, monkeypatch, capsys):
