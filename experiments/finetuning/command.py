@@ -136,8 +136,8 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
          corrections: Iterable[bool], epochs: Iterable[int] = (3,), models: Iterable[str] | None = None, **fields) -> list[Run]:
     """All runs of models x tasks x epochs x learning rates x bias correction x seeds; `fields` are further ones of Run.
 
-    Seeds vary slowest: a sweep that is stopped early has the same number of seeds in every setting. A first look has of the long
-    runs only the paper's own recipe, and one seed at rates below the default recipe's, where hardly a run fails.
+    A first look has of the long runs only the paper's own recipe, and one seed at rates below the default recipe's, where hardly a
+    run fails.
     """
     profile = profile_of(options)
     long_seeds = (options.seeds or profile.long_seeds) if options.long_seeds is None else options.long_seeds

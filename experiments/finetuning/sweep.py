@@ -79,10 +79,10 @@ def unique(planned: Iterable[list[Run]]) -> list[Run]:
 
 
 def train_missing(planned: dict[str, list[Run]], options: argparse.Namespace) -> dict[str, str]:
-    """Train what the store lacks of the runs of each experiment, the longest first so that no core is idle at the end. Returns
-    the runs that crashed, and why."""
+    """Train what the store lacks of the runs of each experiment: the longest first, so that no core is idle at the end; then by seed,
+    so that a sweep that is stopped early has all settings. Returns the runs that crashed, and why."""
     missing = [run for run in unique(planned.values()) if runs.load(options.results, run) is None]
-    missing.sort(key=steps, reverse=True)
+    missing.sort(key=lambda run: (-steps(run), run.head_seed, run.order_seed, run.dropout_seed))
     return train_all(missing, options, {run.id: name for name, wanted in reversed(planned.items()) for run in wanted})
 
 

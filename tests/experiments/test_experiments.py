@@ -90,6 +90,14 @@ def test_how_many_seeds():
                                                            (20, 3e-4): 0}
 
 
+def test_the_longest_runs_are_trained_first_and_settings_side_by_side(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(sweep, "train_all", lambda missing, *_: order.extend(missing) or {})
+    sweep.sweep([reinitialization.EXPERIMENT], ["--seeds", "2", "--layers", "0", "5", "--long-layers", "0", "--results", str(tmp_path)])
+    assert [(run.epochs, run.order_seed) for run in order] == [(20, 1), (20, 2), *[(3, 1)] * 3, *[(3, 2)] * 3]
+    assert len({(run.bias_correction, run.reinitialized_layers) for run in order[2:5]}) == 3
+
+
 def test_a_first_look_is_part_of_the_whole():
     """What mini does by default are settings of the whole study, with fewer seeds."""
     for experiment in ALL:
