@@ -73,7 +73,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
         print(f"catastrophic_forgetting: {options.models[0]} has no masked-LM head, so no perplexity can be measured; --fit-head fits "
               "one", file=sys.stderr)
         return
-    picked = [record for kind in chosen(records, default_rate(options), count=3).values() for record in kind]
+    count = 2 if options.quick else 3  # of each kind
+    picked = [record for kind in chosen(records, default_rate(options), count).values() for record in kind]
     settings = {"text": text_of(options), "fine_tuned_embeddings": options.fine_tuned_embeddings, "blocks": options.blocks}
     head = None if own_head else fitted_head(options)
     measured_how = fingerprint(json.dumps([settings, MASK_SEED, head and fingerprint(head)]).encode())
