@@ -32,10 +32,13 @@ def test_scores_of_each_recipe_in_the_papers_order(runs):
     assert default["std"] == pytest.approx(((17.5**2 + 7.5**2 + 2.5**2 + 22.5**2) / 4) ** 0.5)
 
 
-def test_the_default_against_the_papers_recipe(runs):
-    rows = compare(runs).set_index("task")
-    rte = rows.loc["rte"]
-    assert rte[f"{DEFAULT}: failed/n, std"] == "1/4, 14.79" and rte[f"{PAPER}: failed/n, std"] == "0/4, 3.00"
+def test_each_two_recipes(runs):
+    rows = compare(runs)
+    assert rows[["task", "first", "second"]].to_numpy().tolist() == [
+        ["cola", DEFAULT, PAPER], ["rte", DEFAULT, PAPER], ["rte", DEFAULT, "Mixout"], ["rte", PAPER, "Mixout"]]
+    assert rows.iloc[3]["second: failed/n, std"] == "3/4, 12.99" and rows.iloc[3]["Fisher p"] == "0.14"  # 2 * C(4, 3) / C(8, 3)
+    cola, rte = rows.iloc[0], rows.iloc[1]
+    assert rte["first: failed/n, std"] == "1/4, 14.79" and rte["second: failed/n, std"] == "0/4, 3.00"
     assert rte["Fisher p"] == "1"  # 1 and 0 of 4: no table with one failure is likelier or less likely
     # distances from the means 67.5 and 81: 17.5, 7.5, 2.5, 22.5 and 3, 1, 1, 5; an F test with 1 and 6 degrees of freedom
     far, near = pd.Series([17.5, 7.5, 2.5, 22.5]), pd.Series([3.0, 1, 1, 5])
@@ -43,7 +46,7 @@ def test_the_default_against_the_papers_recipe(runs):
     within = ((far - far.mean()) ** 2).sum() + ((near - near.mean()) ** 2).sum()
 
     assert rte["Levene p, mean-centred"] == f"{f.sf(between / (within / 6), 1, 6):.2g}"
-    assert list(rows.loc["cola"].iloc[-5:]) == ["-", "0/1, 0.00", "-", "-", "-"]
+    assert list(cola.iloc[-6:]) == ["-", PAPER, "0/1, 0.00", "-", "-", "-"]
 
 
 def test_equal_scores_and_one_run_are_not_tested(a_run):
