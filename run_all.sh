@@ -84,10 +84,12 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
     esac
     shift
   done
+  local status=0
   if [[ ${names[*]} == benchmark ]]; then run experiments.benchmark ${flags[@]+"${flags[@]}"}
-  else run experiments "${names[@]}" ${flags[@]+"${flags[@]}"}; fi
-  [[ -z $only_plan ]] || return 0
-  figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"}
+  else run experiments "${names[@]}" ${flags[@]+"${flags[@]}"} || status=$?; fi
+  [[ -z $only_plan && $status -le 1 ]] || return $status
+  figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"} || return
+  return $status  # 1: a run crashed; what the others show is drawn
 }
 
 figures() {  # names -- flags: all that can be drawn, and everything on one page; status 2 if something could not be drawn

@@ -12,7 +12,7 @@ from analysis import catastrophic_forgetting, loss_surfaces
 from analysis.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
 from analysis.claims import RATES
 from analysis.report import PAPER_MODELS
-from analysis.style import BadInput, model_name, read_csv
+from analysis.style import BadInput, NothingToDraw, model_name, read_csv
 
 RUN_TABLES = ("bias_correction", "training_length", "small_datasets", "strong_baseline", "generalization")
 OF_A_RUN = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "score", "failed"]
@@ -52,21 +52,28 @@ def published_runs(experiment: str = "bias_correction") -> pd.DataFrame:
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """A CSV with a row a run; older ones lack train_examples, as all their runs were on all examples."""
+    """A CSV with a row a run; older ones lack train_examples and mixout, as all their runs were on all examples and without."""
     runs = read_csv(path, ["run", *OF_A_RUN])
-    return runs if "train_examples" in runs else runs.assign(train_examples=np.nan)
+    return runs.assign(**{name: value for name, value in (("train_examples", np.nan), ("mixout", 0.0)) if name not in runs})
 
 
 def all_runs(results: Path) -> pd.DataFrame:
     """The runs of all CSVs of a folder, each once; empty if there are none. Those with Mixout are left out: they differ from the
     others in what is compared nowhere else."""
-    tables = [read_runs(results / f"{name}.csv") for name in RUN_TABLES if (results / f"{name}.csv").is_file()]
-    return pd.concat(map(without_mixout, tables), ignore_index=True).drop_duplicates("run") if tables else (
-        pd.DataFrame(columns=["run", *OF_A_RUN]))
+    tables = [read_runs(path) for path in tables_of_runs(results)]
+    return once(tables) if tables else pd.DataFrame(columns=["run", *OF_A_RUN])
 
 
-def without_mixout(runs: pd.DataFrame) -> pd.DataFrame:
-    return runs[runs["mixout"] == 0] if "mixout" in runs else runs
+def tables_of_runs(results: Path) -> list[Path]:
+    """The CSVs of a folder that have a row a run and are not empty."""
+    paths = [results / f"{name}.csv" for name in RUN_TABLES]
+    return [path for path in paths if path.is_file() and path.stat().st_size]
+
+
+def once(tables: list[pd.DataFrame]) -> pd.DataFrame:
+    """The runs of several tables, each once, without those with Mixout."""
+    runs = pd.concat(tables, ignore_index=True)
+    return runs[runs["mixout"].fillna(0) == 0].drop_duplicates("run")
 
 
 def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -122,14 +129,16 @@ def results(folder: Path) -> Source:
     def read(name: str) -> pd.DataFrame:
         path = folder / f"{name}.csv"
         if name == "all runs":
-            tables = [read(name) for name in RUN_TABLES if (folder / f"{name}.csv").is_file()]
+            tables = [read(path.stem) for path in tables_of_runs(folder)]
             if not tables:
                 raise Missing("no CSV with a row a run")
-            return without_mixout(pd.concat(tables, ignore_index=True)).drop_duplicates("run")
+            return once(tables)
         if not path.is_file():
             raise Missing(f"no {path.name}")
         try:
             return prepared(name, read_csv(path, NEEDED[name]) if name in NEEDED else read_runs(path))
+        except NothingToDraw:
+            raise Missing(f"{path.name} has no rows") from None
         except BadInput:
             raise Missing(f"{path.name} cannot be used: run experiments/{name}.py again") from None
     return read

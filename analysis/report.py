@@ -145,7 +145,7 @@ def run_rows(results: Path) -> tuple[pd.DataFrame, pd.DataFrame]:
     rows, named = [pd.DataFrame(columns=NEEDED)], set()
     for path in sorted(results.glob("*.csv")):
         with open(path, encoding="utf-8") as file:
-            columns = file.readline().strip().split(",")
+            columns = file.readline().strip().split(",")  # of an empty file [""]
         ids = [column for column in ("run", "failed_run", "successful_run") if column in columns]
         if "run" in ids and "seconds" in columns:
             rows.append(read_csv(path, NEEDED)[NEEDED])

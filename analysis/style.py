@@ -17,6 +17,7 @@ from matplotlib.patches import Patch
 REPOSITORY = Path(__file__).resolve().parents[1]
 WITHOUT, WITH = "#D55E00", "#0072B2"  # Okabe and Ito's vermilion and blue: apart for the colour-blind; in grey by hatch
 FURTHER = [("#009E73", "...."), ("#CC79A7", "||||"), ("#E69F00", "----"), ("#56B4E9", "\\\\\\\\")]  # further boxes: colour, hatch
+PROFILES = ("mini", "small", "paper")
 PANEL = ["task", "model", "data", "dtype", "pretrained"]  # runs that differ in one of these never share a panel
 LINES = ({"color": "#D55E00", "linestyle": "-", "marker": "o"}, {"color": "#0072B2", "linestyle": "--", "marker": "s"},
          {"color": "#009E73", "linestyle": "-.", "marker": "^"})  # three of a kind, apart in grey by dash and marker
@@ -40,6 +41,10 @@ class BadInput(Exception):
     """Something a person has to change: what is wrong, what was expected, what to do."""
 
 
+class NothingToDraw(BadInput):
+    """A CSV without rows: its experiment had no such runs, which is an outcome and no mistake."""
+
+
 class _Parser(argparse.ArgumentParser):
     def error(self, message: str) -> NoReturn:
         raise BadInput(f"{message}; see --help")
@@ -48,7 +53,7 @@ class _Parser(argparse.ArgumentParser):
 def parser(description: str) -> argparse.ArgumentParser:
     """The flags of every analysis script: --profile names both folders, --results and --figures override it."""
     p = _Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    p.add_argument("--profile", default="mini", metavar="NAME", help="mini, small or paper (default mini)")
+    p.add_argument("--profile", default="mini", choices=PROFILES, metavar="NAME", help="mini, small or paper (default mini)")
     p.add_argument("--results", type=Path, metavar="DIR", help="folder with the CSVs (default results/<profile>)")
     p.add_argument("--figures", type=Path, metavar="DIR", help="folder to write to (default figures/<profile>)")
     return p
@@ -68,6 +73,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     """A CSV of an experiment; every run counts, so an unreadable or incomplete one is an error."""
     if not path.is_file():
         raise BadInput(f"no file {path}: expected what experiments/{path.stem}.py writes; run it first, or give --results")
+    if not path.stat().st_size:
+        raise NothingToDraw(f"nothing to draw: {path.name} has no rows, since its experiment had no such runs or could measure nothing")
     try:
         # a run's id is 16 hexadecimal digits, and some, like 0000000000012e45, would be read as a number; so would a data set's labels
         table = pd.read_csv(path, dtype=dict.fromkeys(("run", "failed_run", "successful_run", "labels"), str))
@@ -81,9 +88,14 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
 
 
 def run_command(main: Callable[[], None]) -> None:
-    """Call main; what a person has to change ends in one line on stderr and exit status 2."""
+    """Call main; what a person has to change ends in one line on stderr and exit status 2, an empty CSV in one line and status 0."""
     try:
         main()
+    except NothingToDraw as reason:
+        print(reason)
+    except KeyboardInterrupt:
+        print("\nstopped", file=sys.stderr)
+        sys.exit(130)
     except (BadInput, OSError) as error:
         text = f"{error.filename or 'file system'}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         print(f"error: {text}", file=sys.stderr)

@@ -20,7 +20,7 @@ def main() -> None:
     if unknown or not names:
         raise BadInput(f"{'unknown experiment ' + repr(unknown[0]) if unknown else 'no experiment named'}: expected names of "
                        f"{', '.join(known)}, then flags")
-    sweep([importlib.import_module(f"experiments.{name}").EXPERIMENT for name in names], sys.argv[1 + len(names):])
+    sweep([importlib.import_module(f"experiments.{name}").EXPERIMENT for name in dict.fromkeys(names)], sys.argv[1 + len(names):])
 
 
 if __name__ == "__main__":

@@ -69,9 +69,11 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "catastrophic_forgetting_curves.csv", [
         point for record in records if record["run"]["learning_rate"] == default_rate(options) for point in curves(record)])
     own_head = has_masked_lm_head(options.models[0])
-    if not own_head and not options.fit_head:
-        print(f"catastrophic_forgetting: {options.models[0]} has no masked-LM head, so no perplexity can be measured; --fit-head fits "
-              "one", file=sys.stderr)
+    if options.random_weights or not own_head and not options.fit_head:
+        reason = ("random weights have nothing to forget, so no perplexity is measured" if options.random_weights else
+                  f"{options.models[0]} has no masked-LM head, so no perplexity can be measured; --fit-head fits one")
+        print(f"catastrophic_forgetting: {reason}", file=sys.stderr)
+        write_csv(options.results / "catastrophic_forgetting.csv", [])
         return
     count = 2 if options.quick else 3  # of each kind
     picked = [record for kind in chosen(records, default_rate(options), count).values() for record in kind]

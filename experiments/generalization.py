@@ -12,10 +12,12 @@ Writes     : results/<profile>/generalization.csv, one row per finished run of t
 
 import argparse
 
-from experiments.finetuning.command import curves, default_rate, grid, learning_rates, row, write_csv
+from experiments.finetuning.command import SEED_FLAGS, curves, default_rate, grid, learning_rates, row, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
 from experiments.finetuning.sweep import Experiment, Records, main
+
+VARIED = ("learning_rate", "bias_correction", "epochs", *SEED_FLAGS)  # in all else the runs of generalization.csv are alike
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -25,9 +27,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 def write(options: argparse.Namespace, records: Records) -> None:
     def kind(record: dict) -> tuple:
-        return tuple(record["run"][name] for name in (
-            "model", "data", "task", "pretrained", "train_examples", "dtype", "packed", "optimizer", "reinitialized_layers", "mixout",
-            "decay_to_pretrained", "layerwise_decay", "component_clipping"))
+        return tuple(value for name, value in Run(**record["run"]).hashed_fields().items() if name not in VARIED)
 
     kinds, highest = {kind(record) for record in records}, max(learning_rates(options))
     write_csv(options.results / "generalization.csv", [

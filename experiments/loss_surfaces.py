@@ -53,6 +53,9 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
+    if options.random_weights:
+        print("loss_surfaces: without a pre-trained model there is no plane through it, so nothing is measured", flush=True)
+        records = []
     points = options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []

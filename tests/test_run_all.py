@@ -18,13 +18,15 @@ def study(tmp_path):
     for name in ("run_all.sh", "requirements.txt", "tests/requirements.txt"):
         shutil.copyfile(REPOSITORY / name, folder / name)
     stub = folder / ".venv" / "bin" / "python"
-    stub.write_text('#!/usr/bin/env bash\n[[ "$*" == *--version* ]] || printf "[%s]" "$@" && echo\n')
+    stub.write_text('#!/usr/bin/env bash\n{ printf "[%s]" "$@" && echo; } >> "$0.log"\n')
     stub.chmod(0o755)
+    log = stub.with_name("python.log")  # a file, since the output of some calls is thrown away
 
     def call(*arguments):
+        log.write_text("")
         done = subprocess.run(["bash", folder / "run_all.sh", *arguments], cwd=tmp_path, capture_output=True, text=True,
                               env={**os.environ, "PYTHONPATH": ""})
-        return done, [line for line in done.stdout.splitlines() if line.startswith("[-P]")]
+        return done, [line for line in log.read_text().splitlines() if line.startswith("[-P]")]
     return call
 
 
@@ -35,8 +37,9 @@ SWEEP = "[-P][-m][experiments]" + "".join(f"[{name}]" for name in STUDY)
 
 
 def drawn(flags="", names=STUDY):
-    """The figures, and at the end the report. (Audit and scorecard before it print nothing then.)"""
-    return [f"[-P][-m][analysis]{''.join(f'[{name}]' for name in names)}{flags}", f"[-P][-m][analysis.report]{flags}"]
+    """The figures, the checks, and at the end the report of them all."""
+    return [f"[-P][-m][analysis]{''.join(f'[{name}]' for name in names)}{flags}", f"[-P][-m][analysis.audit]{flags}",
+            f"[-P][-m][analysis.scorecard]{flags}", f"[-P][-m][analysis.report]{flags}"]
 
 
 @pytest.mark.parametrize(("arguments", "calls"), [
@@ -49,7 +52,8 @@ def drawn(flags="", names=STUDY):
     (["figures", "--profile", "small"], drawn("[--profile][small]")),
     (["figures", "--results", REFERENCE], [f"[-P][-m][analysis][--results][{REFERENCE}]"]),
     (["fast_path", "--seeds", "25"], ["[-P][-m][experiments][fast_path][--seeds][25]", *drawn(names=["fast_path"])]),
-    (["check", "--profile", "small", "--strict"], ["[-P][-m][analysis.scorecard][--profile][small][--strict]"]),
+    (["check", "--profile", "small", "--strict"], ["[-P][-m][analysis.audit][--profile][small]",
+                                                    "[-P][-m][analysis.scorecard][--profile][small][--strict]"]),
     (["help"], [SWEEP + "[--help]"]),
     (["bias_correction", "--help"], [SWEEP + "[--help]"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) and not str(value).startswith("['[") else "")
@@ -74,9 +78,19 @@ def test_installs_once_and_again_when_requirements_change(study, tmp_path):
 def test_what_cannot_be_drawn_does_not_hide_the_rest(study, tmp_path):
     study("figures")
     stub = tmp_path / "a study" / ".venv" / "bin" / "python"
-    stub.write_text(stub.read_text().replace(" && echo", ' && echo; [[ $* != *"analysis catastrophic"* ]] || exit 2'))
+    stub.write_text(stub.read_text() + '[[ $* != *"analysis catastrophic"* ]] || exit 2\n')
     done, called = study("figures")
     assert done.returncode == 2 and called == drawn()
+
+
+def test_what_crashed_does_not_hide_the_rest_and_bad_input_does(study, tmp_path):
+    study("figures")
+    stub = tmp_path / "a study" / ".venv" / "bin" / "python"
+    whole = stub.read_text()
+    for status, figures in ((1, drawn()), (2, []), (130, [])):
+        stub.write_text(whole + f'[[ $* != *"-m experiments"* ]] || exit {status}\n')
+        done, called = study()
+        assert done.returncode == status and called == [SWEEP, *figures]
 
 
 def test_several_figures_in_one_process(tmp_path):

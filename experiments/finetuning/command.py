@@ -18,7 +18,7 @@ from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, MODEL_RECIPES, PACKABLE, PROFILES, REPOSITORY, Profile
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import architecture, identify_model, portable
-from experiments.finetuning.tasks import TASKS, identify_data
+from experiments.finetuning.tasks import TASKS, identify_data, train_rows
 
 TIMING_COLUMNS = ("seconds",)  # the only columns in which the same run may differ from itself
 BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
@@ -55,7 +55,7 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
 def parser(description: str) -> argparse.ArgumentParser:
     """The flags that mean the same in every experiment. What is not given comes from the experiment or the profile."""
     p = Parser(description=description, formatter_class=argparse.RawDescriptionHelpFormatter, allow_abbrev=False)
-    count, rate = number(int, 1, 10_000, "a whole number"), number(float, 0, 1, "a learning rate")
+    count, rate = number(int, 1, 10_000, "a whole number"), number(float, 1e-12, 1, "a learning rate")
     seed = number(int, 0, 2**31, "a whole number")
     p.add_argument("--profile", type=one_of(PROFILES), default="mini", metavar="NAME",
                    help=f"{', '.join(PROFILES)} (default mini)")
@@ -128,13 +128,14 @@ def learning_rates(options: argparse.Namespace) -> Sequence[float]:
 
 
 def whole_path(name: str) -> str:
-    """A folder's whole path, so that workers find what the caller named; a hub name as it is."""
-    return str(Path(name).resolve()) if Path(name).is_dir() else name
+    """A folder's whole path, so that workers find what the caller named; a hub name, and "mini", as it is."""
+    return str(Path(name).resolve()) if name != "mini" and Path(name).is_dir() else name
 
 
 def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: Iterable[float],
          corrections: Iterable[bool], epochs: Iterable[int] = (3,), models: Iterable[str] | None = None, **fields) -> list[Run]:
-    """All runs of models x tasks x epochs x learning rates x bias correction x seeds; `fields` are further ones of Run.
+    """All runs of models x tasks x epochs x learning rates x bias correction x seeds; `fields` are further ones of Run. BadInput for
+    what cannot be trained.
 
     A first look has of the long runs only the paper's own recipe, and one seed at rates below the default recipe's, where hardly a
     run fails.
@@ -163,6 +164,13 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             **{**MODEL_RECIPES.get(kind, {}), **seeds, **fields}))
         if planned[-1].packed and kind not in PACKABLE:
             raise BadInput(f"{model} is of type {kind}: expected one of {', '.join(PACKABLE)}; others need --plain")
+        if planned[-1].mixout and not planned[-1].packed:
+            raise BadInput("Mixout is part of the fast path only: expected a call without --plain, or other experiments")
+        if planned[-1].reinitialized_layers and kind == "albert":
+            raise BadInput(f"{model} shares one layer's weights among all: cannot draw its top layers anew; take another model")
+        if (planned[-1].train_examples or 0) > (rows := train_rows(task, options.data)):
+            raise BadInput(f"cannot sample {planned[-1].train_examples:,} of {rows:,} training examples of {task}; take a smaller "
+                           "--sample-size")
         if planned[-1].reinitialized_layers > layers:
             raise BadInput(f"cannot draw the top {planned[-1].reinitialized_layers} layers of {model} anew: expected 0 to {layers}; "
                            "--help lists the flags that name the layers")
@@ -174,9 +182,9 @@ def one_seed_at_first(options: argparse.Namespace) -> argparse.Namespace:
     return argparse.Namespace(**{**vars(options), "seeds": 1}) if options.quick else options
 
 
-def matching_epochs(examples: int, sampled: int, batch_size: int = 16) -> int:
-    """Epochs on a sample with at least as many steps as the default recipe has on all examples."""
-    return math.ceil(LENGTHS[0] * math.ceil(examples / batch_size) / math.ceil(sampled / batch_size))
+def matching_epochs(examples: int, sampled: int) -> int:
+    """Epochs on a sample with at least as many steps as the default recipe has on all examples, in batches of 16."""
+    return math.ceil(LENGTHS[0] * math.ceil(examples / 16) / math.ceil(sampled / 16))
 
 
 @lru_cache(maxsize=1)
@@ -223,17 +231,14 @@ def curves(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
-    """Rows as CSV, sorted by what was run, replacing what was there: the same runs give the same bytes."""
-    if not rows:
-        print(f"nothing to write to {path}", flush=True)
-        return
+    """Rows as CSV, sorted by what was run, replacing what was there: the same runs give the same bytes; no rows an empty file."""
     rows = sorted(rows, key=lambda row: [(value is not None, value) for name, value in row.items() if name != "run"])
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    runs.write_atomically(path, text.getvalue())
-    print(f"wrote {path}", flush=True)
+    runs.write_atomically(path, text.getvalue() if rows else "")
+    print(f"wrote {path}" if rows else f"nothing to write to {path}: it is empty", flush=True)
 
 
 def run_command(main: Callable[[], None]) -> None:

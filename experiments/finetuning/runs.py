@@ -54,10 +54,10 @@ class Run:
     layerwise_decay: float = 1.0  # learning rate of a layer as a share of that of the layer above it
     component_clipping: float | None = None  # L2 norm to which the gradient of each parameter tensor is clipped (Yang and Ma 2022)
     packed: bool = True  # packing.py's fast path; False: HF's own forward, with other dropout masks for a seed
+    device: str = "cpu"  # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names the device
     # ------------------------------------------------------------ fields that do not
     model_source: str = _unhashed("")  # hub name or folder to load the model from
     data_source: str = _unhashed("")  # "mini", hub name or folder
-    device: str = _unhashed("cpu")  # cpu or cuda
     git_commit: str = _unhashed("unknown")  # of the code, when the sweep began
     keep_weights: bool = _unhashed(False)  # store the trained weights too, when the run is trained
     checkpoint_minutes: float = _unhashed(0.0)  # between two checkpoints inside the run; 0: none

@@ -10,15 +10,19 @@ from pathlib import Path
 
 from experiments.finetuning import leases
 from experiments.finetuning.command import Parser, one_of, run_command
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import PROFILES, REPOSITORY
 from experiments.finetuning.runs import stored
 
 
 def status(results: Path, watch: float = 0.0) -> dict[str, list[str]]:
-    """One line a run under each heading. `watch`: seconds to look for signs of life of holders on other machines."""
-    found = {"finished": [record["outcome"] for record in stored(results)]}
-    failed, diverged = (sum(outcome[name] for outcome in found["finished"]) for name in ("failed", "diverged"))
-    lines = {"finished": [f"{len(found['finished'])} runs, {failed} failed, of them {diverged} diverged"], "running": [], "stale": [],
+    """Lines under each heading: counts of runs, or a line for each. `watch`: seconds to look for signs of life of holders on other
+    machines."""
+    finished = [record["outcome"] for record in stored(results)]
+    failed, diverged = (sum(outcome[name] for outcome in finished) for name in ("failed", "diverged"))
+    unused = len(list((results / "runs").glob("*.json"))) - len(finished)
+    lines = {"finished": [f"{len(finished)} runs, {failed} failed, of them {diverged} diverged"],
+             "unused": [f"{unused} files, damaged or of another version of this code"] if unused else [], "running": [], "stale": [],
              "crashed": [], "set aside": [path.name for path in sorted((results / "runs").glob("*.set-aside"))],
              "checkpoints": [path.stem for path in sorted((results / "checkpoints").glob("*.safetensors"))]}
     held = [path for path in sorted((results / "leases").glob("*")) if path.name != ".lock"]
@@ -57,6 +61,8 @@ def main() -> None:
     p.add_argument("--results", type=Path, metavar="DIR", help="folder of finished runs (default results/<profile>)")
     options = p.parse_args()
     folder = options.results or REPOSITORY / "results" / options.profile
+    if options.results and not folder.is_dir():
+        raise BadInput(f"no folder {folder}: expected one that a sweep has written to; see --results")
     for heading, lines in status(folder, watch=1.5 * leases.BEAT).items():
         for i, line in enumerate(lines or ["-"]):
             print(f"{heading if i == 0 else '':<12} {line}")

@@ -32,7 +32,8 @@ def expect_one_line(done, *words):
     (["--seeds", "0"], ["--seeds", "from 1 to"]),
     (["--seeds", "many"], ["--seeds", "'many'", "a whole number"]),
     (["--learning-rates", "-1"], ["--learning-rates"]),
-    (["--learning-rates", "nan"], ["a learning rate from 0 to 1"]),
+    (["--learning-rates", "nan"], ["a learning rate from 1e-12 to 1"]),
+    (["--learning-rates", "0"], ["a learning rate from 1e-12 to 1"]),
     (["--engine", "slurm"], ["unknown name 'slurm'", "ray, serial"]),
     (["--dtype", "int8"], ["unknown name 'int8'", "float32, bfloat16"]),
     (["--sedes", "5"], ["unrecognized arguments: --sedes", "--help"]),
@@ -51,6 +52,8 @@ def test_flags(arguments, words):
     (["small_datasets", "--sample-size", "1", "--plan"], ["--sample-size", "from 2 to"]),
     (["loss_surfaces", "--classifier", "none", "--plan"], ["unknown name 'none'", "failed, successful, mean"]),
     (["strong_baseline", "--tasks", "scitail", "--plan"], ["mini has no task scitail"]),
+    (["bias_correction", "mitigations", "--plain", "--plan"], ["Mixout is part of the fast path only", "--plain"]),
+    (["small_datasets", "--sample-size", "1601", "--plan"], ["1,601 of 1,600", "--sample-size"]),
 ], ids=str)
 def test_experiments_and_their_own_flags(arguments, words):
     expect_one_line(call("experiments", *arguments), *words)
@@ -144,13 +147,36 @@ def test_a_full_disk_keeps_finished_runs(tmp_path, tiny_model):
 
 @pytest.mark.parametrize(("content", "words"), [
     (None, ["no file", "experiments/bias_correction.py"]),
-    ("", ["is no CSV"]),
+    ("\n", ["is no CSV"]),
     ("run,model\n", ["lacks the column task"]),
-], ids=["missing", "empty", "columns"])
+], ids=["missing", "blank", "columns"])
 def test_analysis_input(tmp_path, content, words):
     if content is not None:
         (tmp_path / "bias_correction.csv").write_text(content)
     expect_one_line(call("analysis.bias_correction", "--results", tmp_path, "--figures", tmp_path / "figures"), *words)
+
+
+def test_a_csv_without_rows_is_an_outcome(tmp_path):
+    (tmp_path / "bias_correction.csv").write_text("")
+    for script in ("bias_correction", "scorecard"):
+        done = call(f"analysis.{script}", "--results", tmp_path, "--figures", tmp_path / "figures")
+        assert done.returncode == 0 and not done.stderr
+        assert script == "scorecard" or done.stdout.startswith("nothing to draw: bias_correction.csv has no rows")
+
+
+def test_a_mistyped_profile_is_not_judged(tmp_path):
+    expect_one_line(call("analysis.scorecard", "--profile", "smal", "--figures", tmp_path), "smal", "mini", "paper")
+
+
+def test_a_folder_called_mini_is_not_the_data(tmp_path):
+    (tmp_path / "mini").mkdir()
+    done = call("experiments.bias_correction", "--plan", "--results", tmp_path, cwd=tmp_path)
+    assert done.returncode == 0 and "30 runs" not in done.stderr, done.stderr
+
+
+def test_an_experiment_named_twice_is_one(tmp_path):
+    done = call("experiments", "mitigations", "mitigations", "--plan", "--results", tmp_path)
+    assert done.returncode == 0 and done.stdout.count("mitigations (mini)") == 1
 
 
 def test_tables_never_replace_results(tmp_path):

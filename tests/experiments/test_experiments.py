@@ -25,7 +25,7 @@ from experiments import (
 )
 from experiments.finetuning import command, sweep
 from experiments.finetuning.command import chosen, matching_epochs, parse, parser, run_command
-from experiments.finetuning.errors import BadInput
+from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.runs import stored
 from experiments.finetuning.sources import _configuration, has_masked_lm_head
@@ -280,6 +280,29 @@ def test_an_experiment_that_cannot_write_does_not_keep_the_others_from_it(tmp_pa
     with pytest.raises(BadInput, match="first: no text"):
         sweep.sweep(experiments, ["--results", str(tmp_path)])
     assert done == ["second"]
+
+
+def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_path):
+    def crash(options, records):
+        list(sweep.measure_all(lambda item: 1 / 0, [1], options, "perplexities"))
+
+    done = []
+    experiments = [sweep.Experiment("first", "", lambda options: [], crash),
+                   sweep.Experiment("second", "", lambda options: [], lambda options, records: done.append("second"))]
+    with pytest.raises(RunsCrashed) as error:
+        sweep.sweep(experiments, ["--results", str(tmp_path), "--engine", "serial"])
+    assert done == ["second"] and "division by zero" in error.value.crashed["perplexities 1"]
+
+
+def test_without_pre_training_nothing_is_forgotten(tmp_path, capsys):
+    """Neither are perplexities and surfaces measured, and what another call wrote is not taken for this one's."""
+    (tmp_path / "generalization.csv").write_text("run\n1\n")
+    for experiment in (catastrophic_forgetting, loss_surfaces, generalization):
+        experiment.write(options(experiment.EXPERIMENT, "--random-weights", "--results", str(tmp_path)), [])
+    printed = capsys.readouterr()
+    assert "nothing to forget" in printed.err and "no plane" in printed.out
+    assert all((tmp_path / f"{name}.csv").read_text() == "" for name in (
+        "generalization", "catastrophic_forgetting", "loss_surfaces", "loss_surfaces_lines"))
 
 
 @pytest.mark.parametrize("again", [False, True])

@@ -22,7 +22,10 @@ def test_every_kind(tiny_run, tmp_path):
     for name, holder in (("mine", {}), ("dead", {"process": dead.pid}), ("far", {"host": "elsewhere"})):
         (tmp_path / "leases" / name).write_text(json.dumps({**leases.me(), **holder}))
 
+    (tmp_path / "runs" / "89ab.json").write_text("{")
+
     found = status(tmp_path)
+    assert found["unused"] == ["1 files, damaged or of another version of this code"]
     assert found["finished"] == ["2 runs, 1 failed, of them 1 diverged"]
     assert [line.split(",")[0] for line in found["running"]] == ["far", "mine"] and f"process {os.getpid()} " in found["running"][1]
     assert [line.split(",")[0] for line in found["stale"]] == ["dead"]
