@@ -62,7 +62,7 @@ class Claim(NamedTuple):
 
 # ---- statistics: take one or two groups of runs
 
-def rate(first: pd.DataFrame, second: pd.DataFrame | None, value: str = "failed", against: tuple[int, int] | None = None) -> Estimate:
+def share(first: pd.DataFrame, second: pd.DataFrame | None, value: str = "failed", against: tuple[int, int] | None = None) -> Estimate:
     """Share of runs with `value`, in points: of one group (Wilson's interval, exact binomial test), or first less second or
     less a published count of n (Newcombe's interval; against 0 Fisher's exact test, against a margin from the interval)."""
     flags = [group[value].astype(bool) for group in (first, second) if group is not None]
@@ -186,14 +186,14 @@ CLAIMS = (
           "our margin: about the distance of ln 2 from 0.65, where the highest published losses begin"),
     # Sec. 4.2: small training sets
     *(Claim(f"iterations_{task}", f"On a sample of {name}, training for as many iterations as on the whole set lets fewer runs fail "
-            "than for as many epochs", "Sec. 4.2, Fig. 3", "small_datasets", {**SMALL, "task": task}, EPOCHS, ITERATIONS, rate, ">", 0,
+            "than for as many epochs", "Sec. 4.2, Fig. 3", "small_datasets", {**SMALL, "task": task}, EPOCHS, ITERATIONS, share, ">", 0,
             "points of failure rate", NONE) for task, name in SMALL_TASKS),
     *(Claim(f"same_stability_{task}", f"On a sample of {name}, for as many iterations, training is as stable as on the whole set: at "
             f"most {MARGIN} points more runs fail (fewer is no contradiction)", "Sec. 4.2, Fig. 3", "small_datasets",
-            {**SMALL, "task": task}, ITERATIONS, {"condition": "full"}, rate, "<", MARGIN, "points of failure rate", MARGIN_BASIS)
+            {**SMALL, "task": task}, ITERATIONS, {"condition": "full"}, share, "<", MARGIN, "points of failure rate", MARGIN_BASIS)
       for task, name in SMALL_TASKS),
     *(Claim(f"no_failure_{task}", f"As the text says: no run fails on a sample of {TASKS[task]} for as many iterations",
-            "Sec. 4.2, text", "small_datasets", {**PAPER, **SMALL, "task": task}, ITERATIONS, None, rate, "<", MARGIN, "% failed",
+            "Sec. 4.2, text", "small_datasets", {**PAPER, **SMALL, "task": task}, ITERATIONS, None, share, "<", MARGIN, "% failed",
             MARGIN_BASIS, ABSENT) for task in ("mrpc", "qnli")),
     # Sec. 5.1: gradients, bias correction
     *(Claim(f"gradient_{part}", statement, "Sec. 5.1, Fig. 4", "all runs",
@@ -205,22 +205,22 @@ CLAIMS = (
          "factor of ten"))),
     *(Claim(f"correction_{family}_{task}_{rank}", f"Bias correction lowers the failure rate: {FAMILIES[family]}, {TASKS[task]}, "
             f"{rank} rate, 3 epochs", locator, "bias_correction",
-            {"pretrained": True, "family": family, "task": task, **FULL, "rate": rank, "epochs": 3}, DEFAULT, CORRECTED, rate, ">", 0,
+            {"pretrained": True, "family": family, "task": task, **FULL, "rate": rank, "epochs": 3}, DEFAULT, CORRECTED, share, ">", 0,
             "points of failure rate", NONE) for family, task, ranks, locator in (
         ("bert", "rte", RATES, "Sec. 5.1, Figs 5, 9"), ("roberta", "rte", RATES, "Sec. 5.1, Fig. 5"),
         ("albert", "rte", RATES, "Sec. 5.1, Fig. 5"), *(("bert", task, ("middle",), "Sec. 5.1, shown for RTE only")
                                                         for task in ("mrpc", "cola", "qnli"))) for rank in ranks),
     # Secs 5.1 and 6: length of training
     *(Claim(f"length_{rank}", f"20 epochs without bias correction let fewer runs fail than 3: RTE, {rank} rate", "Sec. 5.1, Fig. 9",
-            "training_length", {**RTE, **FULL, "rate": rank, **DEFAULT}, {"epochs": 3}, {"epochs": 20}, rate, ">", 0,
+            "training_length", {**RTE, **FULL, "rate": rank, **DEFAULT}, {"epochs": 3}, {"epochs": 20}, share, ">", 0,
             "points of failure rate", NONE) for rank in RATES),
     *(Claim(f"length_correction_{rank}", f"20 epochs with bias correction let fewer runs fail than 3 without: RTE, {rank} rate",
             "Sec. 6, Fig. 9", "training_length", {**RTE, **FULL, "rate": rank}, {"epochs": 3, **DEFAULT},
-            {"epochs": 20, **CORRECTED}, rate, ">", 0, "points of failure rate", NONE) for rank in RATES),
+            {"epochs": 20, **CORRECTED}, share, ">", 0, "points of failure rate", NONE) for rank in RATES),
     # Sec. 6: the recipe (RTE's failures: length_correction_middle)
     *(Claim(f"recipe_failures_{task}", f"The paper's recipe lets fewer runs fail than the default one: {TASKS[task]}",
             "Sec. 6, Fig. 1", "strong_baseline", {**BERT, "task": task, "rate": "middle"}, {"recipe": "default"},
-            {"recipe": "paper's recipe"}, rate, ">", 0, "points of failure rate", NONE) for task in ("mrpc", "cola")),
+            {"recipe": "paper's recipe"}, share, ">", 0, "points of failure rate", NONE) for task in ("mrpc", "cola")),
     *(Claim(f"recipe_std_{task}", f"The paper's recipe has a lower standard deviation than the default one: {TASKS[task]}",
             "Sec. 6, Table 1", "strong_baseline", {**BERT, "task": task, "rate": "middle"}, {"recipe": "default"},
             {"recipe": "paper's recipe"}, spread, ">", 0, "points of std", NONE) for task in ("rte", "mrpc", "cola")),
@@ -242,13 +242,13 @@ CLAIMS = (
     # Sec. 7.6: loss surfaces
     Claim("surface_separated", f"Failed and successful runs lie apart: on the straight line between them the loss rises by more than "
           f"{BARRIER} nats, in most pairs", "Sec. 7.6, Figs 7, 13", "loss_surfaces_lines", {"family": "bert"}, {}, None,
-          partial(rate, value="separated"), ">", 50, "% of pairs", "ours: most is more than half; the rise: analysis/loss_surfaces.py"),
+          partial(share, value="separated"), ">", 50, "% of pairs", "ours: most is over half; the rise: analysis/loss_surfaces.py"),
     # others
     *(Claim(f"mixout_{task}", f"Mixout lets fewer runs fail than the default recipe: {TASKS[task]}", "Fig. 1; Lee et al. 2020",
-            "strong_baseline", {**BERT, "task": task, "rate": "middle"}, {"recipe": "default"}, {"recipe": "mixout"}, rate, ">", 0,
+            "strong_baseline", {**BERT, "task": task, "rate": "middle"}, {"recipe": "default"}, {"recipe": "mixout"}, share, ">", 0,
             "points of failure rate", NONE) for task in ("rte", "mrpc", "cola")),
     *(Claim(f"mixout_less_{task}", f"The paper's recipe lets fewer runs fail than Mixout: {TASKS[task]}", "Fig. 1",
-            "strong_baseline", {**BERT, "task": task, "rate": "middle"}, {"recipe": "mixout"}, {"recipe": "paper's recipe"}, rate,
+            "strong_baseline", {**BERT, "task": task, "rate": "middle"}, {"recipe": "mixout"}, {"recipe": "paper's recipe"}, share,
             ">", 0, "points of failure rate", NONE) for task in ("rte", "mrpc", "cola")),
     *(Claim(f"reinitialization_{what}", f"Re-initialising pooler and top 5 layers {statement}: RTE, 3 epochs with bias correction",
             "Zhang et al. 2021, Table 1", "reinitialization", {**RTE, **FULL, "rate": "middle", "epochs": 3, **CORRECTED},
@@ -264,5 +264,5 @@ CLAIMS = (
     Claim("below_55", "Without bias correction about half of the runs on RTE end below 55 % (Zhang et al.: 24 of 50, batch 32, half of "
           "dev, best of ten checkpoints; here batch 16, all of dev, the last)", "Zhang et al. 2021, Sec. 4", "bias_correction",
           {**PAPER, **RTE, **FULL, "rate": "middle", "epochs": 3, **DEFAULT}, {}, None,
-          partial(rate, value="below_55", against=(24, 50)), "within", MARGIN, "points of such runs", MARGIN_BASIS),
+          partial(share, value="below_55", against=(24, 50)), "within", MARGIN, "points of such runs", MARGIN_BASIS),
 )

@@ -20,7 +20,7 @@ from analysis.audit import READ_OFF
 from analysis.evidence import RUN_TABLES, all_runs, published_points
 from analysis.report import PAPER_MODELS
 from analysis.statistics import fisher
-from analysis.style import BadInput, model_name, parse, parser, rate_name, run_command, save_table, task_name
+from analysis.style import BadInput, is_mini, model_name, parse, parser, rate_name, run_command, save_table, task_name
 
 SETTING = ["model", "task", "train_examples", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype"]
 FEWEST = 10  # with 10 of ours against 25, Fisher's test just tells 5 failures from 23
@@ -57,7 +57,7 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (*values, data), runs in ours.groupby([*SETTING, "data"], sort=True, dropna=False):
         key = dict(zip(SETTING, values, strict=True))
-        judged = key["model"] in PAPER_MODELS and not data.startswith("mini")
+        judged = key["model"] in PAPER_MODELS and not is_mini(data)
         same = pd.Series(True, published.index)
         for column, value in key.items():
             same &= published[column].isna() if pd.isna(value) else published[column] == value

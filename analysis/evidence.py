@@ -12,7 +12,7 @@ from analysis import catastrophic_forgetting, loss_surfaces
 from analysis.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
 from analysis.claims import RATES
 from analysis.report import PAPER_MODELS
-from analysis.style import BadInput, NothingToDraw, model_name, read_csv
+from analysis.style import BadInput, NothingToDraw, is_mini, model_name, read_csv
 
 RUN_TABLES = ("bias_correction", "training_length", "small_datasets", "strong_baseline", "generalization")
 OF_A_RUN = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "score", "failed"]
@@ -93,7 +93,7 @@ def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
             lowest_third=successful["train_loss"].rank(pct=True) <= 1 / 3)
     short = [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
     family = [next((name for name in ("roberta", "albert") if name in model.lower()), "bert") for model in short]
-    kind = ["mini" if data.startswith("mini") else "paper" if model in PAPER_MODELS else "small"
+    kind = ["mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
             for model, data in zip(short, table["data"], strict=True)]
     table = table.assign(model=short, family=family, kind=kind)
     if "learning_rate" not in table:

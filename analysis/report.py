@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.style import BadInput, model_name, parse, parser, read_csv, run_command
+from analysis.style import BadInput, is_mini, model_name, parse, parser, read_csv, run_command
 
 
 class Section(NamedTuple):
@@ -168,7 +168,7 @@ def claims(profile: str, runs: pd.DataFrame) -> list[str]:
     lines = []
     settings = zip(map(model_name, runs["model"], runs["data"]), runs["data"].str.split("@").str[0], runs["dtype"], strict=True)
     for model, data, dtype in sorted(set(settings)):
-        kind = "mini" if data == "mini" else "paper" if model in PAPER_MODELS else "small"
+        kind = "mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
         other = f" Computed in {dtype}; the published runs were in float32." if kind == "paper" and dtype != "float32" else ""
         lines.append(f"Model **{model}**, data **{data}**, {dtype}. **{EVIDENCE[kind]}**{other}")
     return ["\n\n".join(lines), "",

@@ -102,13 +102,18 @@ def run_command(main: Callable[[], None]) -> None:
         sys.exit(2)
 
 
+def is_mini(data: str) -> bool:
+    """Whether Run.data names mini's generated tasks: "mini@hash"."""
+    return data.split("@")[0] == "mini"
+
+
 def task_name(task: str, data: str) -> str:
-    return (MINI_TASK_NAMES if data.startswith("mini") else TASK_NAMES).get(task, task)
+    return (MINI_TASK_NAMES if is_mini(data) else TASK_NAMES).get(task, task)
 
 
 def model_name(model: str, data: str) -> str:
     """Run.model without its hash; the mini model by its name, not its folder's."""
-    return "mini" if data.startswith("mini") and model.startswith("checkpoint@") else model.split("@")[0].split("/")[-1]
+    return "mini" if is_mini(data) and model.startswith("checkpoint@") else model.split("@")[0].split("/")[-1]
 
 
 def rate_name(rate: float) -> str:

@@ -79,7 +79,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
         wanted = [[(a, b) for b in axis] for a in axis]
         wanted += [[tuple(np.array(start) + t * (np.array(end) - np.array(start))) for t in np.linspace(0, 1, LINE_POINTS)]
                    for start, end in LINES.values()]
-        rows = measured_rows(plane, [[(float(a), float(b)) for a, b in row] for row in wanted], options, task)
+        rows = measured_rows(plane, [[(float(a), float(b)) for a, b in row] for row in wanted], options)
         surfaces += [{**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
                      for row in rows[:points] for a, b, loss, norm in row]
         lines += [{**common, "line": name, "position": i / (LINE_POINTS - 1), "loss": loss, "gradient_norm": norm}
@@ -103,9 +103,11 @@ class Plane:
         return fingerprint(json.dumps([self.failed.id, self.successful.id, self.classifier, EXAMPLES, EXAMPLES_SEED]).encode())
 
 
-def measured_rows(plane: Plane, wanted: list[list[tuple[float, float]]], options: argparse.Namespace, task: str) -> list[list]:
+def measured_rows(plane: Plane, wanted: list[list[tuple[float, float]]], options: argparse.Namespace) -> list[list]:
     """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or measured and stored."""
     from tqdm import tqdm
+
+    task = plane.failed.task
 
     def path(row: list[tuple[float, float]]):
         return options.results / "surfaces" / f"{plane.name}-{fingerprint(json.dumps(row).encode())}.json"

@@ -46,10 +46,14 @@ def main() -> None:
                     learning_rates=[default_rate(options)], corrections=[True])
         if options.steps > (most := train_rows(task, run.data_source) // run.batch_size):
             raise BadInput(f"--steps {options.steps}: {task} has examples for {most} steps; expected at most as many")
+        if options.plan:
+            print(f"benchmark: {task}, {options.rounds} rounds of {options.steps} steps of each contender; it trains no run")
+            continue
         rows += compare(run, options)
         if not options.no_growth and task == tasks[0]:
             rows += whole_machine(run, options) + growth(run, options)
-    write_csv(options.results / "benchmark.csv", rows)
+    if not options.plan:
+        write_csv(options.results / "benchmark.csv", rows)
 
 
 if __name__ == "__main__":

@@ -31,9 +31,9 @@ class Experiment:
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda p: None
 
 
-def main(*experiments: Experiment) -> None:
+def main(experiment: Experiment) -> None:
     """The command line of one experiment."""
-    run_command(lambda: sweep(experiments))
+    run_command(lambda: sweep([experiment]))
 
 
 def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = None) -> None:

@@ -8,8 +8,16 @@ import pytest
 from scipy.stats import hypergeom
 
 from analysis.comparison import compare, main, readable, tolerance
-from analysis.evidence import all_runs, published_points, published_runs
+from analysis.evidence import all_runs, published_points, published_runs, results
 from analysis.style import BadInput
+
+
+def test_a_csv_of_before_mixout_keeps_its_runs(a_run, tmp_path):
+    """Both ways of reading a folder: for the comparison, and for the scorecard."""
+    pd.DataFrame([a_run(0.8, run="a"), a_run(0.9, run="b")]).to_csv(tmp_path / "bias_correction.csv", index=False)
+    pd.DataFrame([a_run(0.9, run="b", mixout=0.0), a_run(0.9, run="c", mixout=0.0), a_run(0.9, run="d", mixout=0.7)]).to_csv(
+        tmp_path / "strong_baseline.csv", index=False)
+    assert list(all_runs(tmp_path)["run"]) == list(results(tmp_path)("all runs")["run"]) == ["a", "b", "c"]
 
 
 @pytest.fixture

@@ -9,7 +9,7 @@ import pytest
 from conftest import REPOSITORY
 from scipy.stats import norm, t
 
-from analysis.claims import ABSENT, CLAIMS, PRINTED, mean, rank_correlation, rate
+from analysis.claims import ABSENT, CLAIMS, PRINTED, mean, rank_correlation, share
 from analysis.evidence import Missing, published, published_points, results
 from analysis.scorecard import FAILS, HOLDS, UNDECIDED, estimate, evaluate
 from analysis.statistics import bootstrap_interval, holm, newcombe_interval, wilson_interval
@@ -174,11 +174,11 @@ def test_newcombe_by_hand():
 def test_a_margin_is_tested_where_the_interval_ends():
     """No failure in 25 and in 25: the interval ends at z^2 / (25 + z^2), which is the margin of a quarter for z^2 = 25 / 3."""
     none = pd.DataFrame({"failed": [False] * 25})
-    found = rate(none, none)
+    found = share(none, none)
     assert found.p_at(25) == pytest.approx(2 * norm.sf((25 / 3) ** 0.5)) and found.p_at(0) == 1
     low, high = found.low, found.high
     assert found.p_at(high) == pytest.approx(0.05) and found.p_at(low) == pytest.approx(0.05)
-    one = rate(pd.DataFrame({"failed": [True] * 3}), None)
+    one = share(pd.DataFrame({"failed": [True] * 3}), None)
     assert (one.low, one.high) == pytest.approx([100 * x for x in wilson_interval(3, 3)]) and one.p_at(50) == pytest.approx(0.25)
 
 

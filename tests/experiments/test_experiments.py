@@ -247,8 +247,8 @@ def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
     calls = []
     monkeypatch.setattr(loss_surfaces, "measure", lambda row, plane: calls.append(row) or [(*point, 1.0, 2.0) for point in row])
     opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--engine", "serial")
-    loss_surfaces.measured_rows(plane, rows[:1], opts, "cola")
-    measured = loss_surfaces.measured_rows(plane, rows, opts, "cola")
+    loss_surfaces.measured_rows(plane, rows[:1], opts)
+    measured = loss_surfaces.measured_rows(plane, rows, opts)
     assert calls == rows and json.loads(json.dumps(measured)) == [[[0.0, 0.0, 1.0, 2.0]], [[1.0, 0.0, 1.0, 2.0]]]
 
 
