@@ -31,7 +31,7 @@ def identify_model(source: str) -> str:
         weights = sorted(folder.glob("*.safetensors"))
         if not (folder / "config.json").is_file() or not weights:
             raise BadInput(f"{folder} is no model: expected config.json and *.safetensors (pickled weights are not read)")
-        others = [folder / name for name in ("config.json", "tokenizer.json", "vocab.txt")]
+        others = [folder / name for name in ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")]
         return f"{folder.resolve().name}@{fingerprint(*(path for path in others if path.exists()), *weights)}"
     if source.startswith((".", "/", "~")) or source.count("/") > 1:
         raise BadInput(f"no model folder {source}: expected a transformers folder, or a hub name such as "

@@ -32,9 +32,12 @@ Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the
 def train(run: Run) -> dict[str, Any]:
     """Fine-tune, evaluate on dev after the last step, and return {"outcome": {...}, "history": {...}}.
 
-    outcome: the final dev scores, `failed`, losses, cost, versions.
-    history: the training loss of every step (nats); at every evaluation dev score, dev loss, and the dev margins (histories.py);
-    gradient norms before clipping every LOG_EVERY steps.
+    outcome, one value each: `score` and `metric`, its name; every metric on dev and `dev_loss` (nats) after the last step;
+    `majority_level`, `failed` (score at or below it, or `diverged`), `constant_prediction`; `train_loss` (nats, mean of the last epoch)
+    and `label_entropy` (nats); `first_layer_gradient`, `classifier_gradient` (L2 norms, medians over the last tenth); `steps`; what the
+    checkpoint lacked (`drawn_from_head_seed`); `device`, `seconds`, versions, commit.
+    history: `train_loss` [steps], nats; `evaluations` [evaluations], each with step, metrics and dev_loss; `dev_margins` [evaluations],
+    text of histories.py; `gradient_norms` [steps / `gradient_norm_every`][matrices], L2, before clipping, of `gradient_norm_of`.
     With run.keep_weights also "weights": the parameters, as the bytes of a safetensors file.
     A loss that is not finite ends the run: it has diverged, which is a failed run and a result like any other.
     """
