@@ -73,7 +73,7 @@ def tables_of_runs(results: Path) -> list[Path]:
 def once(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """The runs of several tables, each once, without those with Mixout."""
     runs = pd.concat(tables, ignore_index=True)
-    return runs[runs["mixout"].fillna(0) == 0].drop_duplicates("run")
+    return runs[runs["mixout"] == 0].drop_duplicates("run")
 
 
 def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:

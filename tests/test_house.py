@@ -72,9 +72,11 @@ def test_the_readmes_example_plans_what_it_says(tmp_path, capsys, monkeypatch):
 
 def test_what_analysis_repeats_of_the_profiles():
     """It may not import them."""
+    from analysis import style
     from analysis.evidence import LEARNING_RATES
     from analysis.report import PAPER_MODELS
     from experiments.finetuning.profiles import PROFILES
 
     assert {name: profile.learning_rates for name, profile in PROFILES.items()} == LEARNING_RATES
+    assert tuple(PROFILES) == style.PROFILES
     assert tuple(model.split("/")[1] for model in PROFILES["paper"].models) == PAPER_MODELS

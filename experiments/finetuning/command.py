@@ -168,8 +168,9 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             raise BadInput("Mixout is part of the fast path only: expected a call without --plain, or other experiments")
         if planned[-1].reinitialized_layers and kind == "albert":
             raise BadInput(f"{model} shares one layer's weights among all: cannot draw its top layers anew; take another model")
-        if (planned[-1].train_examples or 0) > (rows := train_rows(task, options.data)):
-            raise BadInput(f"cannot sample {planned[-1].train_examples:,} of {rows:,} training examples of {task}; take a smaller "
+        sampled = planned[-1].train_examples
+        if sampled and sampled > (rows := train_rows(task, options.data)):
+            raise BadInput(f"cannot sample {sampled:,} of {rows:,} training examples of {task}; take a smaller "
                            "--sample-size")
         if planned[-1].reinitialized_layers > layers:
             raise BadInput(f"cannot draw the top {planned[-1].reinitialized_layers} layers of {model} anew: expected 0 to {layers}; "

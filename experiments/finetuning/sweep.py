@@ -141,11 +141,10 @@ def trained_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespac
     missing = [run for run in wanted if not runs.weights_path(options.results, run).exists()]
     if missing:
         print(f"{experiment}: training {len(missing)} runs again, since their weights were not kept", flush=True)
-        before = {run.id: runs.load(options.results, run) for run in missing}
         if crashed := train_all(missing, options, dict.fromkeys((run.id for run in missing), experiment), again=True):
             raise RunsCrashed(crashed, f"so {experiment} cannot go on")
-        for run in missing:
-            was, now = (str(record and record["outcome"]["score"]) for record in (before[run.id], runs.load(options.results, run)))
+        for run, before in zip(wanted, chosen, strict=True):
+            was, now = (str(record and record["outcome"]["score"]) for record in (before, runs.load(options.results, run)))
             if was != now:
                 raise BadInput(f"run {run.id}, trained again for its weights, scores {now} and not {was} as before: another machine or "
                                "other packages made it; expected a store for each, take another folder with --results")

@@ -24,8 +24,8 @@ from experiments import (
     vanishing_gradients,
 )
 from experiments.finetuning import command, sweep
-from experiments.finetuning.command import chosen, matching_epochs, parse, parser, run_command
-from experiments.finetuning.errors import BadInput, RunsCrashed
+from experiments.finetuning.command import chosen, matching_epochs, parse, parser
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.runs import stored
 from experiments.finetuning.sources import _configuration, has_masked_lm_head
@@ -88,14 +88,6 @@ def test_how_many_seeds():
     assert counts("--long-seeds", "5")[20, 2e-4] == 10 and counts("--long-seeds", "5")[3, 2e-4] == 6
     assert counts("--seeds", "4", "--long-seeds", "0") == {(3, 2e-4): 8, (3, 3e-4): 8, (10, 2e-4): 0, (10, 3e-4): 0, (20, 2e-4): 0,
                                                            (20, 3e-4): 0}
-
-
-def test_the_longest_runs_are_trained_first_and_settings_side_by_side(tmp_path, monkeypatch):
-    order = []
-    monkeypatch.setattr(sweep, "train_all", lambda missing, *_: order.extend(missing) or {})
-    sweep.sweep([reinitialization.EXPERIMENT], ["--seeds", "2", "--layers", "0", "5", "--long-layers", "0", "--results", str(tmp_path)])
-    assert [(run.epochs, run.order_seed) for run in order] == [(20, 1), (20, 2), *[(3, 1)] * 3, *[(3, 2)] * 3]
-    assert len({(run.bias_correction, run.reinitialized_layers) for run in order[2:5]}) == 3
 
 
 def test_a_first_look_is_part_of_the_whole():
@@ -270,30 +262,6 @@ def test_of_a_hub_model_the_configuration_says_whether_it_has_a_masked_lm_head(m
     _configuration.cache_clear()
 
 
-def test_an_experiment_that_cannot_write_does_not_keep_the_others_from_it(tmp_path):
-    def refuse(options, records):
-        raise BadInput("no text")
-
-    done = []
-    experiments = [sweep.Experiment("first", "", lambda options: [], refuse),
-                   sweep.Experiment("second", "", lambda options: [], lambda options, records: done.append("second"))]
-    with pytest.raises(BadInput, match="first: no text"):
-        sweep.sweep(experiments, ["--results", str(tmp_path)])
-    assert done == ["second"]
-
-
-def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_path):
-    def crash(options, records):
-        list(sweep.measure_all(lambda item: 1 / 0, [1], options, "perplexities"))
-
-    done = []
-    experiments = [sweep.Experiment("first", "", lambda options: [], crash),
-                   sweep.Experiment("second", "", lambda options: [], lambda options, records: done.append("second"))]
-    with pytest.raises(RunsCrashed) as error:
-        sweep.sweep(experiments, ["--results", str(tmp_path), "--engine", "serial"])
-    assert done == ["second"] and "division by zero" in error.value.crashed["perplexities 1"]
-
-
 def test_without_pre_training_nothing_is_forgotten(tmp_path, capsys):
     """Neither are perplexities and surfaces measured, and what another call wrote is not taken for this one's."""
     (tmp_path / "generalization.csv").write_text("run\n1\n")
@@ -303,26 +271,3 @@ def test_without_pre_training_nothing_is_forgotten(tmp_path, capsys):
     assert "nothing to forget" in printed.err and "no plane" in printed.out
     assert all((tmp_path / f"{name}.csv").read_text() == "" for name in (
         "generalization", "catastrophic_forgetting", "loss_surfaces", "loss_surfaces_lines"))
-
-
-@pytest.mark.parametrize("again", [False, True])
-def test_a_crashed_run_is_named_left_out_and_tried_again(tiny_model, tmp_path, monkeypatch, capsys, again):
-    from experiments.finetuning import training
-
-    real = training.train
-    monkeypatch.setattr(training, "train", lambda run: real(run) if run.order_seed == 1 else 1 / 0)
-    arguments = ["--model", str(tiny_model), "--seeds", "2", "--learning-rates", "1e-3", "--bias-correction", "on", "--epochs", "1",
-                 "--results", str(tmp_path), "--engine", "serial"]
-    with pytest.raises(SystemExit) as ended:
-        run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], arguments))
-    assert ended.value.code == 1
-    lines = capsys.readouterr().err.splitlines()
-    assert "seed 2): ZeroDivisionError: division by zero" in lines[-2] and "1 crashed" in lines[-1]
-    assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 1
-    (crash,) = (tmp_path / "crashed").iterdir()
-    assert "1 / 0" in json.loads(crash.read_text())["details"]
-    if again:
-        monkeypatch.setattr(training, "train", real)
-        sweep.sweep([bias_correction.EXPERIMENT], arguments)
-        assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 2 and not crash.exists()
-    assert not [path for path in (tmp_path / "leases").iterdir() if path.name != ".lock"]
