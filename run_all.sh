@@ -105,6 +105,7 @@ figures() {  # names -- flags: all that can be drawn, and everything on one page
     before=$argument
   done
   run analysis "${names[@]}" "$@" || status=$?
+  [[ $status -lt 128 ]] || return $status  # Ctrl-C
   check "$@" > /dev/null || status=$?
   run analysis.report "$@" || status=$?
   return $status
@@ -113,7 +114,7 @@ figures() {  # names -- flags: all that can be drawn, and everything on one page
 check() {  # flags: the published numbers against their own points; then the paper's claims on them and on the results
   local flags=() argument
   for argument in "$@"; do [[ $argument == --strict ]] || flags+=("$argument"); done
-  run analysis.audit ${flags[@]+"${flags[@]}"} > /dev/null
+  run analysis.audit ${flags[@]+"${flags[@]}"} > /dev/null || return
   run analysis.scorecard "$@"
 }
 

@@ -27,13 +27,23 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.finetuning.command import chosen, curves, default_rate, grid, learning_rates, number, profile_of, whole_path, write_csv
+from experiments.finetuning.command import (
+    curves,
+    default_rate,
+    first_failed_and_successful,
+    grid,
+    learning_rates,
+    number,
+    profile_of,
+    whole_path,
+    write_csv,
+)
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
 from experiments.finetuning.sources import has_masked_lm_head, identify_model
 from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
-from experiments.finetuning.tasks import check_text
+from experiments.finetuning.tasks import check_text, load_text
 
 MASK_SEED, FITTING_SEED = 1, 2
 SMALL = 50e6  # bytes; of a model so small all weights are kept until three failed runs are found, at whatever rate
@@ -52,17 +62,14 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    check_text(text_of(options), validation=options.fit_head and not has_masked_lm_head(options.models[0]))
+    options.text = whole_path(options.text or profile_of(options).text)
+    check_text(options.text, validation=options.fit_head and not has_masked_lm_head(options.models[0]))
     default = default_rate(options)
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
                 learning_rates=learning_rates(options))
-    measured = options.fit_head or has_masked_lm_head(options.models[0])
+    measured = (options.fit_head or has_masked_lm_head(options.models[0])) and not options.random_weights
     size = sum(path.stat().st_size for path in Path(options.models[0]).glob("*.safetensors")) or math.inf  # inf: on the hub
     return [dataclasses.replace(run, keep_weights=measured and (run.learning_rate == default or size < SMALL)) for run in runs]
-
-
-def text_of(options: argparse.Namespace) -> str:
-    return whole_path(options.text or profile_of(options).text)
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
@@ -76,10 +83,11 @@ def write(options: argparse.Namespace, records: Records) -> None:
         write_csv(options.results / "catastrophic_forgetting.csv", [])
         return
     count = 2 if options.quick else 3  # of each kind
-    picked = [record for kind in chosen(records, default_rate(options), count).values() for record in kind]
-    settings = {"text": text_of(options), "fine_tuned_embeddings": options.fine_tuned_embeddings, "blocks": options.blocks}
+    picked = [record for kind in first_failed_and_successful(records, default_rate(options), count).values() for record in kind]
+    settings = {"text": options.text, "fine_tuned_embeddings": options.fine_tuned_embeddings, "blocks": options.blocks}
     head = None if own_head else fitted_head(options)
-    measured_how = fingerprint(json.dumps([settings, MASK_SEED, head and fingerprint(head)]).encode())
+    content = fingerprint(load_text(options.text).encode())
+    measured_how = fingerprint(json.dumps([{**settings, "text": content}, MASK_SEED, head and fingerprint(head)]).encode())
 
     def path(record: dict) -> Path:
         return options.results / "perplexities" / f"{Run(**record['run']).id}-{measured_how}.json"
@@ -112,9 +120,8 @@ def fitted_head(options: argparse.Namespace) -> bytes:
 
     from experiments.finetuning.encoders import load_without_head
     from experiments.finetuning.probes import fit_masked_lm_head
-    from experiments.finetuning.tasks import load_text
 
-    source, text = options.models[0], load_text(text_of(options), validation=True)
+    source, text = options.models[0], load_text(options.text, validation=True)
     path = options.results / "weights" / f"masked_lm_head-{fingerprint(identify_model(source).encode(), text.encode())}.safetensors"
     if not path.exists():
         print("catastrophic_forgetting: fitting a masked-LM head", flush=True)
@@ -130,16 +137,16 @@ def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool
     import torch
 
     from experiments.finetuning.encoders import load_masked_lm
-    from experiments.finetuning.probes import masked_lm_perplexity, put_back
-    from experiments.finetuning.tasks import load_text
+    from experiments.finetuning.probes import layer_of, masked_lm_perplexity, put_back
 
     record, fine_tuned = job[0], safetensors.torch.load(job[1])
     run = Run(**record["run"])
     torch.set_num_threads(run.threads)
     model = load_masked_lm(run.model_source, safetensors.torch.load(head) if head else None).to(run.device)
-    if model.config.model_type == "albert":
-        raise BadInput(f"{run.model} has one layer that is used again and again: expected a model whose layers can be put back")
     layers = model.config.num_hidden_layers
+    if not any(layer_of(name) is not None for name in fine_tuned):
+        raise BadInput(f"{run.model} has no layers of its own by the names encoder.layer.N (ALBERT shares one among all): expected a "
+                       "model whose layers can be put back, such as BERT or RoBERTa")
     inputs, labels = (part[:blocks] for part in blocks_of(load_text(text), run.model_source, model.config, MASK_SEED))
     pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
     pretrained_perplexity = masked_lm_perplexity(model, inputs, labels)

@@ -37,10 +37,11 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "checkpoint_selection.csv", [
         {**point, "total_steps": record["outcome"]["steps"], **halves}
         for record in records for point, halves in zip(curves(record), half_scores(record), strict=True)])
-    write_csv(options.results / "checkpoint_selection_early.csv", [known_by(record, share) for record in records for share in SHARES])
+    write_csv(options.results / "checkpoint_selection_early.csv", [
+        early_signs_of(record, share) for record in records for share in SHARES])
 
 
-def known_by(record: dict[str, Any], share: float) -> dict[str, Any]:
+def early_signs_of(record: dict[str, Any], share: float) -> dict[str, Any]:
     """What training has shown after a share of its steps: the mean training loss (nats) over the tenth of all steps before, and the
     mean gradient norms of the first layer's output matrix and of the classifier over the same steps."""
     run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
@@ -52,10 +53,11 @@ def known_by(record: dict[str, Any], share: float) -> dict[str, Any]:
         norms = [norm for number, norm in enumerate(gradient_norms_of(record, name)) if window.start <= number * every < window.stop]
         return float(np.mean(norms)) if norms else np.nan
 
+    losses = history["train_loss"][window]
     return {"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
             "learning_rate": run.learning_rate, "bias_correction": run.bias_correction, "epochs": run.epochs, "run": run.id,
             "seed": run.order_seed, "failed": outcome["failed"], "score": outcome["score"], "share": share, "steps": planned_steps,
-            "train_loss": float(np.mean(history["train_loss"][window])), "label_entropy": outcome["label_entropy"],
+            "train_loss": float(np.mean(losses)) if losses else np.nan, "label_entropy": outcome["label_entropy"],
             "first_layer_gradient": mean_norm("layer 1 output"), "classifier_gradient": mean_norm("classifier")}
 
 

@@ -7,9 +7,9 @@ Paper      : none; the first three are what practitioners ask about, the last is
              where the default recipe has 2e-5, so 250 times it.
 Command    : python -m experiments.convergence_pitfalls --profile mini
 Cost       : mini, quick (8 examples only, 1 seed): 10 runs, about 4 minutes on 2 cores, most of it shared.
-Writes     : results/<profile>/convergence_pitfalls.csv, one row per finished run of the task, whichever experiment trained it: what
-             was done, and what its curves say; convergence_pitfalls_curves.csv, one row per ten steps and
-             per evaluation of this experiment's own runs.
+Writes     : results/<profile>/convergence_pitfalls.csv, one row per finished run of the task, whichever experiment trained it, that
+             differs from these only in rate, correction, length, examples and seeds: what was done, and what its curves say;
+             convergence_pitfalls_curves.csv, one row per ten steps and per evaluation of this experiment's own runs.
 
 Each pitfall changes the corrected recipe of 3 epochs in one thing, but SGD comes without dropout and weight decay, as people try it.
 A few examples are seen as often as gives the steps of 3 epochs on all.
@@ -20,7 +20,16 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import default_rate, grid, matching_epochs, named, one_seed_at_first, row, write_csv
+from experiments.finetuning.command import (
+    SEED_FLAGS,
+    default_rate,
+    grid,
+    matching_epochs,
+    one_seed_at_first,
+    row,
+    run_columns,
+    write_csv,
+)
 from experiments.finetuning.histories import gradient_norms_of, margins_from_text
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
@@ -30,6 +39,7 @@ from experiments.finetuning.tasks import train_rows
 TOO_HIGH = 250  # times the default recipe's rate
 FEW = (2, 8)  # examples
 EVERY = 10  # steps a row of the curves covers
+VARIED = ("learning_rate", "bias_correction", "epochs", "train_examples", *SEED_FLAGS)
 GRADIENTS = {"first_layer": "layer 1 output", "classifier": "classifier"}  # name of a column -> the matrix
 
 
@@ -51,11 +61,11 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 def write(options: argparse.Namespace, records: Records) -> None:
     def kind(record: dict[str, Any]) -> tuple:
-        return tuple(record["run"][name] for name in ("model", "data", "task", "pretrained", "dtype", "packed"))
+        return tuple(value for name, value in Run(**record["run"]).hashed_fields().items() if name not in VARIED)
 
     kinds, highest = {kind(record) for record in records}, TOO_HIGH * default_rate(options) / 10
     write_csv(options.results / "convergence_pitfalls.csv", [
-        {"condition": condition(record, highest), **row(record), **features(record)}
+        {"condition": condition(record, highest), **row(record), **curve_summary(record)}
         for record in stored(options.results) if kind(record) in kinds])
     write_csv(options.results / "convergence_pitfalls_curves.csv", [
         {"condition": condition(record, highest), **point} for record in records for point in curve(record)])
@@ -73,7 +83,7 @@ def condition(record: dict[str, Any], highest_rate: float) -> str:
     return "with bias correction" if run.bias_correction else "without bias correction"
 
 
-def features(record: dict[str, Any]) -> dict[str, float]:
+def curve_summary(record: dict[str, Any]) -> dict[str, float]:
     """What the curves of a stored run say: losses in nats, at the start and the end as means over a tenth of the steps; gradient norms
     (L2), at the start before the first update, at the end as the median over a tenth; margins as differences of logits."""
     history, steps = record["history"], record["outcome"]["steps"]
@@ -97,7 +107,7 @@ def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
     norms = {short: gradient_norms_of(record, name) for short, name in GRADIENTS.items()}
 
     def add(step: int, **values: float | None) -> None:
-        rows.append({**named(record), "step": step, "train_loss": None, "score": None, "first_layer_gradient": None,
+        rows.append({**run_columns(record), "step": step, "train_loss": None, "score": None, "first_layer_gradient": None,
                      "classifier_gradient": None, **values})
 
     for number in range(len(history["gradient_norms"])):

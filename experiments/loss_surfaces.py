@@ -18,12 +18,13 @@ A finished row of the grid is kept: an interrupted surface goes on where it was.
 import argparse
 import dataclasses
 import json
-from functools import partial
+from functools import lru_cache, partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import chosen, default_rate, grid, number, one_of, write_csv
+from experiments.finetuning.command import default_rate, first_failed_and_successful, grid, number, one_of, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
 from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
@@ -49,7 +50,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
     default = default_rate(options)
     tasks = options.tasks or (["rte", "mrpc"] if options.quick else ["rte", "mrpc", "cola"])
     runs = grid(options, tasks=tasks, corrections=[False], epochs=LENGTHS[:1], learning_rates=[default])
-    return [dataclasses.replace(run, keep_weights=True) for run in runs]
+    return [dataclasses.replace(run, keep_weights=not options.random_weights) for run in runs]
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
@@ -60,11 +61,12 @@ def write(options: argparse.Namespace, records: Records) -> None:
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     for task in dict.fromkeys(record["run"]["task"] for record in records):
-        if options.quick and surfaces:
-            break
         of_task = [record for record in records if record["run"]["task"] == task]
-        failed_or_not = chosen(of_task, default_rate(options), count=3)  # the first are used; forgetting uses them all
-        drop_weights(of_task, failed_or_not[True] + failed_or_not[False], options)
+        failed_or_not = first_failed_and_successful(of_task, default_rate(options), count=3)  # one is used; forgetting uses so many
+        enough = options.quick and surfaces
+        drop_weights(of_task, [] if enough else failed_or_not[True] + failed_or_not[False], options)
+        if enough:
+            continue
         if not failed_or_not[True] or not failed_or_not[False]:
             print(f"loss_surfaces: the {len(of_task)} runs of the default recipe on {task} have all "
                   f"{'failed' if failed_or_not[True] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
@@ -109,7 +111,7 @@ def measured_rows(plane: Plane, wanted: list[list[tuple[float, float]]], options
 
     task = plane.failed.task
 
-    def path(row: list[tuple[float, float]]):
+    def path(row: list[tuple[float, float]]) -> Path:
         return options.results / "surfaces" / f"{plane.name}-{fingerprint(json.dumps(row).encode())}.json"
 
     missing = sorted((row for row in wanted if not path(row).exists()), key=len, reverse=True)  # the longest first, as for runs
@@ -132,6 +134,7 @@ def measure(row: list[tuple[float, float]], plane: Plane) -> list[tuple[float, f
     return results
 
 
+@lru_cache(maxsize=1)  # a worker measures many rows of one plane; to prepare it takes as long as some points of a row
 def prepare_plane(plane: Plane) -> tuple:
     """What measures a batch, the batches, the parameters, and their values at p, f and s."""
     import safetensors.torch

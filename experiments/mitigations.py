@@ -31,7 +31,7 @@ from experiments.finetuning.sweep import Experiment, Records, main
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--mixout", nargs="+", type=number(float, 0, 0.99, "a probability"), default=[0.7], metavar="P",
+    p.add_argument("--mixout", nargs="+", type=number(float, 0.01, 0.99, "a probability"), default=[0.7], metavar="P",
                    help="probabilities of mixing pre-trained weights in, such as 0.1 0.3 0.5 0.7 0.9 (default 0.7)")
     p.add_argument("--component-norm", nargs="+", type=number(float, 1e-6, 1e6, "a norm"), default=[0.1], metavar="C",
                    help="largest L2 norms of one parameter tensor's gradient (default 0.1)")

@@ -15,6 +15,7 @@ all runs (--sampling-seed).
 import argparse
 
 from experiments.finetuning.command import default_rate, grid, matching_epochs, number, row, write_csv
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -35,9 +36,13 @@ def planned(options: argparse.Namespace) -> list[Run]:
     runs = []
     for task in options.tasks or (["mrpc"] if options.quick else ["mrpc", "cola", "qnli"]):
         common = {"tasks": [task], "learning_rates": [default_rate(options)], "corrections": [False]}
+        length = matching_epochs(train_rows(task, options.data), sample_size(options))
         few = {"train_examples": sample_size(options), "sampling_seed": options.sampling_seed}
         runs += (grid(options, **common, epochs=LENGTHS[:1]) + grid(options, **common, epochs=LENGTHS[:1], **few)
-                 + grid(options, **common, epochs=[matching_epochs(train_rows(task, options.data), sample_size(options))], **few))
+                 + grid(options, **common, epochs=[length], **few))
+        if length == LENGTHS[0]:
+            raise BadInput(f"--sample-size {sample_size(options)} is nearly all of {task}: {length} epochs on it are as many "
+                           "iterations as on all, so there is nothing to compare; expected fewer examples")
     return runs
 
 

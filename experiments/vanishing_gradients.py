@@ -15,7 +15,7 @@ is none of a kind, the nearest other rate's. All norms are recorded in every run
 import argparse
 from itertools import groupby
 
-from experiments.finetuning.command import chosen, default_rate, grid, learning_rates, write_csv
+from experiments.finetuning.command import default_rate, first_failed_and_successful, grid, learning_rates, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -36,7 +36,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
 
     rows = []
     for _, group in groupby(sorted(records, key=kind), key=kind):
-        failed_or_not = chosen(list(group), default_rate(options), count=len(records) if options.all_runs else 1)
+        failed_or_not = first_failed_and_successful(list(group), default_rate(options), count=len(records) if options.all_runs else 1)
         rows += [row for record in failed_or_not[True] + failed_or_not[False] for row in norms(record)]
     write_csv(options.results / "vanishing_gradients.csv", rows)
 

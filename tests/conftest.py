@@ -7,6 +7,7 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")  # a test that reached for the hub would hang or lie
 REPOSITORY = Path(__file__).resolve().parents[1]
+TIMING_COLUMNS = ("seconds",)  # the only columns in which the same run may differ from itself
 SHARED = REPOSITORY.parent / "shared"
 
 

@@ -175,14 +175,14 @@ def trainer(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Cont
     class Clock(TrainerCallback):
         started = ended = 0.0
 
-        def on_train_begin(self, *_, **__) -> None:
+        def on_train_begin(self, *_: object, **__: object) -> None:
             self.started = clock(run.device)
 
-        def on_train_end(self, *_, **__) -> None:
+        def on_train_end(self, *_: object, **__: object) -> None:
             self.ended = clock(run.device)
 
     class InOrder(Trainer):
-        def _get_train_sampler(self, *_, **__) -> torch.utils.data.Sampler:
+        def _get_train_sampler(self, *_: object, **__: object) -> torch.utils.data.Sampler:
             return torch.utils.data.SequentialSampler(self.train_dataset)
 
     tokenizer, folder = load_tokenizer(run.model_source), tempfile.mkdtemp()

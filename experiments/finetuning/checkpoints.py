@@ -18,6 +18,8 @@ import torch
 from experiments.finetuning.optimizers import PaperAdamW
 from experiments.finetuning.runs import Run, write_atomically
 
+FACTS = ("losses", "norms", "evaluations", "margins", "seconds")  # what training.py has recorded when it stores a state
+
 
 class Checkpoint:
     """The checkpoint file of one run, if the run wants one."""
@@ -54,6 +56,8 @@ class Checkpoint:
                       for i in range(len(self.parameters))]
             if any(state["value"].shape != p.shape for state, p in zip(states, self.parameters, strict=True)):
                 raise ValueError("it is of another model")
+            if missing := {*FACTS, "steps_done", "generator"} - facts.keys():
+                raise ValueError(f"it lacks {sorted(missing)[0]}")
         except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
             print(f"warning: {self.path} cannot be used ({error}); the run starts anew", file=sys.stderr)
             return None

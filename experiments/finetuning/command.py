@@ -20,7 +20,6 @@ from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import architecture, identify_model, portable
 from experiments.finetuning.tasks import TASKS, identify_data, train_rows
 
-TIMING_COLUMNS = ("seconds",)  # the only columns in which the same run may differ from itself
 BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
 
@@ -64,7 +63,7 @@ def parser(description: str) -> argparse.ArgumentParser:
                    help="mini, a data set on the hub such as nyu-mll/glue, or a folder in GLUE's TSV layout")
     p.add_argument("--tasks", nargs="+", type=one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}")
     p.add_argument("--learning-rates", nargs="+", type=rate, metavar="RATE",
-                   help="peak learning rates; the middle one is the default recipe's")
+                   help="peak learning rates; the middle one, of an even number the higher, is the default recipe's")
     p.add_argument("--bias-correction", type=one_of(BIAS_CORRECTION), default="both", metavar="WHICH",
                    help="of Adam, where an experiment compares it: on, off or both (default both)")
     p.add_argument("--epochs", nargs="+", type=count, metavar="N",
@@ -104,7 +103,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     if options.address:
         os.environ["RAY_ADDRESS"] = options.address
     options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
-    if options.device == "cuda" and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
+    if options.device == "cuda" and not options.plan and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
         import torch
 
         if not torch.cuda.is_available():
@@ -133,7 +132,7 @@ def whole_path(name: str) -> str:
 
 
 def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: Iterable[float],
-         corrections: Iterable[bool], epochs: Iterable[int] = (3,), models: Iterable[str] | None = None, **fields) -> list[Run]:
+         corrections: Iterable[bool], epochs: Iterable[int] = (3,), models: Iterable[str] | None = None, **fields: Any) -> list[Run]:
     """All runs of models x tasks x epochs x learning rates x bias correction x seeds; `fields` are further ones of Run. BadInput for
     what cannot be trained.
 
@@ -198,7 +197,7 @@ def _commit() -> str:
         return "unknown"
 
 
-def chosen(records: Sequence[dict[str, Any]], rate: float, count: int) -> dict[bool, list[dict[str, Any]]]:
+def first_failed_and_successful(records: Sequence[dict[str, Any]], rate: float, count: int) -> dict[bool, list[dict[str, Any]]]:
     """Of the records of runs, the `count` first failed (True) and successful (False) ones: by distance of the learning rate
     from `rate`, then by seed. So another rate stands in where the default one has none of a kind; the rows say which."""
     order = sorted(records, key=lambda record: (abs(math.log(record["run"]["learning_rate"] / rate)), *(
@@ -212,7 +211,7 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
     return {"run": run.id, **run.hashed_fields(), **record["outcome"]}
 
 
-def named(record: dict[str, Any]) -> dict[str, Any]:
+def run_columns(record: dict[str, Any]) -> dict[str, Any]:
     """The columns that say in every row of a curve which run it is of and how that ended."""
     run, outcome = Run(**record["run"]), record["outcome"]
     fields = ("task", "model", "data", "dtype", "pretrained", "learning_rate", "bias_correction", "epochs")
@@ -226,7 +225,7 @@ def curves(record: dict[str, Any]) -> list[dict[str, Any]]:
     for evaluation in record["history"]["evaluations"]:
         losses = record["history"]["train_loss"][last:evaluation["step"]]
         last = evaluation["step"]
-        rows.append({**named(record), "step": last, "train_loss": sum(losses) / len(losses) if losses else None,
+        rows.append({**run_columns(record), "step": last, "train_loss": sum(losses) / len(losses) if losses else None,
                      "dev_loss": evaluation["dev_loss"], "score": evaluation[record["outcome"]["metric"]]})
     return rows
 
@@ -255,7 +254,7 @@ def run_command(main: Callable[[], None]) -> None:
         sys.exit(2)
     except RunsCrashed as error:
         for what, reason in error.crashed.items():
-            print(f"crashed: {what}: {reason}", file=sys.stderr)
+            print(f"not done: {what}: {reason}", file=sys.stderr)
         print(f"error: {error}; what is finished is kept, repeat the call to try the rest again", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:

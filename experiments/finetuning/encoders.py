@@ -5,11 +5,12 @@ weights N(0, initializer_range), which is 0.02 for every model of the paper, bia
 """
 
 import math
-import re
 from pathlib import Path
+from typing import Any
 
 import huggingface_hub
 import torch
+from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
@@ -24,6 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.packing import first_position
+from experiments.finetuning.probes import layer_of
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import located
 
@@ -32,23 +34,26 @@ transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
 
-def load_config(source: str, **options) -> PretrainedConfig:
+def load_config(source: str, **options: Any) -> PretrainedConfig:
+    """A model's configuration, from a folder or the hub; BadInput where there is none that can be read."""
     return _load(AutoConfig, source, **options)
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
+    """A model's tokenizer, likewise."""
     return _load(AutoTokenizer, source)
 
 
 def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[str]]:
-    """The model of a run in float32, and the names of the parameters drawn from its head seed."""
+    """The model of a run in float32, and the names of the parameters drawn from its head seed. BadInput for inputs longer than the
+    model's positions, a checkpoint that lacks encoder weights, and layers by other names where they are to be told apart."""
     config = load_config(run.model_source, num_labels=label_count)
     positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
     if run.max_length > positions:
         raise BadInput(f"{run.model_source} has {positions} positions, fewer than --max-length {run.max_length}; expected "
                        "at most as many")
-    for name in ("hidden_dropout_prob", "attention_probs_dropout_prob", "classifier_dropout", "classifier_dropout_prob"):
-        if hasattr(config, name):
+    for name, value in config.to_dict().items():  # hidden, attention and classifier dropout, whatever the architecture calls them
+        if "dropout" in name and not isinstance(value, bool):
             setattr(config, name, run.dropout)
     if run.pretrained:
         model, report = _load(AutoModelForSequenceClassification, run.model_source, config=config, dtype=torch.float32,
@@ -62,6 +67,10 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
         torch.manual_seed(run.head_seed)
         model = AutoModelForSequenceClassification.from_config(config)
         drawn = sorted(name for name, _ in model.named_parameters() if "classifier" in name or "pooler" in name)
+    by_layer = run.reinitialized_layers or run.layerwise_decay != 1
+    if by_layer and all(layer_of(name) is None for name, _ in model.named_parameters()):
+        raise BadInput(f"{run.model_source} has no layers by the names encoder.layer.N (ALBERT shares one among all): expected "
+                       "them where layers are treated differently")
     generator = torch.Generator().manual_seed(run.head_seed)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
@@ -80,10 +89,6 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
 def reinitialize(model: PreTrainedModel, top: int, generator: torch.Generator, skip: list[str]) -> None:
     """Draw the pooler and the `top` uppermost layers anew: weights N(0, initializer_range), biases 0, LayerNorm 1 and 0 (Zhang et
     al. 2021, section 4). The parameters in `skip` are new already."""
-    layers = model.config.num_hidden_layers
-    if model.config.model_type == "albert" or not 0 < top <= layers:
-        raise BadInput(f"cannot draw the top {top} layers of {model.config.model_type} anew: expected 1 to {layers}, and layers that "
-                       "are not shared")
     for name, p in model.named_parameters():
         if name in skip or layers_above(name, model.config) >= top:
             continue
@@ -99,8 +104,8 @@ def layers_above(name: str, config: PretrainedConfig) -> int:
     """How many encoder layers stand above a parameter: 0 for the head and the last layer, all of them for the embeddings."""
     if "embedding" in name:
         return config.num_hidden_layers
-    number = re.search(r"encoder\.layer\.(\d+)\.", name)
-    return config.num_hidden_layers - 1 - int(number[1]) if number else 0
+    layer = layer_of(name)
+    return 0 if layer is None else config.num_hidden_layers - 1 - layer
 
 
 def load_masked_lm(source: str, head: dict[str, torch.Tensor] | None = None) -> PreTrainedModel:
@@ -122,18 +127,21 @@ def load_without_head(source: str) -> tuple[PreTrainedModel, list[str]]:
 class _PaperRobertaHead(RobertaClassificationHead):
     """HF's head without its first dropout: the paper's code feeds the dense layer as BERT's pooler is fed."""
 
-    def forward(self, features: torch.Tensor, **_) -> torch.Tensor:
+    def forward(self, features: torch.Tensor, **_: object) -> torch.Tensor:
         return self.out_proj(self.dropout(torch.tanh(self.dense(features[:, 0]))))
 
 
-def _load(kind, source: str, **options):
+def _load(kind: Any, source: str, **options: Any) -> Any:
     """from_pretrained without remote code and without the hub for folders, and with one clear line when it fails."""
     source = located(source)
     try:
         return kind.from_pretrained(source, trust_remote_code=False, local_files_only=Path(source).is_dir(), **options)
-    except (OSError, ValueError, RuntimeError, KeyError) as error:
+    except SafetensorError as error:
+        raise BadInput(f"cannot read the weights of {source} ({error}); expected undamaged safetensors files") from None
+    except ImportError as error:
+        raise BadInput(f"{source} needs a package that is not installed ({str(error).strip().splitlines()[0]}); install it, or take "
+                       "another model") from None
+    except Exception as error:  # whatever a configuration out of order makes transformers raise
         reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
         raise BadInput(f"cannot load the model {source}: {reason[:200]}; expected a transformers folder with safetensors "
                        "weights, or a hub name and a connection (give a folder with --model)") from None
-    except Exception as error:  # safetensors raises its own type for a damaged file
-        raise BadInput(f"cannot read the weights of {source} ({error}); expected undamaged safetensors files") from None

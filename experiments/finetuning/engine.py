@@ -91,7 +91,7 @@ def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine
             ray.cancel(reference, force=True)
 
 
-def _result(ray, reference):
+def _result(ray: Any, reference: Any) -> Any:
     try:
         return ray.get(reference)
     except ray.exceptions.RayTaskError as error:  # BadInput: as the item raised it, as in the serial engine
@@ -103,19 +103,19 @@ def _result(ray, reference):
 _END: Any = object()
 
 
-def start():
+def start() -> Any:
     """Ray, started on this machine or joined at RAY_ADDRESS."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
     import ray
 
     if not ray.is_initialized():
-        os.chdir(REPOSITORY)  # workers import from the driver's folder; every path is whole by now
+        os.chdir(REPOSITORY)  # workers import from the driver's folder; a relative path must have been resolved by now
         address = os.environ.get("RAY_ADDRESS")
         if address and " " in sys.executable:
             print("warning: Ray starts no workers of a cluster from a Python whose path has a space, as this one has; if nothing "
                   "begins on its nodes, put the repository elsewhere there", file=sys.stderr)
         if address:  # the other machines get this code; they need the same packages, but no shared disk
-            where = {"address": address, "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT}}
+            where: dict[str, Any] = {"address": address, "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT}}
         else:  # "local": not a cluster somebody else started on this machine
             where = {"address": "local", "num_cpus": cores(), "object_store_memory": 100_000_000, "include_dashboard": False}
         try:

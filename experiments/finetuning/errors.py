@@ -12,7 +12,7 @@ class RunsCrashed(Exception):
     """Something raised or its worker died, while everything else was done. Holds what it was, and why."""
 
     def __init__(self, crashed: dict[str, str], consequence: str) -> None:
-        super().__init__(f"{len(crashed)} crashed, {consequence}")
+        super().__init__(f"{len(crashed)} could not be done, {consequence}")
         self.crashed = crashed
 
 

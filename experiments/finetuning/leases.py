@@ -33,7 +33,7 @@ class Leases:
         threading.Thread(target=self._beat, daemon=True).start()
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self._stop.set()
         for run_id in list(self.held):
             self.release(run_id)
@@ -49,8 +49,17 @@ class Leases:
             return True
 
     def release(self, run_id: str) -> None:
+        """Give a lease back, whether the run is finished or not."""
         self.held.discard(run_id)
-        (self.folder / run_id).unlink(missing_ok=True)
+        with self._lock():
+            if self._mine(run_id):  # while this process was stopped another may have taken it over
+                (self.folder / run_id).unlink(missing_ok=True)
+
+    def _mine(self, run_id: str) -> bool:
+        try:
+            return json.loads((self.folder / run_id).read_text()) == me()
+        except (OSError, ValueError):
+            return False
 
     def stale(self, run_id: str) -> bool:
         """Whether the holder of an existing lease is known to be gone, or has been silent for STALE seconds of watching."""
@@ -84,7 +93,8 @@ class Leases:
         while not self._stop.wait(BEAT):
             for run_id in list(self.held):
                 try:
-                    os.utime(self.folder / run_id)
+                    if self._mine(run_id):
+                        os.utime(self.folder / run_id)
                 except OSError:  # released meanwhile, or a file system that is away for a moment
                     continue
 

@@ -39,7 +39,7 @@ class ParameterGroup:
     tensors: list[torch.Tensor]
     decayed: list[torch.Tensor]  # those of them, or views of them, that get weight decay
     anchors: list[torch.Tensor] | None = None  # what each decayed one is pulled to; None: 0
-    share: float = 1.0  # of the run's learning rate
+    rate_factor: float = 1.0  # of the run's learning rate
 
 
 class PaperAdamW:
@@ -53,6 +53,7 @@ class PaperAdamW:
 
     @torch.no_grad()
     def step(self) -> None:
+        """One update of all groups from the gradients of their tensors, at the scheduled rate of this step."""
         run, t = self.run, self.steps_done + 1
         scheduled = run.learning_rate * learning_rate_factor(self.steps_done, self.total_steps, run.warmup_ratio)
         root = sqrt(1 - run.adam_beta2**t)
@@ -60,10 +61,10 @@ class PaperAdamW:
             if run.optimizer == "adamw":
                 inner["eps"] = run.adam_epsilon / root
             plain = run.bias_correction or run.optimizer == "sgd"
-            inner["lr"] = scheduled * group.share * (1 if plain else (1 - run.adam_beta1**t) / root)
+            inner["lr"] = scheduled * group.rate_factor * (1 if plain else (1 - run.adam_beta1**t) / root)
         self.inner.step()
         for group in self.groups if run.weight_decay else ():
-            shrink = scheduled * group.share * run.weight_decay
+            shrink = scheduled * group.rate_factor * run.weight_decay
             if group.anchors is None:
                 torch._foreach_mul_(group.decayed, 1 - shrink)
             else:

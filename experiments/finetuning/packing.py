@@ -14,7 +14,7 @@ Gains are measured in LOG.md; tests hold logits and gradients equal to the plain
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -35,6 +35,8 @@ class AttentionGroup(NamedTuple):
 
 @dataclass(frozen=True)
 class PackedBatch:
+    """A batch without padding: the tokens of its examples one after the other, grouped for attention."""
+
     input_ids: Tensor  # [tokens], example after example
     token_type_ids: Tensor  # [tokens]
     position_ids: Tensor  # [tokens]
@@ -188,13 +190,13 @@ class _Lookup(torch.autograd.Function):
     """Rows of a table. The gradient goes straight into table.grad: torch's own backward makes a second table."""
 
     @staticmethod
-    def forward(ctx, table: Tensor, ids: Tensor) -> Tensor:
+    def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
         ctx.table = table
         ctx.save_for_backward(ids)
         return table[ids]
 
     @staticmethod
-    def backward(ctx, gradient: Tensor) -> tuple[None, None]:
+    def backward(ctx: Any, gradient: Tensor) -> tuple[None, None]:
         ctx.table.grad.index_add_(0, ctx.saved_tensors[0], gradient)
         return None, None
 

@@ -40,15 +40,18 @@ def gradient_norms(matrices: dict[str, torch.nn.Parameter]) -> list[float]:
 MASKED_SHARE = 0.15  # of the tokens are predicted: 80 % masked, 10 % exchanged, 10 % kept (Devlin et al. 2019, 3.1)
 
 
+def layer_of(name: str) -> int | None:
+    """The encoder layer of a parameter, from 0 at the bottom; None for what is none, and where layers are shared or named otherwise."""
+    found = re.search(r"encoder\.layer\.(\d+)\.", name)
+    return int(found[1]) if found else None
+
+
 def put_back(fine_tuned: dict[str, torch.Tensor], pretrained: dict[str, torch.Tensor], top: int, layers: int,
              ) -> dict[str, torch.Tensor]:
-    """The fine-tuned encoder layers with the `top` uppermost ones back at their pre-trained values; other names are left out."""
-    def number(name: str) -> int:
-        found = re.search(r"encoder\.layer\.(\d+)\.", name)
-        return int(found[1]) if found else -1
-
-    return {name: (pretrained if number(name) >= layers - top else fine_tuned)[name]
-            for name in pretrained if number(name) >= 0}
+    """The fine-tuned encoder layers with the `top` uppermost ones back at their pre-trained values, by parameter name; what is in no
+    layer is left out."""
+    return {name: (pretrained if layer >= layers - top else fine_tuned)[name]
+            for name in pretrained if (layer := layer_of(name)) is not None}
 
 
 def mask_blocks(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, length: int, seed: int,

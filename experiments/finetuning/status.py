@@ -36,6 +36,7 @@ def status(results: Path, watch: float = 0.0) -> dict[str, list[str]]:
     for path in sorted((results / "crashed").glob("*.json")):
         crash = json.loads(path.read_text(encoding="utf-8"))
         lines["crashed"].append(f"{path.stem} ({crash['run']['task']}, seed {crash['run']['order_seed']}): {crash['error']}")
+    lines["crashed"] += [path.stem for path in sorted((results / "crashed").glob("*.txt"))]
     return lines
 
 

@@ -22,7 +22,9 @@ Records = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One hypothesis. `planned` says which runs it needs; `write` gets their records, measures more, writes CSVs."""
+    """One hypothesis. `planned` turns the options into the runs it needs, BadInput for what cannot be. `write` gets the records of
+    those that are finished, in that order (a crashed one is missing), measures more where it has to, and writes the CSVs, whole and
+    even where they are empty; it raises BadInput, or RunsCrashed from measuring. `add_flags` adds flags of its own."""
 
     name: str
     description: str
@@ -42,7 +44,7 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     for experiment in experiments:
         experiment.add_flags(p)
     options = parse(p, arguments)
-    planned = {experiment.name: experiment.planned(options) for experiment in experiments}
+    planned = {experiment.name: list(dict.fromkeys(experiment.planned(options))) for experiment in experiments}
     records = {run.id: runs.load(options.results, run) for run in unique(planned.values())}
     for name, wanted in planned.items():
         missing = [run for run in wanted if records[run.id] is None]
@@ -65,10 +67,10 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
             unwritten[experiment.name] = str(error)
         except RunsCrashed as error:  # measuring did, or what it needs trained again
             crashed |= error.crashed
-    if unwritten and not crashed:
+    if len(unwritten) == len(experiments) and not crashed:
         raise BadInput("; ".join(f"{name}: {reason}" for name, reason in unwritten.items()))
-    if crashed:
-        raise RunsCrashed(crashed | unwritten, "and these runs are not in the CSVs (tracebacks: the results folder's crashed/)")
+    if crashed or unwritten:
+        raise RunsCrashed(crashed | unwritten, "and this is not in the CSVs (tracebacks: the results folder's crashed/)")
 
 
 def unique(planned: Iterable[list[Run]]) -> list[Run]:
@@ -97,7 +99,7 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
 
     writable = options.results / "runs" / ".writable"  # an error is better now than after the first run
     runs.write_atomically(writable, "")
-    writable.unlink()
+    writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
     with Leases(options.results) as leases, _Progress(missing, asked_by) as progress:
         def claimed() -> Iterator[Run | None]:
@@ -155,9 +157,13 @@ def measure_all(function: Callable[[Any], Any], items: Sequence[Any], options: a
                 ) -> Iterator[tuple[Any, Any]]:
     """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all others are."""
     crashed: dict[str, str] = {}
+    for old in (options.results / "crashed").glob(f"{what} *.txt"):
+        old.unlink()
     for item, result in engine.map(function, items, options.engine, options.device):
         if isinstance(result, engine.Crash):
-            crashed[f"{what} {len(crashed) + 1}"] = result.error
+            name = f"{what} {len(crashed) + 1}"
+            crashed[name] = result.error
+            runs.write_atomically(options.results / "crashed" / f"{name}.txt", result.details)
         else:
             yield item, result
     if crashed:
@@ -186,7 +192,7 @@ class _Progress:
     def __enter__(self) -> "_Progress":
         return self
 
-    def __exit__(self, *_) -> None:
+    def __exit__(self, *_: object) -> None:
         self.bar.close()
 
     def finished(self, run: Run, how: str) -> None:

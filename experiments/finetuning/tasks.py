@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -44,12 +45,16 @@ TASKS = {task.name: task for task in (
 
 @dataclass(frozen=True)
 class Split:
+    """Training or dev set as text."""
+
     texts: list[tuple[str, ...]]  # one or two sentences an example
     labels: np.ndarray  # [examples], int64
 
 
 @dataclass(frozen=True)
 class TokenizedSplit:
+    """Training or dev set as tokens, unpadded."""
+
     input_ids: list[np.ndarray]  # one array of token ids an example, special tokens included
     token_type_ids: list[np.ndarray]  # 0 for the first sentence, 1 for the second
     labels: np.ndarray  # [examples], int64
@@ -189,8 +194,8 @@ def identify_data(task_name: str, source: str) -> str:
         splits = load_splits(task_name, source)
         return "mini@" + fingerprint(repr([(s.texts, s.labels.tolist()) for s in splits.values()]).encode())
     if Path(source).is_dir():
-        files = _tsv_files(get_task(task_name), Path(source))
-        return f"{Path(source).resolve().name}@{fingerprint(*(path for path, _ in files.values()))}"
+        files, name = _tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
+        return f"{'folder-mini' if name == 'mini' else name}@{fingerprint(*(path for path, _ in files.values()))}"
     if source.startswith((".", "/", "~")) or source.count("/") != 1:
         raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the data "
                        "hub such as nyu-mll/glue")
@@ -229,7 +234,7 @@ def load_text(source: str, validation: bool = False) -> str:
                        "connection, or give a folder with wiki.test.raw, --text") from None
 
 
-def tokenize(split: Split, tokenizer, max_length: int) -> TokenizedSplit:
+def tokenize(split: Split, tokenizer: Any, max_length: int) -> TokenizedSplit:
     """Token ids of all examples, cut to max_length tokens from the end of the longer sentence."""
     columns = [list(column) for column in zip(*split.texts, strict=True)]
     encoded = tokenizer(*columns, truncation="longest_first", max_length=max_length, return_token_type_ids=True)

@@ -127,7 +127,7 @@ def train(run: Run) -> dict[str, Any]:
     return {"outcome": outcome, "history": history, **kept}
 
 
-def tokenized_splits(run: Run, tokenizer) -> tuple[TokenizedSplit, TokenizedSplit]:
+def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, TokenizedSplit]:
     """The training and the dev set of a run, as tokens."""
     splits = load_splits(run.task, run.data_source)
     train_split = splits["train"] if run.train_examples is None else sample(splits["train"], run.train_examples, run.sampling_seed)

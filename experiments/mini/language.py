@@ -35,6 +35,7 @@ TIMES = (("in the morning", "at dawn"), ("in the evening", "at dusk"), ("at nigh
          ("in winter",))
 SINGULAR_DETERMINERS = ("the", "a", "every", "this", "that")
 PLURAL_DETERMINERS = ("the", "some", "two", "these", "those")
+SENTENCES = 6  # of a document
 SLOTS = ("subject", "object", "manner", "place", "time")  # what a question can ask for
 
 T = TypeVar("T")
@@ -43,6 +44,8 @@ Word = tuple[str, ...]  # a concept: its synonyms
 
 @dataclass(frozen=True)
 class NounPhrase:
+    """Who or what: the two big dogs that chase the cat."""
+
     determiner: str
     noun: Word
     plural: bool
@@ -52,6 +55,8 @@ class NounPhrase:
 
 @dataclass(frozen=True)
 class Event:
+    """Who does what to whom, how, where and when; `present`: tense."""
+
     subject: NounPhrase
     verb: Word
     object: NounPhrase | None
@@ -62,14 +67,17 @@ class Event:
 
 
 def pick(rng: Random, items: Sequence[T]) -> T:
+    """One of the items, each as likely."""
     return items[int(rng.random() * len(items))]
 
 
 def other(rng: Random, items: Sequence[T], unwanted: T) -> T:
+    """One of the items but `unwanted`."""
     return pick(rng, [item for item in items if item != unwanted])
 
 
 def shuffled(rng: Random, items: Sequence[T]) -> list[T]:
+    """The items in random order."""
     keys = [rng.random() for _ in items]
     return [items[i] for i in sorted(range(len(items)), key=keys.__getitem__)]
 
@@ -83,14 +91,17 @@ def _with_s(word: str) -> str:
 
 
 def plural(noun: str) -> str:
+    """dog, dogs; person, people."""
     return {"person": "people", "seaman": "seamen"}.get(noun) or _with_s(noun)
 
 
 def present(verb: str, plural_subject: bool) -> str:
+    """The verb in the present tense: they chase, it chases."""
     return verb if plural_subject else _with_s(verb)
 
 
 def past(verb: str) -> str:
+    """Past tense and participle: chased."""
     if verb.endswith("e"):
         return verb + "d"
     return verb[:-1] + "ied" if verb.endswith("y") and verb[-2] not in "aeiou" else verb + "ed"
@@ -99,6 +110,7 @@ def past(verb: str) -> str:
 # ---------------------------------------------------------------- drawing
 
 def draw_noun_phrase(rng: Random, nouns: Sequence[Word], detail: float = 0.5) -> NounPhrase:
+    """A noun of `nouns` with determiner; `detail` is the probability of an adjective, four times that of a relative clause."""
     is_plural = rng.random() < 0.4
     return NounPhrase(
         determiner=pick(rng, PLURAL_DETERMINERS if is_plural else SINGULAR_DETERMINERS),
@@ -131,6 +143,7 @@ def draw_event(rng: Random, detail: float = 0.5) -> Event:
 # ---------------------------------------------------------------- saying
 
 def say_noun_phrase(rng: Random, phrase: NounPhrase) -> list[str]:
+    """Its words; of synonyms one is drawn."""
     noun = pick(rng, phrase.noun)
     words = [phrase.determiner, *([pick(rng, phrase.adjective)] if phrase.adjective else []),
              plural(noun) if phrase.plural else noun]
@@ -160,6 +173,7 @@ def say_words(rng: Random, event: Event) -> list[str]:
 
 
 def say(rng: Random, event: Event) -> str:
+    """The event as a sentence: say_words, joined."""
     return " ".join(say_words(rng, event))
 
 
@@ -228,11 +242,11 @@ def follows(event: Event, hypothesis: Event) -> bool:
 
 # ---------------------------------------------------------------- running text
 
-def document(rng: Random, sentences: int = 6) -> list[str]:
-    """About `sentences` sentences around one event: said again, weakened, asked and answered, carried on."""
+def document(rng: Random) -> list[str]:
+    """About SENTENCES sentences around one event: said again, weakened, asked and answered, carried on."""
     event = draw_event(rng)
     text = [say(rng, event)]
-    while len(text) < sentences:
+    while len(text) < SENTENCES:
         kind = rng.random()
         if kind < 0.35:
             text.append(say(rng, event))

@@ -72,10 +72,12 @@ def unacceptable(rng: Random) -> str:
 
 
 def cola(rng: Random, label: int) -> Row:
+    """Acceptability: 1 a sentence as the language makes it, 0 one with an error."""
     return {"sentence": say(rng, draw_event(rng)) if label == 1 else unacceptable(rng), "label": label}
 
 
 def rte(rng: Random, label: int) -> Row:
+    """Entailment: 0 the second sentence says the first with details left out or vaguer, 1 something else in much the same words."""
     event = draw_event(rng)
     hypothesis = weaken(rng, event)
     while label == 1 and follows(event, hypothesis):  # two changes; more where a vague noun was only made precise
@@ -84,6 +86,7 @@ def rte(rng: Random, label: int) -> Row:
 
 
 def mrpc(rng: Random, label: int) -> Row:
+    """Paraphrase: 1 the same event in other words, order or voice, 0 one that differs in up to three things."""
     first = second = ""
     while second == first:  # some short events can be said in one way only
         event = meant = draw_event(rng, detail=0.35)
@@ -94,6 +97,8 @@ def mrpc(rng: Random, label: int) -> Row:
 
 
 def qnli(rng: Random, label: int) -> Row:
+    """Question answering: 0 the sentence says what is asked for, 1 it leaves that out, or tells of another event in nearly the same
+    words."""
     while True:
         event = draw_event(rng, detail=0.6)
         slot = pick(rng, [slot for slot in SLOTS if getattr(event, slot)])
@@ -115,7 +120,6 @@ def qnli(rng: Random, label: int) -> Row:
             wrong = replace(event, **{known: replace(phrase, noun=other(rng, nouns, phrase.noun))})
             if not follows(wrong, replace(asked, **{slot: getattr(wrong, slot)})):
                 return {"question": question, "sentence": say(rng, wrong), "label": 1}
-
 
 
 GENERATORS: dict[str, tuple[Callable[[Random, int], Row], float]] = {  # task -> generator, share of label 1

@@ -1,5 +1,6 @@
 """Every bad input: one clear line on standard error, exit status 2, no traceback, finished runs untouched."""
 
+import dataclasses
 import os
 import shutil
 import subprocess
@@ -39,7 +40,6 @@ def expect_one_line(done, *words):
     (["--sedes", "5"], ["unrecognized arguments: --sedes", "--help"]),
     (["--seeds", "2", "--head-seed", "1", "--order-seed", "1", "--dropout-seed", "1"], ["all three seeds are held"]),
     (["--prof", "mini"], ["unrecognized arguments: --prof"]),
-    (["--device", "cuda"], ["no CUDA device", "--device cpu"]),
 ], ids=lambda value: " ".join(value) if value and value[0].startswith("--") else "")
 def test_flags(arguments, words):
     expect_one_line(call("experiments.bias_correction", "--plan", *arguments), *words)
@@ -54,6 +54,7 @@ def test_flags(arguments, words):
     (["strong_baseline", "--tasks", "scitail", "--plan"], ["mini has no task scitail"]),
     (["bias_correction", "mitigations", "--plain", "--plan"], ["Mixout is part of the fast path only", "--plain"]),
     (["small_datasets", "--sample-size", "1601", "--plan"], ["1,601 of 1,600", "--sample-size"]),
+    (["small_datasets", "--sample-size", "1600", "--plan"], ["nearly all of mrpc", "expected fewer"]),
 ], ids=str)
 def test_experiments_and_their_own_flags(arguments, words):
     expect_one_line(call("experiments", *arguments), *words)
@@ -104,6 +105,31 @@ def test_model_folder(tmp_path, tiny_model, damage, words):
     damage(folder)
     expect_one_line(call("experiments.bias_correction", "--model", folder, "--seeds", "1", "--learning-rates", "1e-3",
                          "--bias-correction", "on", "--engine", "serial", "--results", tmp_path / "results"), *words)
+
+
+@pytest.mark.parametrize("method", [{"reinitialized_layers": 1}, {"layerwise_decay": 0.9}])
+def test_layers_by_other_names_are_not_taken_for_none(tmp_path, tiny_model, tiny_run, method):
+    """DistilBERT calls them transformer.layer.N. Its dropout has other names too, and is the run's all the same."""
+    import torch
+    from transformers import AutoTokenizer, DistilBertConfig, DistilBertForMaskedLM
+
+    from experiments.finetuning.encoders import load_classifier
+    from experiments.finetuning.errors import BadInput
+
+    tokenizer = AutoTokenizer.from_pretrained(tiny_model)
+    DistilBertForMaskedLM(DistilBertConfig(vocab_size=len(tokenizer), dim=16, n_layers=2, n_heads=2, hidden_dim=32,
+                                           max_position_embeddings=64)).save_pretrained(tmp_path)
+    run = tiny_run(model_source=str(tmp_path), packed=False, dropout=0.3)
+    model, _ = load_classifier(run, 2)
+    assert {module.p for module in model.modules() if isinstance(module, torch.nn.Dropout)} == {0.3}
+    with pytest.raises(BadInput, match=r"no layers by the names encoder\.layer\.N"):
+        load_classifier(dataclasses.replace(run, **method), 2)
+
+
+def test_a_gpu_is_needed_to_train_but_not_to_plan(tmp_path):
+    arguments = "experiments.bias_correction", "--device", "cuda", "--results", tmp_path
+    expect_one_line(call(*arguments), "no CUDA device", "--device cpu")
+    assert "30 to train" in call(*arguments, "--seeds", "5", "--plan").stdout
 
 
 def test_data_hub_out_of_reach(tmp_path, tiny_model):

@@ -2,8 +2,10 @@
 
 import dataclasses
 import json
+import shutil
 
 import pytest
+import safetensors.torch
 
 from experiments.finetuning import runs, training
 from experiments.finetuning.checkpoints import Checkpoint
@@ -50,9 +52,16 @@ def test_a_damaged_checkpoint_is_not_trusted_and_a_finished_run_leaves_none(tiny
     run = tiny_run(checkpoint_minutes=1e-9, checkpoint_folder=str(tmp_path / "checkpoints"))
     path = tmp_path / "checkpoints" / f"{run.id}.safetensors"
     result = train(run)
+    whole = shutil.copyfile(path, tmp_path / "whole.safetensors")
     for content in (b"", b"x" * 100, path.read_bytes()[:-10]):
         path.write_bytes(content)
         assert train(run)["history"] == result["history"]
         assert "cannot be used" in capsys.readouterr().err
+    with safetensors.safe_open(whole, "pt") as file:  # as an older version of the code might have stored it
+        facts, tensors = json.loads(file.metadata()["facts"]), {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118
+    facts.pop("margins")
+    safetensors.torch.save_file(tensors, path, metadata={"facts": json.dumps(facts)})
+    assert train(run)["history"] == result["history"]
+    assert "it lacks margins" in capsys.readouterr().err
     runs.save(tmp_path, run, result)
     assert not path.exists()

@@ -24,7 +24,7 @@ from experiments import (
     vanishing_gradients,
 )
 from experiments.finetuning import command, sweep
-from experiments.finetuning.command import chosen, matching_epochs, parse, parser
+from experiments.finetuning.command import first_failed_and_successful, matching_epochs, parse, parser
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.runs import stored
@@ -119,7 +119,7 @@ def test_chosen_prefers_the_default_rate_then_low_seeds():
 
     records = [record(2e-4, 1, False), record(3e-4, 2, False), record(3e-4, 1, False), record(4e-4, 2, True), record(4e-4, 1, True),
                record(1e-3, 1, True)]
-    picked = chosen(records, 3e-4, 2)
+    picked = first_failed_and_successful(records, 3e-4, 2)
     assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[False]] == [(3e-4, 1), (3e-4, 2)]
     assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[True]] == [(4e-4, 1), (4e-4, 2)]
 

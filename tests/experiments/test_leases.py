@@ -71,6 +71,21 @@ def test_a_half_written_lease_is_judged_by_its_silence(tmp_path, monkeypatch):
         assert one.claim("run")
 
 
+def test_what_another_took_over_meanwhile_stays_its_own(tmp_path, monkeypatch):
+    """Of a sweep that was stopped for a minute and goes on."""
+    with Leases(tmp_path) as one:
+        one.claim("run")
+        path = somebody_elses(tmp_path, host="another")
+        before = path.stat().st_mtime_ns
+        monkeypatch.setattr(leases, "BEAT", 0.05)
+        with Leases(tmp_path) as again:
+            again.held.add("run")
+            time.sleep(0.3)
+        assert path.stat().st_mtime_ns == before
+        one.release("run")
+        assert path.exists()
+
+
 def test_it_beats(tmp_path, monkeypatch):
     monkeypatch.setattr(leases, "BEAT", 0.05)
     with Leases(tmp_path) as one:

@@ -27,9 +27,11 @@ def test_an_experiment_that_cannot_write_does_not_keep_the_others_from_it(tmp_pa
     done = []
     experiments = [sweep.Experiment("first", "", lambda options: [], refuse),
                    sweep.Experiment("second", "", lambda options: [], lambda options, records: done.append("second"))]
-    with pytest.raises(BadInput, match="first: no text"):
+    with pytest.raises(RunsCrashed) as error:  # status 1, so that what the second shows is drawn
         sweep.sweep(experiments, ["--results", str(tmp_path)])
-    assert done == ["second"]
+    assert done == ["second"] and error.value.crashed == {"first": "no text"}
+    with pytest.raises(BadInput, match="first: no text"):
+        sweep.sweep(experiments[:1], ["--results", str(tmp_path)])
 
 
 def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_path):
@@ -42,6 +44,14 @@ def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_pa
     with pytest.raises(RunsCrashed) as error:
         sweep.sweep(experiments, ["--results", str(tmp_path), "--engine", "serial"])
     assert done == ["second"] and "division by zero" in error.value.crashed["perplexities 1"]
+    assert "1 / 0" in (tmp_path / "crashed" / "perplexities 1.txt").read_text()
+    list(sweep.measure_all(abs, [1], argparse.Namespace(results=tmp_path, engine="serial", device="cpu"), "perplexities"))
+    assert not list((tmp_path / "crashed").iterdir())
+
+
+def test_a_run_that_is_planned_twice_counts_once(tmp_path, capsys):
+    sweep.sweep([bias_correction.EXPERIMENT], ["--tasks", "rte", "rte", "--seeds", "2", "--plan", "--results", str(tmp_path)])
+    assert "bias_correction (mini): 12 runs" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("again", [False, True])
@@ -56,7 +66,7 @@ def test_a_crashed_run_is_named_left_out_and_tried_again(tiny_model, tmp_path, m
         run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], arguments))
     assert ended.value.code == 1
     lines = capsys.readouterr().err.splitlines()
-    assert "seed 2): ZeroDivisionError: division by zero" in lines[-2] and "1 crashed" in lines[-1]
+    assert "seed 2): ZeroDivisionError: division by zero" in lines[-2] and "1 could not be done" in lines[-1]
     assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 1
     (crash,) = (tmp_path / "crashed").iterdir()
     assert "1 / 0" in json.loads(crash.read_text())["details"]

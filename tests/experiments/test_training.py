@@ -8,10 +8,11 @@ import math
 import numpy as np
 import pytest
 import torch
+from conftest import TIMING_COLUMNS
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from experiments.finetuning import engine, runs
-from experiments.finetuning.command import TIMING_COLUMNS, row
+from experiments.finetuning.command import row
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.tasks import get_task, load_splits, tokenize
 from experiments.finetuning.training import batch_loss, prepare, tokenized_splits, train

@@ -18,9 +18,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from conftest import REPOSITORY
-
-from experiments.finetuning.command import TIMING_COLUMNS
+from conftest import REPOSITORY, TIMING_COLUMNS
 
 pytestmark = pytest.mark.slow
 FAULTS = int(os.environ.get("FAULTS", "3"))
