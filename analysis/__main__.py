@@ -2,7 +2,7 @@
 
 A script that cannot draw says why in its one line, the others go on, and the status at the end is 2. `bash run_all.sh` calls this.
 With --results a folder of folders, such as results/reference, and no names, everything that can be drawn of each of them goes to
-figures/reference/<its name>, and the scorecard of all to figures/reference.
+figures/reference/<its name>, and the scorecard of all, with the audit of the published numbers, to figures/reference.
 """
 
 import importlib
@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from analysis.style import REPOSITORY, BadInput, parser, run_command
+from analysis.style import REPOSITORY, STOPPED, BadInput, parser, run_command
 
 
 def main() -> None:
@@ -31,7 +31,7 @@ def main() -> None:
     figures = options.figures or REPOSITORY / "figures" / options.results.resolve().name
     status = max(draw([name for name in scripts if (folder / f"{name}.csv").is_file()],
                       ["--results", str(folder), "--figures", str(figures / folder.name)]) for folder in folders)
-    sys.exit(max(status, draw(["scorecard"], ["--results", str(options.results), "--figures", str(figures)])))
+    sys.exit(max(status, draw(["scorecard", "audit"], ["--results", str(options.results), "--figures", str(figures)])))
 
 
 def draw(names: Sequence[str], flags: Sequence[str]) -> int:
@@ -43,6 +43,8 @@ def draw(names: Sequence[str], flags: Sequence[str]) -> int:
             run_command(importlib.import_module(f"analysis.{name}").main)
         except SystemExit as ended:
             status = int(ended.code or status)
+            if status == STOPPED:
+                raise
     return status
 
 

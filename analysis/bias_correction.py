@@ -17,6 +17,7 @@ from analysis.style import (
     WITH,
     WITHOUT,
     box_legend,
+    by_task,
     correction_panel,
     model_name,
     panels,
@@ -41,12 +42,14 @@ NEEDED_STEPS = ["model", "task", "epochs", "total_steps", "step", "scheduled", "
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a model, task and length of training: a pair of boxes for each learning rate."""
-    groups = list(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
+    groups = by_task(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
     most_rates = max(panel["learning_rate"].nunique() for _, panel in groups)
-    figure, grid = panels_for(len(groups), max(3.6, 1.2 + 1.5 * most_rates), side_by_side=2)
+    width, side_by_side = (2.5, 4) if most_rates == 1 else (max(3.6, 1.2 + 1.5 * most_rates), 2)
+    figure, grid = panels_for(len(groups), width, side_by_side=side_by_side)
     for axes, ((task, model, data, epochs, dtype, pretrained), panel) in zip(grid, groups, strict=True):
         correction_panel(axes, panel)
-        axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
+        name = task_name(task, data).replace(" (", "\n(") if width < 3 else task_name(task, data)
+        axes.set_title(f"{name}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 

@@ -42,7 +42,7 @@ def draw_perplexity(axes: plt.Axes, runs: pd.DataFrame, outcome: str, ceiling: f
         run = run.sort_values("layers_put_back")
         finite = np.isfinite(run["perplexity"])
         axes.plot(run["layers_put_back"], run["perplexity"].where(finite, ceiling), **style, markersize=3, linewidth=1.3,
-                  label=f"seed {seed}, {rate_name(rate)}")
+                  label=f"seed {seed}, {rate_name(rate)}, score {100 * run['score'].iloc[0]:.1f}")
         axes.plot(run["layers_put_back"][~finite], run["perplexity"][~finite].map(lambda _: ceiling), "^", markersize=8,
                   markerfacecolor="none", color=style["color"], label=None if finite.all() else "not finite")
     if runs.empty:
@@ -65,7 +65,7 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
     part.suptitle(f"{task_name(first['task'], first['data'])}, {model_name(first['model'], first['data'])}; perplexity on "
                   f"{first['text']} ({first['words']} predicted tokens, {first['embeddings']} embeddings"
                   f"{', head fitted here' if first.get('masked_lm_head') == 'fitted' else ''})", fontsize=9)
-    failed, successful, loss, score = part.subplots(1, 4)
+    (failed, successful), (loss, score) = part.subplots(2, 2)
     failed.sharey(successful)
     ceiling = 3 * runs[["perplexity", "pretrained_perplexity"]].replace(np.inf, np.nan).max(axis=None)
     for axes, outcome, name in ((failed, True, "failed"), (successful, False, "successful")):
@@ -93,14 +93,14 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
         score.axhline(level, color="black", linestyle=":", linewidth=1, label=f"majority level {level:.1f}")
         score.set_ylabel(f"dev {METRIC_NAMES[curves['metric'].iloc[0]]} (%)")
     for axes in (failed, successful, loss, score)[:2 if curves_failed.empty else 4]:  # below, where no curve can be
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=1 if axes in (loss, score) else 2, frameon=False,
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=1, frameon=False,
                     fontsize=7.5, handlelength=2.6, columnspacing=1)
 
 
 def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:
     """One row a setting."""
     settings = list(runs.groupby(SETTING, sort=True, dropna=False))
-    figure = plt.figure(figsize=(10.5, 3.6 * len(settings)))
+    figure = plt.figure(figsize=(7.2, 6.6 * len(settings)))
     for part, (setting, group) in zip(figure.subfigures(len(settings), 1, squeeze=False)[:, 0], settings, strict=True):
         same = (curves[TASK] == list(setting[:len(TASK)])).all(axis=1)
         draw_setting(part, group, curves[same])

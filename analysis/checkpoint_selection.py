@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from analysis import early_signs
 from analysis.audit import PUBLISHED
-from analysis.claims import mean
+from analysis.estimates import mean
 from analysis.statistics import expected_of_best, over_seeds
 from analysis.style import (
     FURTHER,

@@ -18,11 +18,11 @@ import pandas as pd
 
 from analysis.audit import READ_OFF
 from analysis.evidence import RUN_TABLES, all_runs, published_points
-from analysis.report import PAPER_MODELS
 from analysis.statistics import fisher
-from analysis.style import BadInput, is_mini, model_name, parse, parser, rate_name, run_command, save_table, task_name
+from analysis.style import PAPER_MODELS, BadInput, is_mini, model_name, parse, parser, rate_name, run_command, save_table, task_name
 
 SETTING = ["model", "task", "train_examples", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype"]
+IDENTITY = ["data", "whole_model"]  # with the hashes of their files
 FEWEST = 10  # with 10 of ours against 25, Fisher's test just tells 5 failures from 23
 OTHER_MODEL, NO_SUCH, TOO_FEW = "not judged: another model", "not judged: no such published runs", "too few runs"
 
@@ -53,9 +53,9 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
     """One row per setting of ours, published set of runs of that setting, and statistic."""
     published = published_points()
     published = published[published["locator"].isin(["Fig. 1", "Fig. 3", "Fig. 5", "Fig. 9"]) & (published["recipe"] != "mixout")]
-    ours = ours.assign(model=[model_name(*pair) for pair in zip(ours["model"], ours["data"], strict=True)])
+    ours = ours.assign(whole_model=ours["model"], model=[model_name(*pair) for pair in zip(ours["model"], ours["data"], strict=True)])
     rows = []
-    for (*values, data), runs in ours.groupby([*SETTING, "data"], sort=True, dropna=False):
+    for (*values, data, whole_model), runs in ours.groupby([*SETTING, *IDENTITY], sort=True, dropna=False):
         key = dict(zip(SETTING, values, strict=True))
         judged = key["model"] in PAPER_MODELS and not is_mini(data)
         same = pd.Series(True, published.index)
@@ -65,8 +65,8 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
             inside = None if theirs is None else tolerance(100 * theirs["score"], len(runs))
             for statistic in ("mean", "std", "failed"):
                 our, their = (None if group is None else _value(statistic, group) for group in (runs, theirs))
-                row = {**key, "data": data, "statistic": statistic, "n": len(runs), "ours": our, "published_n": 0, "published": np.nan,
-                       "low": np.nan, "high": np.nan, "fisher_p": np.nan,
+                row = {**key, "data": data, "whole_model": whole_model, "statistic": statistic, "n": len(runs), "ours": our,
+                       "published_n": 0, "published": np.nan, "low": np.nan, "high": np.nan, "fisher_p": np.nan,
                        "verdict": NO_SUCH if judged else OTHER_MODEL, "published_in": place}
                 if theirs is not None and inside is not None:
                     low, high = inside.get(statistic, (np.nan, np.nan))
@@ -100,7 +100,7 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
         return f"{our}; {their} ({range_or_p}): {row['verdict']}" if row["published_n"] else our
 
     rows = []
-    for _, group in table.groupby([*SETTING, "data", "published_in"], sort=False, dropna=False):
+    for _, group in table.groupby([*SETTING, *IDENTITY, "published_in"], sort=False, dropna=False):
         first = group.iloc[0]
         rows.append({"setting": setting_words(first), "n; published n": f"{first['n']}; {first['published_n'] or '-'}",
                      **{row["statistic"]: cell(row) for _, row in group.iterrows()},

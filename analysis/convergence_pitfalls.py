@@ -43,9 +43,9 @@ SMALL = UNINFORMED / 10  # nats; two losses so close count as equal, a training 
 NEAR = 1 / 10  # of the way from the majority level to a perfect score; a dev score below it is near the majority level
 GONE = 100  # times smaller than before the first step, and a gradient has vanished: the paper's "two orders of magnitude" (5.1)
 
-DIAGNOSES = ["diverged", "never moved", "memorised", "vanished", "learnt", "unclear"]
+DIAGNOSES = ["loss rose", "never moved", "memorised", "vanished", "learnt", "unclear"]
 FAILED, NOT_FAILED = "without bias correction, failed", "without bias correction, not failed"
-EXPECTED = {"with bias correction": "learnt", FAILED: "vanished", NOT_FAILED: "learnt", "rate too high": "diverged",
+EXPECTED = {"with bias correction": "learnt", FAILED: "vanished", NOT_FAILED: "learnt", "rate too high": "loss rose",
             "SGD": "never moved", "examples": "memorised"}
 CONDITIONS = ["with bias correction", "without bias correction", "rate too high", "SGD", "examples"]
 SEEN = ["first_loss", "last_loss", "highest_loss", "first_dev_loss", "last_dev_loss", "margin_change", "margin_spread",
@@ -65,7 +65,7 @@ def diagnose(run: pd.Series) -> str:
     gone = GONE * run["first_layer_gradient_at_end"] < run["first_layer_gradient_at_start"]
     near_majority = run["score"] < run["majority_level"] + NEAR * (1 - run["majority_level"])
     if run["diverged"] or not np.isfinite(run["last_loss"]) or run["highest_loss"] > UNINFORMED + FAR:
-        return "diverged"
+        return "loss rose"
     if run["margin_change"] < STILL and abs(run["last_loss"] - run["first_loss"]) < SMALL and not gone:
         return "never moved"
     if run["last_loss"] < SMALL and (run["last_dev_loss"] > UNINFORMED + FAR or near_majority):
@@ -110,9 +110,7 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 def short(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the share and its interval in one column."""
     share = ["as_expected", "as_expected_low", "as_expected_high"]
-    result = readable(table.drop(columns=share))
-    result.insert(result.columns.get_loc("failed") + 1, "diverged", table["diverged"])  # here a diagnosis; readable() leaves it out
-    return result.assign(**{"as expected, 95 % interval": [f"{value:.0%} ({low:.0%} to {high:.0%})"
+    return readable(table.drop(columns=share)).assign(**{"as expected, 95 % interval": [f"{value:.0%} ({low:.0%} to {high:.0%})"
                                                            for value, low, high in table[share].to_numpy()]})
 
 
@@ -124,33 +122,34 @@ def medians(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(curves: pd.DataFrame) -> plt.Figure:
-    """For each task and model three lines of panels, loss, dev score and gradient norms over steps; a column a condition."""
+    """For each task and model a line of panels a condition: loss, dev score and gradient norms over steps."""
     curves = curves.replace([np.inf, -np.inf], np.nan)
     groups = list(curves.groupby(PANEL, sort=True))
     columns = [sorted(group.groupby(["condition", "epochs"]), key=lambda column: (place(column[0][0]), column[0][1]))
                for _, group in groups]
-    width = 1 + 1.55 * max(3, *map(len, columns))
-    figure = plt.figure(figsize=(width, 6.2 * len(groups)))
-    for part, (setting, _), conditions in zip(figure.subfigures(len(groups), 1, squeeze=False)[:, 0], groups, columns, strict=True):
+    heights = [1.2 + 1.15 * len(conditions) for conditions in columns]  # inches
+    figure = plt.figure(figsize=(7.2, sum(heights)))
+    parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
+    for part, (setting, _), conditions in zip(parts, groups, columns, strict=True):
         part.suptitle(f"{task_name(setting[0], setting[2])}, {setting_name(*setting[1:])}", fontsize=10)
-        grid = part.subplots(3, len(conditions), squeeze=False, sharex="col", sharey="row")
-        for column, ((condition, epochs), runs) in zip(grid.T, conditions, strict=True):
-            draw_condition(column, runs)
+        grid = part.subplots(len(conditions), 3, squeeze=False, sharex="row", sharey="col")
+        for line, ((condition, epochs), runs) in zip(grid, conditions, strict=True):
+            draw_condition(line, runs)
             failed = runs.groupby("run")["failed"].first()
-            column[0].set_title(f"{condition}\n{epochs} epochs\n{failed.sum()} of {len(failed)} failed", fontsize=8)
-            column[2].set_xlabel("step")
+            line[0].set_ylabel(f"{condition}\n{epochs} epochs\n{failed.sum()} of {len(failed)} failed", fontsize=7)
         metric = conditions[0][1]["metric"].iloc[0]
-        names = "training loss (nats)", f"dev {METRIC_NAMES[metric]} (%)", "gradient norm (L2)"
-        for axes, name in zip(grid[:, 0], names, strict=True):
-            axes.set_ylabel(name)
+        for axes, name in zip(grid[0], ("training loss (nats)", f"dev {METRIC_NAMES[metric]} (%)", "gradient norm (L2)"), strict=True):
+            axes.set_title(name, fontsize=9)
+        for axes in grid[-1]:
+            axes.set_xlabel("step")
         part.align_ylabels(grid[:, 0])
-        part.legend(handles=legend(), loc="outside lower center", ncols=4 if width > 7 else 2, frameon=False, fontsize=8)
+        part.legend(handles=legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
     return figure
 
 
-def draw_condition(column: np.ndarray, runs: pd.DataFrame) -> None:
+def draw_condition(panels: np.ndarray, runs: pd.DataFrame) -> None:
     """The three panels of a condition."""
-    loss, score, gradient = column
+    loss, score, gradient = panels
     runs = runs.assign(score=100 * runs["score"], **{name: runs[name].clip(lower=FLOOR) for name in ("train_loss", *GRADIENTS)})
     loss.set_yscale("log")
     gradient.set_yscale("log")
@@ -190,8 +189,8 @@ def main() -> None:
     diagnoses, seen = table(runs), medians(runs)
     save_table(diagnoses, options.figures / "convergence_pitfalls", "What was done, and what the curves say",
                "All finished runs of the task and model in the store, whichever experiment trained them, by what was done (with and "
-               "without bias correction: whatever else differs, such as rate, length, examples or method) and by what a rule says of "
-               "their losses, dev score, answers and gradient norms alone. In this order: diverged: a loss that is not finite, or "
+               "without bias correction: at any rate and length, on any number of examples) and by what a rule says of their losses, "
+               "dev score, answers and gradient norms alone. In this order: loss rose: a loss that is not finite, or "
                f"the mean of ten steps' training loss above {UNINFORMED + FAR:.2f} nats; never moved: margins and training loss "
                f"hardly changed (by less than {STILL} and {SMALL:.2f} nats) though the gradient had not vanished; memorised: "
                f"training loss below {SMALL:.2f}, but dev loss above {UNINFORMED + FAR:.2f} or a dev score less than "

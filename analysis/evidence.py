@@ -11,11 +11,11 @@ import pandas as pd
 from analysis import catastrophic_forgetting, loss_surfaces
 from analysis.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
 from analysis.claims import RATES
-from analysis.report import PAPER_MODELS
-from analysis.style import BadInput, NothingToDraw, is_mini, model_name, read_csv
+from analysis.style import PAPER_MODELS, BadInput, NothingToDraw, is_mini, model_name, read_csv
 
 RUN_TABLES = ("bias_correction", "training_length", "small_datasets", "strong_baseline", "generalization")
-OF_A_RUN = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "score", "failed"]
+SETTING = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "train_examples"]
+OF_A_RUN = [*SETTING[:-1], "score", "failed"]
 OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_gradient"]
 NEEDED = {"catastrophic_forgetting": catastrophic_forgetting.NEEDED, "loss_surfaces_lines": loss_surfaces.NEEDED_LINES}
 LEARNING_RATES = {"mini": (2e-4, 3e-4, 4e-4), "small": (5e-5, 1e-4, 2e-4), "paper": (1e-5, 2e-5, 3e-5)}  # profiles.py
@@ -71,9 +71,11 @@ def tables_of_runs(results: Path) -> list[Path]:
 
 
 def once(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """The runs of several tables, each once, without those with Mixout."""
+    """The runs of several tables without those with Mixout, each setting and seed once: where an older version of the code made
+    some of the tables, the same seeds would count twice."""
     runs = pd.concat(tables, ignore_index=True)
-    return runs[runs["mixout"] == 0].drop_duplicates("run")
+    seeds = [name for name in ("head_seed", "order_seed", "dropout_seed") if name in runs]
+    return runs[runs["mixout"] == 0].drop_duplicates([*SETTING, *seeds] if seeds else "run")
 
 
 def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -95,7 +97,7 @@ def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
     family = [next((name for name in ("roberta", "albert") if name in model.lower()), "bert") for model in short]
     kind = ["mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
             for model, data in zip(short, table["data"], strict=True)]
-    table = table.assign(model=short, family=family, kind=kind)
+    table = table.assign(model_name=short, family=family, kind=kind)
     if "learning_rate" not in table:
         return table
     ranks = {(kind, rate): rank for kind, rates in LEARNING_RATES.items() for rate, rank in zip(rates, RATES, strict=True)}

@@ -41,7 +41,8 @@ BINS = ["< 1e-4", "1e-4 to 1e-3", "1e-3 to 0.01", "0.01 to 0.1", "0.1 to 0.5", "
 
 def with_bins(runs: pd.DataFrame) -> pd.DataFrame:
     """`runs` with the number of each run's bin of training loss in BINS, and train_examples in words."""
-    number = pd.cut(runs["train_loss"], EDGES, labels=False, include_lowest=True).fillna(len(BINS) - 1).astype(int)
+    losses = runs["train_loss"].replace(np.inf, np.nan)
+    number = pd.cut(losses, EDGES, labels=False, include_lowest=True).fillna(len(BINS) - 1).astype(int)
     examples = runs["train_examples"].map(lambda n: f"{n:.0f}" if n == n else "all")
     return runs.assign(bin=number, train_examples=examples)
 

@@ -11,7 +11,7 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis import claims
+from analysis import estimates
 from analysis.statistics import fisher, holm, levene, over_seeds
 from analysis.style import (
     CORRECTION_HANDLES,
@@ -51,11 +51,8 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     groups = list(runs.groupby(LINE, sort=True))
     figure, grid = panels(len(groups), 1, max(4.6, 0.8 + 1.15 * runs["method"].nunique()))
     for axes, ((task, model, data, dtype, pretrained, rate), panel) in zip(grid, groups, strict=True):
-        methods = in_order(panel)
-        correction_panel(axes, panel.assign(learning_rate=panel["method"].map(methods.index)))  # methods in the rates' place
-        axes.set_xticks(range(len(methods)), ["\n" + fill(method, 12, break_long_words=False, break_on_hyphens=False)
-                                              for method in methods])
-        axes.set_xlabel("failed runs of n, and method")
+        names = {method: fill(method, 12, break_long_words=False, break_on_hyphens=False) for method in in_order(panel)}
+        correction_panel(axes, panel, "method", "method", names)
         axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, rate_name(rate))}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
@@ -81,7 +78,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
                     and (against != CONTROL or method.startswith("Mixout")) and (against != ALONE or not corrected)]
         for method, corrected, against, other in compared:
             pair = {"method": of[method, corrected], "other": of.get(other, panel[:0])}
-            means = claims.mean(pair["method"], pair["other"], "points")
+            means = estimates.mean(pair["method"], pair["other"], "points")
             rows.append({
                 **panel.iloc[0][PANEL], "learning_rate": rate_name(rate), "bias_correction": corrected, "method": method,
                 "against": against,

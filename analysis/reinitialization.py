@@ -11,7 +11,7 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis import claims
+from analysis import estimates
 from analysis.statistics import fisher, over_seeds
 from analysis.style import (
     FURTHER,
@@ -86,13 +86,15 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
              for names, line in runs.groupby(LINE, sort=True)]
     widths = (max(4, 0.8 + 0.45 * max(len(boxes) for _, boxes, _ in lines)),
               max(5.2, 0.8 + 0.75 * max(len(boxes) for *_, boxes in lines)))
-    figure, grid = panels(len(lines), 2, sum(widths) / 2, 3.8, sharey="row", width_ratios=widths)
+    figure, grid = panels(len(lines), 2, sum(widths) / 2, 3.8, width_ratios=widths)
     for ((task, model, data, dtype, pretrained, rate), by_layers, by_aspect), left, right in zip(
             lines, grid[::2], grid[1::2], strict=True):
         boxes_in(left, by_layers, f"failed runs of n, and re-initialised layers L\n({SHORT} epochs, with bias correction)")
         boxes_in(right, by_aspect, "failed runs of n, and what is changed (optimiser: bias correction;\n"
                  f"initialisation: top L layers drawn anew; iterations: {LONG} epochs)")
-        right.set_ylabel("")
+        if by_layers and not any(seeds["failed"].any() for _, seeds, *_ in by_layers):  # nearer, since nothing is at the majority level
+            scores = 100 * pd.concat([seeds["score"] for _, seeds, *_ in by_layers])
+            left.set_ylim(scores.min() - 1, scores.max() + 1)
         left.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, rate_name(rate))}")
         right.set_title("optimiser, initialisation, iterations\n")
     box_legend(figure)
@@ -131,7 +133,7 @@ def choice(line: pd.DataFrame, lowest: int) -> dict[str, float | str]:
 def against(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float | str]:
     """Scores on the reporting half, first less second, paired by seed, and failures."""
     pairs = first.merge(second, on=SEEDS)
-    found = claims.mean(pairs.assign(difference=100 * (pairs["reporting_score_x"] - pairs["reporting_score_y"])), None, "difference")
+    found = estimates.mean(pairs.assign(difference=100 * (pairs["reporting_score_x"] - pairs["reporting_score_y"])), None, "difference")
     return {"pairs": len(pairs), "difference": found.effect, "95 % from": found.low, "95 % to": found.high,
             "paired t p": p_name(found.p_at(0)), "Fisher p": p_name(fisher(first["failed"], second["failed"]))}
 

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.style import BadInput, is_mini, model_name, parse, parser, read_csv, run_command
+from analysis.style import PAPER_MODELS, BadInput, is_mini, model_name, parse, parser, read_csv, run_command
 
 
 class Section(NamedTuple):
@@ -60,12 +60,12 @@ STUDY = (
         "": "Dev scores of the checkpoints that each protocol keeps; expected score of the best of n restarts",
         "early": "ROC curves: how well the first tenths of training tell which runs will fail"}),
     Section("convergence_pitfalls", "What do other ways not to converge look like?", "none", {
-        "": "Lines: training loss, dev score and gradient norms over the steps, a column for each thing done wrong"}),
+        "": "Lines: training loss, dev score and gradient norms over the steps, a line of panels for each thing done wrong"}),
     Section("instability_measures", "Do runs with like scores give like answers?", "Du and Nguyen 2023", {
         "": "Points with intervals: six measures of instability for each recipe; histogram: how many seeds get an example right"}),
 )
-OWN_SECTION = {"scorecard": "Scorecard", "comparison": "Our runs beside the published ones", "audit": "Audit of the published numbers"}
-PAPER_MODELS = ("bert-large-uncased", "roberta-large", "albert-large-v2")
+FIRST = {"scorecard_summary": "Does it carry over?", "scorecard": "Scorecard"}  # tables with a section of their own, before the others
+LAST = {"comparison": "Our runs beside the published ones", "audit": "Audit of the published numbers"}  # and after them
 EVIDENCE = {
     "mini": "A model organism, trained on generated tasks: it demonstrates the mechanism and is no evidence about BERT-large.",
     "small": "Another model than the paper's, on real data: it says how this model behaves and is no evidence about BERT-large.",
@@ -220,15 +220,16 @@ def report(profile: str, results: Path, figures: Path) -> str:
     left = {kind: {path.stem: path for path in sorted(figures.glob(f"*.{kind}")) if path.stem != "report"} for kind in ("png", "md")}
     runs, only_named = run_rows(results)
     sections: dict[str, list[str]] = {}  # by title
-    own = {title: embedded(left["md"].pop(name), True) for name, title in OWN_SECTION.items() if name in left["md"]}
+    first, last = ({title: embedded(left["md"].pop(name), True) for name, title in own.items() if name in left["md"]}
+                   for own in (FIRST, LAST))
     contents = ["## Contents", ""]
 
     def add(title: str, lines: list[str], remark: str = "") -> None:
         contents.append(f"- [{title}](#{anchor(title)}){remark}")
         sections[title] = lines
 
-    if own.get("Scorecard"):
-        add("Scorecard", own.pop("Scorecard"))
+    for title, lines in first.items():
+        add(title, lines)
     for experiment in STUDY:
         pictures, texts = ([left[kind].pop(stem) for stem in list(left[kind]) if re.fullmatch(f"{experiment.name}(_.*)?", stem)]
                            for kind in ("png", "md"))
@@ -238,7 +239,7 @@ def report(profile: str, results: Path, figures: Path) -> str:
             [f"**{experiment.question}** Paper: {'section ' * experiment.paper[0].isdigit()}{experiment.paper}.", "",
              *([f"This experiment {missing}."] if missing else shown(pictures, texts, experiment))],
             f": {experiment.question}" + (f" (**{missing.split(':')[0]}**)" if missing else ""))
-    for title, lines in own.items():
+    for title, lines in last.items():
         add(title, lines)
     if any(left.values()):
         add("Other files of the folder", shown(list(left["png"].values()), list(left["md"].values())))

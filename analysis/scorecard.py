@@ -2,7 +2,8 @@
 
 Command : python -m analysis.scorecard --profile mini [--strict]
 Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv, results/<profile>/*.csv
-Writes  : figures/<profile>/scorecard.md, .csv; comparison.md, .csv (analysis/comparison.py) if there are runs of yours
+Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv: those claims that our own runs have data for;
+          comparison.md, .csv (analysis/comparison.py) if there are runs of yours
           With --results results/reference the table has no column for yours.
 
 The claims, their thresholds and the rules are data: analysis/claims.py. Every claim is evaluated by the same code on each
@@ -15,12 +16,13 @@ import numpy as np
 import pandas as pd
 
 from analysis import comparison
-from analysis.claims import ABSENT, CLAIMS, FAMILIES, MARGIN, PRINTED, TASKS, Claim, Estimate
+from analysis.claims import ABSENT, CLAIMS, FAMILIES, FEWEST, MARGIN, PRINTED, TASKS, TESTED, Claim
+from analysis.estimates import Estimate
 from analysis.evidence import LEARNING_RATES, Missing, Source, all_runs, published, results
 from analysis.statistics import holm
-from analysis.style import REPOSITORY, BadInput, number, parse, parser, run_command, save_table
+from analysis.style import REPOSITORY, BadInput, parse, parser, run_command, save_table
 
-HOLDS, FAILS, UNDECIDED = "holds", "does not hold", "not enough data"
+HOLDS, FAILS, OPEN, NO_DATA = "holds", "does not hold", "open", "no data"
 NO_RUNS = "no runs"
 REFERENCE = REPOSITORY / "results" / "reference"
 ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
@@ -29,6 +31,8 @@ ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that d
 def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
     """The rows with these values; None: not given."""
     for column, value in which.items():
+        if column not in table:
+            raise Missing(f"a CSV without the column {column}")
         table = table[table[column].isna() if value is None else table[column] == value]
         if table.empty:
             raise Missing({"family": f"no run of {FAMILIES.get(value)}", "task": f"no run on {TASKS.get(value)}",
@@ -68,11 +72,10 @@ def judge(claim: Claim, found: Estimate, p: float) -> str:
     right = {">": found.effect > claim.threshold, "<": found.effect < claim.threshold,
              "within": abs(found.effect) <= claim.threshold}[claim.relation]
     if claim.rule == PRINTED:
-        enough = min(map(int, found.n.split(", "))) >= 20
-        return HOLDS if right else FAILS if found.effect == found.effect and enough else UNDECIDED
+        return HOLDS if right else FAILS if found.effect == found.effect and min(found.n) >= 20 else OPEN
     if claim.rule == ABSENT:
-        return FAILS if found.effect > 0 else HOLDS if found.high < MARGIN else UNDECIDED
-    return (HOLDS if right else FAILS) if p < 0.05 else UNDECIDED
+        return FAILS if found.effect > 0 else HOLDS if found.high < MARGIN else OPEN
+    return (HOLDS if right else FAILS) if p < 0.05 and min(found.n) >= FEWEST else OPEN
 
 
 def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
@@ -83,41 +86,56 @@ def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame
             found = estimate(claim, source)
             rows.append((found, p_value(claim, found) if claim.rule not in (PRINTED, ABSENT) else np.nan))
         except Missing as reason:
-            rows.append((Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, "-", str(reason)), np.nan))
+            rows.append((Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, (), str(reason)), np.nan))
     adjusted = holm([p for _, p in rows])
     return pd.DataFrame([{
-        "verdict": UNDECIDED if found.n == "-" else judge(claim, found, p_holm), "effect": found.effect, "low": found.low,
-        "high": found.high, "p": p, "p_holm": p_holm, "n": found.n, "remark": found.remark,
+        "verdict": judge(claim, found, p_holm) if min(found.n, default=0) else NO_DATA, "effect": found.effect, "low": found.low,
+        "high": found.high, "p": p, "p_holm": p_holm, "n": " and ".join(map(str, found.n)), "remark": found.remark,
     } for claim, (found, p), p_holm in zip(claims, rows, adjusted, strict=True)], index=[claim.id for claim in claims])
 
 
 def wanted(claim: Claim) -> str:
     relation = "none" if claim.rule == ABSENT else f"within {claim.threshold:g}" if claim.relation == "within" else (
         f"{claim.relation} {claim.threshold:g}")
-    return f"{relation} {claim.unit}"
+    compared = f": {group_words(claim.first)} minus {group_words(claim.second)}" if claim.second and claim.rule == TESTED else ""
+    return f"{relation} {claim.unit}{compared}"
 
 
-def evidence(claim: Claim, row: pd.Series) -> str:
+def group_words(group: dict) -> str:
+    """One side of a comparison, in words."""
+    return ", ".join({
+        "bias_correction": f"{'with' if value else 'without'} correction", "failed": "failed runs" if value else "successful runs",
+        "epochs": f"{value} epochs", "reinitialized_layers": f"{value} layers drawn anew",
+        "lowest_third": "lowest third of the losses" if value else "the others"}.get(
+            column, "whole set" if value == "full" else str(value).replace(",", ""))
+        for column, value in group.items())
+
+
+def effect(row: pd.Series) -> str:
+    """The value and its interval."""
+    interval = f" ({row['low']:.3g} to {row['high']:.3g})" if row["low"] == row["low"] else ""
+    return f"{row['effect']:.3g}{interval}" if row["effect"] == row["effect"] else "no value"
+
+
+def evidence_cell(claim: Claim, row: pd.Series) -> str:
     """Effect, interval, p and n in one cell."""
-    if row["n"] == "-":
+    if row["verdict"] == NO_DATA:
         return row["remark"]
-    parts = ["no value" if np.isnan(row["effect"]) else number(row["effect"]), f"({number(row['low'])} to {number(row['high'])})"
-             if row["low"] == row["low"] else "", claim.unit]
-    return "; ".join(filter(None, [" ".join(filter(None, parts)), f"p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else "",
+    return "; ".join(filter(None, [f"{effect(row)} {claim.unit}", f"p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else "",
                                    f"n {row['n']}", row["remark"]]))
 
 
 def models(source: Source) -> str:
     """The models of a folder's runs."""
     try:
-        return ", ".join(sorted(set(source("all runs")["model"])))
+        return ", ".join(sorted(set(source("all runs")["model_name"])))
     except Missing:
         return NO_RUNS
 
 
 def count(table: pd.DataFrame) -> str:
     return ", ".join(f"{(table['verdict'] == verdict).sum()} {words}" for verdict, words in (
-        (HOLDS, "hold"), (FAILS, "do not hold"), (UNDECIDED, "have not enough data")))
+        (HOLDS, "hold"), (FAILS, "do not hold"), (OPEN, "are open"), (NO_DATA, "have no data")))
 
 
 def tables(evaluated: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -130,9 +148,22 @@ def tables(evaluated: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFra
         for column in table:
             values = table[column].to_numpy()
             whole[f"{name.split(':')[0]}_{column}"] = [f"{x:.6g}" for x in values] if table[column].dtype == float else values
-        short[name] = [f"**{row['verdict']}**: {evidence(claim, row)}"
+        short[name] = [f"**{row['verdict']}**: {evidence_cell(claim, row)}"
                        for claim, (_, row) in zip(CLAIMS, table.iterrows(), strict=True)]
     return whole.replace("nan", ""), short
+
+
+def summary(evaluated: dict[str, pd.DataFrame]) -> pd.DataFrame:
+    """Verdict, effect and n of the claims that some of our own runs have data for."""
+    names = list(evaluated)
+    found = pd.concat([evaluated[name]["verdict"] for name in names[1:]] or [pd.Series(dtype=str)])
+    rows = [claim for claim in CLAIMS if (found[found.index == claim.id] != NO_DATA).any()]
+
+    def cell(row: pd.Series) -> str:
+        return NO_DATA if row["verdict"] == NO_DATA else f"**{row['verdict']}**: {effect(row)}; n {row['n']}"
+
+    return pd.DataFrame([{"claim": f"{claim.statement} ({wanted(claim)}). `{claim.id}`", **{
+        name: cell(evaluated[name].loc[claim.id]) for name in names}} for claim in rows], columns=["claim", *names])
 
 
 def show(evaluated: dict[str, pd.DataFrame]) -> None:
@@ -151,8 +182,9 @@ a claim holds on them, the mechanism can be had there; where it does not, that i
 about BERT-large.** Lowest, middle and highest rate are 1e-5, 2e-5, 3e-5 for the paper's
 models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for small.
 
-**Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other side, with p < 0.05. **Not enough
-data**: all else; it is no evidence against a claim, and with 3 seeds a setting hardly anything else is possible. p is two-sided, of
+**Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other side, with p < 0.05. **Open**:
+all else, and whatever has fewer than 3 runs in a group; it is no evidence against a claim, and with 3 seeds a setting hardly anything
+else is possible. **No data**: no such runs, or none that can be compared. p is two-sided, of
 the value lying at the threshold, and adjusted by Holm over all tested claims of a source. A claim of equality or of no harm has a
 margin as threshold: it holds if the value is significantly better than the margin. What the paper prints (p values of Levene's test,
 that no run fails) is compared as it is, for the paper's models only; that no run fails is contradicted by one.
@@ -183,6 +215,10 @@ def main() -> None:
     whole, short = tables(evaluated)
     save_table(whole, options.figures / "scorecard", "Scorecard: the paper's claims",
                "\n\n".join([NOTE, *(f"**{name}**: {count(table)}." for name, table in evaluated.items())]), short)
+    save_table(summary(evaluated), options.figures / "scorecard_summary", "Does it carry over?",
+               "Verdict, effect with its 95 % interval, and runs of each group, for the claims that some of our own runs have data "
+               "for. How they are judged, p values, counts: scorecard.md. mini and small are other models than the paper's: "
+               "what holds on them can be had there, and says nothing about BERT-large.")
     if len(ours := all_runs(options.results)):
         comparison.write(ours, options.figures)
     if options.strict and (list(evaluated.values())[-1]["verdict"] == FAILS).any():

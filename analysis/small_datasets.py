@@ -20,6 +20,7 @@ from analysis.style import (
     BadInput,
     box_legend,
     box_panel,
+    by_task,
     failures,
     p_name,
     panels_for,
@@ -43,7 +44,7 @@ NEEDED = [*PANEL, *RECIPE, *SIZE, "metric", "score", "majority_level", "failed",
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task, model and recipe: a box for each condition."""
-    groups = list(runs.groupby([*PANEL, *RECIPE], sort=True))
+    groups = by_task(runs.groupby([*PANEL, *RECIPE], sort=True))
     figure, grid = panels_for(len(groups), 4.8, 3.8)
     for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(grid, groups, strict=True):
         sizes = list(panel.groupby(SIZE, sort=True))

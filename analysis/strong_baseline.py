@@ -20,6 +20,7 @@ from analysis.style import (
     WITHOUT,
     box_legend,
     box_panel,
+    by_task,
     failures,
     p_name,
     panels_for,
@@ -47,7 +48,7 @@ def in_order(runs: pd.DataFrame) -> list[str]:
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task and model: a box for each recipe (paper, Fig. 1)."""
-    groups, recipes = list(runs.groupby(PANEL, sort=True)), in_order(runs)
+    groups, recipes = by_task(runs.groupby(PANEL, sort=True)), in_order(runs)
     looks = dict(zip(recipes, [(WITHOUT, "////"), (WITH, None), *FURTHER * len(recipes)], strict=False))
     settings = [sorted(panel.groupby(RECIPE), key=lambda group: (recipes.index(group[0][0]), group[0][1:]))
                 for _, panel in groups]

@@ -2,9 +2,9 @@
 
 import argparse
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import matplotlib
 
@@ -17,7 +17,9 @@ from matplotlib.patches import Patch
 REPOSITORY = Path(__file__).resolve().parents[1]
 WITHOUT, WITH = "#D55E00", "#0072B2"  # Okabe and Ito's vermilion and blue: apart for the colour-blind; in grey by hatch
 FURTHER = [("#009E73", "...."), ("#CC79A7", "||||"), ("#E69F00", "----"), ("#56B4E9", "\\\\\\\\")]  # further boxes: colour, hatch
+STOPPED = 130  # exit status after Ctrl-C
 PROFILES = ("mini", "small", "paper")
+PAPER_MODELS = ("bert-large-uncased", "roberta-large", "albert-large-v2")
 PANEL = ["task", "model", "data", "dtype", "pretrained"]  # runs that differ in one of these never share a panel
 LINES = ({"color": "#D55E00", "linestyle": "-", "marker": "o"}, {"color": "#0072B2", "linestyle": "--", "marker": "s"},
          {"color": "#009E73", "linestyle": "-.", "marker": "^"})  # three of a kind, apart in grey by dash and marker
@@ -95,7 +97,7 @@ def run_command(main: Callable[[], None]) -> None:
         print(reason)
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
-        sys.exit(130)
+        sys.exit(STOPPED)
     except (BadInput, OSError) as error:
         text = f"{error.filename or 'file system'}: {error.strerror or error}" if isinstance(error, OSError) else str(error)
         print(f"error: {text}", file=sys.stderr)
@@ -109,6 +111,12 @@ def is_mini(data: str) -> bool:
 
 def task_name(task: str, data: str) -> str:
     return (MINI_TASK_NAMES if is_mini(data) else TASK_NAMES).get(task, task)
+
+
+def by_task(groups: Iterable[tuple[tuple, pd.DataFrame]]) -> list[tuple[tuple, pd.DataFrame]]:
+    """Groups whose keys begin with the task, in the order in which the paper names the tasks: RTE, MRPC, CoLA, QNLI."""
+    tasks = list(TASK_NAMES)
+    return sorted(groups, key=lambda group: tasks.index(group[0][0]) if group[0][0] in tasks else len(tasks))
 
 
 def model_name(model: str, data: str) -> str:
@@ -141,7 +149,7 @@ def label_log_axis(axis: matplotlib.axis.Axis) -> None:
     axis.set_minor_formatter(lambda x, _: f"{x:g}" if f"{x:e}"[0] in digits else "")
 
 
-def panels(lines: int, columns: int, width: float, height: float = 3.5, **subplots) -> tuple[plt.Figure, list[plt.Axes]]:
+def panels(lines: int, columns: int, width: float, height: float = 3.5, **subplots: Any) -> tuple[plt.Figure, list[plt.Axes]]:
     """A figure of lines x columns panels of width x height inches, with room for a legend; the panels line by line."""
     figure, grid = plt.subplots(lines, columns, squeeze=False, figsize=(columns * width, 0.5 + height * lines), **subplots)
     return figure, list(grid.flat)
@@ -169,13 +177,13 @@ def write_in(axes: plt.Axes, text: str) -> None:
 def box_plot(axes: plt.Axes, position: float, scores: pd.Series, failed: pd.Series, color: str, hatch: str | None,
              width: float) -> None:
     """The paper's box plot of one setting: box, median (line), mean (diamond), and a circle per seed, a black
-    cross for failed ones. Box: quartiles; whiskers: furthest run within 1.5 box heights."""
-    drawn = axes.boxplot([scores], positions=[position], widths=width, showfliers=False, patch_artist=True,
-                         showmeans=True, manage_ticks=False,
-                         medianprops={"color": "black", "linewidth": 1.4},
-                         meanprops={"marker": "D", "markerfacecolor": "white", "markeredgecolor": "black", "markersize": 5})
-    for box in drawn["boxes"]:
-        box.set(facecolor=color, alpha=0.45, hatch=hatch, edgecolor="black")
+    cross for failed ones. Box: quartiles; whiskers: furthest run within 1.5 box heights. Of fewer than five runs, which have no
+    quartiles to speak of, only circles, crosses and mean."""
+    if len(scores) >= 5:
+        drawn = axes.boxplot([scores], positions=[position], widths=width, showfliers=False, patch_artist=True,
+                             manage_ticks=False, medianprops={"color": "black", "linewidth": 1.4})
+        drawn["boxes"][0].set(facecolor=color, alpha=0.45, hatch=hatch, edgecolor="black")
+    axes.plot(position, scores.mean(), "D", markerfacecolor="white", markeredgecolor="black", markersize=5, zorder=2.5)
     # spread sideways in a fixed way, so that equal scores stay visible and the file does not change
     spread = position + width * 0.8 * (((pd.Series(range(len(scores))) * 0.618034) % 1) - 0.5).to_numpy()
     for chosen, marker, edge in ((~failed.to_numpy(), "o", color), (failed.to_numpy(), "x", "black")):
@@ -193,22 +201,25 @@ def box_panel(axes: plt.Axes, boxes: Sequence[tuple[float, pd.DataFrame, str, st
     axes.set_ylabel(f"dev {METRIC_NAMES[runs['metric'].iloc[0]]} (%)")
 
 
-def correction_panel(axes: plt.Axes, runs: pd.DataFrame) -> None:
-    """A pair of boxes, without and with bias correction, for each learning rate; failed runs of n under each box."""
-    rates = sorted(runs["learning_rate"].unique())
-    boxes = [(i + shift, seeds, color, hatch) for i, rate in enumerate(rates)
+def correction_panel(axes: plt.Axes, runs: pd.DataFrame, by: str = "learning_rate", what: str = "peak learning rate",
+                     names: Mapping[Any, str] | None = None) -> None:
+    """A pair of boxes, without and with bias correction, for each value of the column `by`, in order, or as `names` has them with
+    what stands under each; failed runs of n under each box."""
+    names = names or {value: rate_name(value) if by == "learning_rate" else str(value) for value in sorted(runs[by].unique())}
+    boxes = [(i + shift, seeds, color, hatch) for i, value in enumerate(names)
              for corrected, shift, color, hatch in ((False, -0.2, WITHOUT, "////"), (True, 0.2, WITH, None))
-             if len(seeds := runs[(runs["learning_rate"] == rate) & (runs["bias_correction"] == corrected)])]
+             if len(seeds := runs[(runs[by] == value) & (runs["bias_correction"] == corrected)])]
     box_panel(axes, boxes, width=0.34)
-    axes.set_xticks(range(len(rates)), ["\n" + rate_name(rate) for rate in rates])
+    axes.set_xticks(range(len(names)), ["\n" + name for name in names.values()])
     for position, seeds, *_ in boxes:
         axes.annotate(failures(seeds), (position, 0), (0, -4), xycoords=("data", "axes fraction"), textcoords="offset points",
                       ha="center", va="top", fontsize=8)
-    axes.set_xlim(-0.6, len(rates) - 0.4)
-    axes.set_xlabel("failed runs of n, and peak learning rate")
+    axes.set_xlim(-0.6, len(names) - 0.4)
+    axes.set_xlabel(f"failed runs of n,{' ' if len(names) > 1 else chr(10)}and {what}")
 
 
 def failures(runs: pd.DataFrame) -> str:
+    """Failed runs of n: 3/25."""
     return f"{runs['failed'].sum()}/{len(runs)}"
 
 
@@ -217,6 +228,7 @@ CORRECTION_HANDLES = [Patch(facecolor=WITHOUT, alpha=0.45, hatch="////", edgecol
 
 
 def box_legend(figure: plt.Figure, handles: Sequence[Patch] = ()) -> None:
+    """Under a figure of box plots: what its marks mean, after `handles` for its boxes."""
     columns = 3 if figure.get_figwidth() > 4.5 else 2  # three are as wide as 4.4 inches
     figure.legend(loc="outside lower center", ncols=columns, frameon=False, fontsize=8, handles=[
         *handles,
@@ -255,7 +267,7 @@ def save(figure: plt.Figure, path: Path) -> None:
 def save_table(table: pd.DataFrame, path: Path, title: str, note: str, readable: pd.DataFrame | None = None) -> None:
     """<path>.csv with all columns and digits that matter, and <path>.md for reading (of `readable` where given)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.4f", lineterminator="\n")
+    table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g", lineterminator="\n")
     cells = (table if readable is None else readable).map(lambda x: f"{x:.2f}" if isinstance(x, float) else str(x))
     lines = [f"# {title}", "", note, "", "| " + " | ".join(cells.columns) + " |", "|" + "---|" * len(cells.columns)]
     lines += ["| " + " | ".join(values) + " |" for values in cells.to_numpy()]

@@ -15,6 +15,7 @@ from analysis.style import (
     PANEL,
     SCORES_NOTE,
     box_legend,
+    by_task,
     correction_panel,
     panels,
     parse,
@@ -35,7 +36,7 @@ NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """A line of panels a task and model, a panel for each length, a pair of boxes for each learning rate (paper, Fig. 9)."""
-    lines = list(runs.groupby(PANEL, sort=True))
+    lines = by_task(runs.groupby(PANEL, sort=True))
     length_count = max(line["epochs"].nunique() for _, line in lines)
     figure, grid = panels(len(lines), length_count, max(2.8, 0.5 + runs["learning_rate"].nunique()), sharey="row")
     for i, ((task, model, data, dtype, pretrained), line) in enumerate(lines):

@@ -32,6 +32,7 @@ NEEDED = [*SETTING, "learning_rate", "bias_correction", "run", "seed", "failed",
 MATRIX_NAMES = {"output": "attention output", "key": "key", "query": "query", "value": "value"}
 HEAD = {"pooler": {"color": "black", "linestyle": (0, (1, 1)), "linewidth": 1.6},
         "classifier": {"color": "0.55", "linestyle": "-", "linewidth": 2}}
+DASHES = ["-", (0, (6, 2)), (0, (6, 2, 1, 2)), (0, (3, 1.5)), (0, (3, 1, 1, 1, 1, 1)), (0, (9, 1))]  # six, apart in grey
 OUTCOMES = {True: "failed", False: "successful"}
 
 
@@ -67,7 +68,7 @@ def title(axes: plt.Axes, runs: pd.DataFrame, failed: bool) -> pd.DataFrame:
         write_in(axes, f"no {OUTCOMES[failed]} run")
     else:
         first = run.iloc[0]
-        axes.set_title(f"{OUTCOMES[failed]} run: seed {first['seed']}, dev score {first['score']:.3f}"
+        axes.set_title(f"{OUTCOMES[failed]} run: seed {first['seed']}, dev score {100 * first['score']:.1f}"
                        + (f" (one of {of})" if of > 1 else "") + f"\n{recipe(first['learning_rate'], first['bias_correction'])}",
                        fontsize=9)
     axes.set_xlabel("step")
@@ -81,7 +82,7 @@ def draw(runs: pd.DataFrame, matrices: list[str]) -> plt.Figure:
     for part, ((task, model, data), group, matrix) in zip(figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True):
         shown = depths(group["layer"].max())
         colors = plt.get_cmap("viridis")(np.linspace(0, 0.85, len(shown)))  # yellow is too light for a line
-        styles = {(matrix, layer): {"color": color, "linestyle": ("-", "--", "-.")[i % 3], "linewidth": 1.3}
+        styles = {(matrix, layer): {"color": color, "linestyle": DASHES[i], "linewidth": 1.3}
                   for i, (layer, color) in enumerate(zip(shown, colors, strict=True))}
         styles |= {(name, 0): style for name, style in HEAD.items()}
         part.suptitle(f"{task_name(task, data)}, {model_name(model, data)}: {MATRIX_NAMES[matrix]}", fontsize=10)

@@ -58,23 +58,27 @@ def test_ray_is_imported_only_when_used():
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 
-def test_the_readmes_example_plans_what_it_says(tmp_path, capsys, monkeypatch):
-    example = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
-    (tmp_path / "batch_size.py").write_text(example)
+def test_the_readmes_example_of_an_experiment(tmp_path, capsys, monkeypatch):
+    """It plans what it should, with the flags it passes on."""
+    experiment = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    (tmp_path / "warmup.py").write_text(experiment)
     monkeypatch.syspath_prepend(tmp_path)
-    from batch_size import EXPERIMENT
+    from warmup import EXPERIMENT
 
     from experiments.finetuning.sweep import sweep
 
-    sweep([EXPERIMENT], ["--plan", "--seeds", "2", "--results", str(tmp_path)])
-    assert "batch_size (mini): 12 runs, 0 finished, 12 to train" in capsys.readouterr().out
+    arguments = ["--plan", "--seeds", "2", "--results", str(tmp_path)]
+    sweep([EXPERIMENT], arguments)
+    sweep([EXPERIMENT], [*arguments, "--bias-correction", "on", "--epochs", "20"])
+    printed = capsys.readouterr().out
+    assert "warmup (mini): 12 runs, 0 finished, 12 to train" in printed and "warmup (mini): 6 runs" in printed
 
 
 def test_what_analysis_repeats_of_the_profiles():
     """It may not import them."""
     from analysis import style
     from analysis.evidence import LEARNING_RATES
-    from analysis.report import PAPER_MODELS
+    from analysis.style import PAPER_MODELS
     from experiments.finetuning.profiles import PROFILES
 
     assert {name: profile.learning_rates for name, profile in PROFILES.items()} == LEARNING_RATES

@@ -15,7 +15,7 @@ MOVED = {"first_loss": 0.69, "highest_loss": 0.72, "first_dev_loss": 0.7, "margi
 LEARNT = {**MOVED, "condition": "with bias correction", "score": 0.9, "last_loss": 0.1, "last_dev_loss": 0.3}
 LOST = {**MOVED, "score": 0.5, "last_loss": 0.7, "last_dev_loss": 0.7, "constant_prediction": True, "margin_spread": 0.0}
 RUNS = {
-    "diverged": {**LOST, "condition": "rate too high", "highest_loss": 40.0, "first_layer_gradient_at_end": 1e-9},
+    "loss rose": {**LOST, "condition": "rate too high", "highest_loss": 40.0, "first_layer_gradient_at_end": 1e-9},
     "never moved": {**LOST, "condition": "SGD", "margin_change": 0.1},
     "memorised": {**LOST, "condition": "8 examples", "last_loss": 0.01, "last_dev_loss": 2.5, "constant_prediction": False},
     "vanished": {**LOST, "condition": "without bias correction", "margin_change": 0.1, "first_layer_gradient_at_end": 1e-4},
@@ -57,8 +57,8 @@ def test_each_kind(make, kind):
 
 
 @pytest.mark.parametrize("kind, columns, says", [
-    ("diverged", {"highest_loss": np.nan, "last_loss": np.nan, "diverged": True}, "diverged"),
-    ("diverged", {"highest_loss": 1.1}, "vanished"),  # a high rate that only went a little above the label entropy
+    ("loss rose", {"highest_loss": np.nan, "last_loss": np.nan, "diverged": True}, "loss rose"),
+    ("loss rose", {"highest_loss": 1.1}, "vanished"),  # a high rate that only went a little above the label entropy
     ("never moved", {"score": 0.51}, "never moved"),  # the random classifier happened to be above the majority level
     ("memorised", {"score": 0.7}, "memorised"),  # by its dev loss
     ("memorised", {"last_dev_loss": 0.8, "score": 0.54}, "memorised"),  # by its score, 8 % of the way from 0.5 to 1
@@ -104,19 +104,21 @@ def test_medians(runs):
 def test_panels(curves):
     figure = draw(pd.concat([curves, curves[curves["condition"] == "with bias correction"].assign(epochs=20, run="9")]))
     axes = figure.subfigs[0].axes
-    assert [panel.get_title() for panel in axes[:7]] == [
+    assert [panel.get_title() for panel in axes[:3]] == ["training loss (nats)", "dev accuracy (%)", "gradient norm (L2)"]
+    losses, gradients = axes[::3], axes[2::3]
+    assert [panel.get_ylabel() for panel in losses] == [
         "with bias correction\n3 epochs\n0 of 1 failed", "with bias correction\n20 epochs\n0 of 1 failed",
         "without bias correction\n3 epochs\n3 of 3 failed", "rate too high\n3 epochs\n1 of 1 failed",
         "SGD\n3 epochs\n1 of 1 failed", "2 examples\n3 epochs\n0 of 1 failed", "8 examples\n3 epochs\n1 of 1 failed"]
-    seed, median, *_ = axes[3].lines
+    seed, median, *_ = losses[3].lines
     assert list(seed.get_xdata()) == [0] and list(median.get_ydata()) == [0.7]  # what is not a number is left out
-    assert list(axes[0].lines[0].get_ydata()) == [0.7, 0.6, 1e-8]
-    assert [list(line.get_ydata()) for line in axes[17].lines[::2]] == [[0.1], [1.0, 1e-8]]  # nor what is infinite
-    assert [len(panel.lines) for panel in (axes[0], axes[5])] == [3, 2]  # no line for the label entropy of equal labels, 0
+    assert list(losses[0].lines[0].get_ydata()) == [0.7, 0.6, 1e-8]
+    assert [list(line.get_ydata()) for line in gradients[3].lines[::2]] == [[0.1], [1.0, 1e-8]]  # nor what is infinite
+    assert [len(panel.lines) for panel in (losses[0], losses[5])] == [3, 2]  # no line for the label entropy of equal labels, 0
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
-@pytest.mark.parametrize("kind", ["learnt", "diverged"])
+@pytest.mark.parametrize("kind", ["learnt", "loss rose"])
 def test_one_run(runs, curves, kind):
     one = runs[runs["condition"] == RUNS[kind]["condition"]]
     draw(curves[curves["run"].isin(one["run"])])
@@ -131,7 +133,7 @@ def test_command(runs, curves, run_twice, tmp_path, monkeypatch, capsys):
     assert run_twice("convergence_pitfalls", tmp_path) == {f"convergence_pitfalls.{kind}" for kind in ("png", "pdf", "md", "csv")} | {
         "convergence_pitfalls_runs.md", "convergence_pitfalls_runs.csv"}
     text = (tmp_path / "first" / "convergence_pitfalls.md").read_text()
-    assert "| condition | n | failed | diverged | never moved | memorised | vanished | learnt | unclear | expected |" in text
+    assert "| condition | n | failed | loss rose | never moved | memorised | vanished | learnt | unclear | expected |" in text
     assert "| without bias correction, failed | 3 | 3 | 0 | 0 | 0 | 2 | 0 | 1 | vanished | 67% (21% to 94%) |" in text
 
     monkeypatch.setattr(sys, "argv", ["", "--results", str(tmp_path), "--figures", str(tmp_path / "third")])

@@ -9,13 +9,14 @@ import pytest
 from conftest import REPOSITORY
 from scipy.stats import norm, t
 
-from analysis.claims import ABSENT, CLAIMS, PRINTED, mean, rank_correlation, share
+from analysis.claims import ABSENT, CLAIMS, PRINTED
+from analysis.estimates import mean, rank_correlation, share, spread
 from analysis.evidence import Missing, published, published_points, results
-from analysis.scorecard import FAILS, HOLDS, UNDECIDED, estimate, evaluate
+from analysis.scorecard import FAILS, HOLDS, NO_DATA, OPEN, estimate, evaluate
 from analysis.statistics import bootstrap_interval, holm, newcombe_interval, wilson_interval
 
 NOISE = 0.001 * np.sin(np.arange(100))  # a little spread, always the same
-VERDICTS = {"true": HOLDS, "false": FAILS, "undecidable": UNDECIDED}
+VERDICTS = {"true": HOLDS, "false": FAILS, "undecidable": OPEN}
 
 
 @pytest.fixture
@@ -99,10 +100,44 @@ def test_the_rest_of_what_forgetting_and_gradients_claim(groups, tmp_path):
     forgetting(groups, tmp_path, "true")
     gradients(groups, tmp_path, "true")
     table = evaluate(results(tmp_path))
-    assert (table.loc[["forgetting_more", "gradient_classifier", "failed_at_label_entropy"], "n"] == ["10, 10", "12, 12", "12"]).all()
+    several = ["forgetting_more", "gradient_classifier", "failed_at_label_entropy"]
+    assert (table.loc[several, "n"] == ["10 and 10", "12 and 12", "12"]).all()
     assert table.loc["forgetting_more", "verdict"] == table.loc["gradient_classifier", "verdict"] == HOLDS
     assert table.loc["forgetting_top_layers", "effect"] == 0.25  # one of four layers
     assert "no spread" in table.loc["forgetting_top_layers", "remark"]
+
+
+def test_two_runs_in_a_group_decide_nothing(groups, tmp_path):
+    """Two runs of the paper's recipe, far above ten of the default one: Welch's p is tiny, and yet the claim stays open."""
+    scores = {2: [0.9, 0.91], 3: [0.9, 0.91, 0.92]}
+    for n, verdict in ((2, OPEN), (3, HOLDS)):
+        groups("strong_baseline", (10, 0, {"recipe": "default", "score": list(0.6 + NOISE[:10])}),
+               (n, 0, {"recipe": "paper's recipe", "epochs": 20, "bias_correction": True, "score": scores[n]}))
+        row = evaluate(results(tmp_path)).loc["recipe_mean_rte"]
+        assert row["p_holm"] < 0.05 and row["verdict"] == verdict
+
+
+def test_a_seed_that_two_versions_of_the_code_trained_counts_once(groups, tmp_path):
+    seeds = {name: list(range(12)) for name in ("head_seed", "order_seed", "dropout_seed")}
+    losses = {"train_loss": list(0.69 + NOISE[:12])}
+    groups("bias_correction", (12, 12, {**seeds, **losses}))
+    groups("strong_baseline", (12, 12, {**seeds, **losses, "recipe": "default", "run": [f"newer{i}" for i in range(12)]}))
+    assert evaluate(results(tmp_path)).loc["failed_at_label_entropy", "n"] == "12"
+
+
+def test_two_checkpoints_of_one_name_are_not_judged_together(groups, tmp_path):
+    groups("bias_correction", (12, 9, {}), (12, 0, {"bias_correction": True, "model": "checkpoint@other"}))
+    row = evaluate(results(tmp_path)).loc["correction_bert_rte_middle"]
+    assert row["verdict"] == NO_DATA and "differ in model" in row["remark"]
+
+
+def test_standard_deviations_and_their_test_may_disagree():
+    """One far score among 50 equal ones has the larger standard deviation, 25 and 25 two apart the larger mean distance."""
+    one_far = pd.DataFrame({"score_points": [60.0] * 49 + [100.0]})
+    two_heaps = pd.DataFrame({"score_points": [57.0] * 25 + [63.0] * 25})
+    found = spread(one_far, two_heaps)
+    assert found.effect > 0 and np.isnan(found.p_at(0)) and "other way" in found.remark
+    assert spread(two_heaps, pd.DataFrame({"score_points": np.linspace(60, 61, 50)})).p_at(0) < 0.01
 
 
 def test_failed_runs_away_from_the_label_entropy_contradict(groups, tmp_path):
@@ -134,13 +169,13 @@ def test_runs_of_several_kinds_are_not_judged_together(groups, tmp_path):
     groups("bias_correction", *((25, 20 * (not corrected), {"bias_correction": corrected, "model": f"checkpoint@{n}", "dtype": dtype})
                                 for n, dtype in ((1, "float32"), (2, "bfloat16")) for corrected in (False, True)))
     row = evaluate(results(tmp_path)).loc["correction_bert_rte_middle"]
-    assert row["verdict"] == UNDECIDED and "dtype" in row["remark"]
+    assert row["verdict"] == NO_DATA and "dtype" in row["remark"]
 
 
 def test_the_published_points():
     table = evaluate(published)
     assert (table.loc[["levene_rte_mean", "levene_rte_median", "no_failure_mrpc"], "verdict"] == FAILS).all()
-    assert set(table["verdict"]) == set(VERDICTS.values())
+    assert set(table["verdict"]) == {*VERDICTS.values(), NO_DATA}
     assert (table.loc[[f"correction_bert_rte_{rank}" for rank in ("lowest", "middle", "highest")], "verdict"] == HOLDS).all()
     # 23 and 20 of 25 in Figs 9 and 5, and 1 of 26 and 0 of 25
     assert table.loc["correction_bert_rte_middle", "effect"] == pytest.approx(100 * (43 / 50 - 1 / 51))
@@ -185,7 +220,7 @@ def test_a_margin_is_tested_where_the_interval_ends():
 def test_means_by_hand():
     """1, 2, 3 has mean 2 and standard error 1 / sqrt(3)."""
     found = mean(pd.DataFrame({"x": [1.0, 2, 3, np.nan]}), None, "x")
-    assert found.effect == 2 and found.n == "3" and found.remark == "1 without a value left out"
+    assert found.effect == 2 and found.n == (3,) and found.remark == "1 without a value left out"
     assert found.p_at(0) == pytest.approx(2 * t.sf(2 * 3**0.5, 2)) and found.p_at(found.low) == pytest.approx(0.05)
     assert np.isnan(mean(pd.DataFrame({"x": [1.0, 1]}), pd.DataFrame({"x": [2.0, 2]}), "x").p_at(0))  # no spread
 
@@ -204,7 +239,8 @@ def test_the_bootstrap_is_the_same_every_time_and_about_right():
 def test_same_bytes_twice_without_torch(run_twice, groups, tmp_path):
     corrections(groups, tmp_path, "true")
     surfaces(groups, tmp_path, "true")
-    assert run_twice("scorecard", tmp_path) == {"scorecard.md", "scorecard.csv", "comparison.md", "comparison.csv"}
+    assert run_twice("scorecard", tmp_path) == {
+        f"{name}.{kind}" for name in ("scorecard", "scorecard_summary", "comparison") for kind in ("md", "csv")}
     table = pd.read_csv(tmp_path / "first" / "scorecard.csv", index_col="claim")
     assert list(table.index) == [claim.id for claim in CLAIMS]
     assert table.loc["correction_bert_rte_middle", "yours_verdict"] == HOLDS
@@ -223,7 +259,7 @@ def test_status(groups, tmp_path):
     done = command(tmp_path, "--strict")  # nothing there
     assert done.returncode == 0 and not done.stderr and "yours: no runs: 0 hold, 0 do not hold" in done.stdout
     table = pd.read_csv(tmp_path / "figures" / "scorecard.csv", index_col="claim")
-    assert (table["yours_verdict"] == UNDECIDED).all() and table.loc["length_lowest", "yours_remark"] == "no training_length.csv"
+    assert (table["yours_verdict"] == NO_DATA).all() and table.loc["length_lowest", "yours_remark"] == "no training_length.csv"
     assert max(map(len, done.stdout.splitlines()[:50])) <= 100
     corrections(groups, tmp_path, "true")
     assert command(tmp_path, "--strict").returncode == 0
