@@ -1,5 +1,6 @@
 """The committed reference results hold what the README says of them, and the committed figures are made from them."""
 
+import re
 import subprocess
 import sys
 
@@ -59,3 +60,12 @@ def test_every_committed_figure_is_redrawn_byte_for_byte(tmp_path):
     drawn = {path.relative_to(tmp_path): path.read_bytes() for path in tmp_path.rglob("*") if path.is_file()}
     assert committed and set(committed) == set(drawn)
     assert [str(name) for name in committed if committed[name] != drawn[name]] == []
+
+
+def test_the_readmes_carry_over_table_says_what_the_scorecard_says():
+    """Cell by cell, by the claim's id."""
+    def rows(path):
+        found = [re.fullmatch(r"\| .*`(\w+)` \| (.*) \|", line) for line in path.read_text(encoding="utf-8").splitlines()]
+        return {row[1]: row[2] for row in found if row and "**" in row[2]}
+    shown, judged = rows(REPOSITORY / "README.md"), rows(FIGURES / "scorecard_summary.md")
+    assert len(shown) > 15 and shown == {claim: judged[claim] for claim in shown}
