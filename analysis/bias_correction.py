@@ -43,12 +43,20 @@ NEEDED_STEPS = ["model", "task", "epochs", "total_steps", "step", "scheduled", "
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a model, task and length of training: a pair of boxes for each learning rate."""
     groups = by_task(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
-    most_rates = max(panel["learning_rate"].nunique() for _, panel in groups)
-    width, side_by_side = (2.5, 4) if most_rates == 1 else (max(3.6, 1.2 + 1.5 * most_rates), 2)
-    figure, grid = panels_for(len(groups), width, side_by_side=side_by_side)
-    for axes, ((task, model, data, epochs, dtype, pretrained), panel) in zip(grid, groups, strict=True):
+    rates = [panel["learning_rate"].nunique() for _, panel in groups]
+    narrow = [count == 1 for count in rates]
+    if all(narrow):
+        figure, grid = panels_for(len(groups), 2.5, side_by_side=4)
+    elif any(narrow):  # a line for each task with several rates, one for all the others
+        figure = plt.figure(figsize=(max(7.5, 2.5 * sum(narrow)), 0.5 + 3.6 * (narrow.count(False) + 1)))
+        lines = figure.add_gridspec(narrow.count(False) + 1, sum(narrow))
+        grid = [figure.add_subplot(lines[-1, sum(narrow[:i])] if narrow[i] else lines[narrow[:i].count(False), :])
+                for i in range(len(groups))]
+    else:
+        figure, grid = panels_for(len(groups), max(3.6, 1.2 + 1.5 * max(rates)), side_by_side=2)
+    for axes, ((task, model, data, epochs, dtype, pretrained), panel), is_narrow in zip(grid, groups, narrow, strict=True):
         correction_panel(axes, panel)
-        name = task_name(task, data).replace(" (", "\n(") if width < 3 else task_name(task, data)
+        name = task_name(task, data).replace(" (", "\n(") if is_narrow else task_name(task, data)
         axes.set_title(f"{name}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure

@@ -4,6 +4,8 @@ Hypothesis : without bias correction more runs fail, the more the higher the lea
 Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 5, 6 and 9: RTE, 3 epochs, 25 seeds a setting, and three models.
 Command    : python -m experiments.bias_correction --profile mini --seeds 5
 Cost       : mini, quick: 14 runs, about 5 minutes on 2 cores; 5 seeds: 30 runs, 11. paper, 25 seeds: 450 runs of 468 steps on one GPU.
+Rates      : as in the paper the rates are compared on one task: of several --tasks the first has all of them, the others the middle
+             one, unless --learning-rates names them.
 Writes     : results/<profile>/bias_correction.csv, one row per run; bias_correction_learning_rate.csv, one row per step: the
              learning rate that the schedule sets, and what bias correction makes of it.
 """
@@ -11,15 +13,19 @@ Writes     : results/<profile>/bias_correction.csv, one row per run; bias_correc
 import argparse
 from math import sqrt
 
-from experiments.finetuning.command import BIAS_CORRECTION, grid, learning_rates, row, write_csv
+from experiments.finetuning.command import BIAS_CORRECTION, default_rate, grid, learning_rates, row, write_csv
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main, steps
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    return grid(options, models=options.models, tasks=options.tasks or ["rte"],
-                learning_rates=learning_rates(options),
-                corrections=BIAS_CORRECTION[options.bias_correction], epochs=options.epochs or [3])
+    first, *others = options.tasks or ["rte"]
+    rates_of = dict.fromkeys([first, *others], options.learning_rates or [default_rate(options)]) | {first: learning_rates(options)}
+    runs = []
+    for task, rates in rates_of.items():
+        runs += grid(options, models=options.models, tasks=[task], learning_rates=rates,
+                     corrections=BIAS_CORRECTION[options.bias_correction], epochs=options.epochs or [3])
+    return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

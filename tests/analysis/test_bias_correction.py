@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.bias_correction import draw_learning_rate, main
+from analysis.bias_correction import draw, draw_learning_rate, main
 from analysis.style import BadInput
 
 
@@ -37,6 +37,20 @@ def test_figure_and_table(results, run_twice):
     assert without["mean"] == pytest.approx(60) and without["median"] == pytest.approx(53)
     assert without["failure_rate_low"] < 2 / 3 < without["failure_rate_high"]
     assert "1e-4" in (results / "first" / "bias_correction.md").read_text()
+
+
+@pytest.mark.parametrize(("tasks", "lines"), [
+    ({"rte": 3, "cola": 1, "qnli": 1}, [["rte"], ["cola", "qnli"]]), ({"rte": 1, "mrpc": 1}, [["rte", "mrpc"]]),
+    ({"rte": 2, "cola": 2, "mrpc": 2}, [["rte", "mrpc"], ["cola"]])], ids=str)
+def test_tasks_at_one_rate_share_a_line_under_those_with_several(a_run, tasks, lines):
+    figure = draw(pd.DataFrame([a_run(0.8, task=task, learning_rate=rate * 1e-4)
+                                for task, rates in tasks.items() for rate in range(1, 1 + rates)]))
+    figure.canvas.draw()
+    panels = [axes for axes in figure.axes if axes.get_visible()]
+    placed: dict[float, list[str]] = {}
+    for axes in sorted(panels, key=lambda axes: (-round(axes.get_position().y0, 2), axes.get_position().x0)):
+        placed.setdefault(round(axes.get_position().y0, 2), []).append(axes.get_title().split("mini's ")[1][:4].strip(")").lower())
+    assert list(placed.values()) == lines
 
 
 def test_the_learning_rate_that_takes_effect(results, steps):

@@ -50,6 +50,8 @@ def test_what_each_experiment_plans():
     plan = {e.name: e.planned(options(e, "--seeds", "2")) for e in ALL}
     assert settings(plan["bias_correction"], "task", "epochs", "learning_rate", "bias_correction") == [
         ("rte", 3, rate, corrected) for rate in (2e-4, 3e-4, 4e-4) for corrected in (False, True)]
+    more = bias_correction.planned(options(bias_correction.EXPERIMENT, "--tasks", "rte", "cola", "rte", "--seeds", "2"))
+    assert settings(more, "task", "learning_rate") == [("cola", 3e-4), ("rte", 2e-4), ("rte", 3e-4), ("rte", 4e-4)]
     assert settings(plan["training_length"], "epochs", "bias_correction") == [
         (epochs, corrected) for epochs in (3, 10, 20) for corrected in (False, True)]
     assert settings(plan["strong_baseline"], "task", "epochs", "bias_correction", "learning_rate") == [
