@@ -220,8 +220,8 @@ def report(profile: str, results: Path, figures: Path) -> str:
     left = {kind: {path.stem: path for path in sorted(figures.glob(f"*.{kind}")) if path.stem != "report"} for kind in ("png", "md")}
     runs, only_named = run_rows(results)
     sections: dict[str, list[str]] = {}  # by title
-    first, last = ({title: embedded(left["md"].pop(name), True) for name, title in own.items() if name in left["md"]}
-                   for own in (FIRST, LAST))
+    first, last = ({title: shown([left["png"].pop(name)] if name in left["png"] else [], []) + embedded(left["md"].pop(name), True)
+                    for name, title in own.items() if name in left["md"]} for own in (FIRST, LAST))
     contents = ["## Contents", ""]
 
     def add(title: str, lines: list[str], remark: str = "") -> None:

@@ -2,7 +2,7 @@
 
 Command : python -m analysis.scorecard --profile mini [--strict]
 Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv, results/<profile>/*.csv
-Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv: those claims that our own runs have data for;
+Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv, .png, .pdf: those that our own runs have data for;
           comparison.md, .csv (analysis/comparison.py) if there are runs of yours
           With --results results/reference the table has no column for yours.
 
@@ -12,18 +12,21 @@ source. --strict ends with status 1 if a claim does not hold on your results.
 
 import sys
 
+import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
+from matplotlib.lines import Line2D
 
 from analysis import comparison
 from analysis.claims import ABSENT, CLAIMS, FAMILIES, FEWEST, MARGIN, PRINTED, TASKS, TESTED, Claim
 from analysis.estimates import Estimate
 from analysis.evidence import LEARNING_RATES, Missing, Source, all_runs, published, results
 from analysis.statistics import holm
-from analysis.style import REPOSITORY, BadInput, parse, parser, run_command, save_table
+from analysis.style import FURTHER, REPOSITORY, WITH, WITHOUT, BadInput, parse, parser, run_command, save, save_table
 
 HOLDS, FAILS, OPEN, NO_DATA = "holds", "does not hold", "open", "no data"
 NO_RUNS = "no runs"
+MARKS = [("s", "black"), ("o", WITHOUT), ("^", WITH), ("D", FURTHER[0][0])]  # of the sources, in their order
 REFERENCE = REPOSITORY / "results" / "reference"
 ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
 
@@ -153,17 +156,53 @@ def tables(evaluated: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFra
     return whole.replace("nan", ""), short
 
 
+def with_data(evaluated: dict[str, pd.DataFrame]) -> list[Claim]:
+    """The claims that some of our own runs have data for; the first source are the published points."""
+    ours = list(evaluated.values())[1:]
+    return [claim for claim in CLAIMS if any(table.loc[claim.id, "verdict"] != NO_DATA for table in ours)]
+
+
 def summary(evaluated: dict[str, pd.DataFrame]) -> pd.DataFrame:
     """Verdict, effect and n of the claims that some of our own runs have data for."""
-    names = list(evaluated)
-    found = pd.concat([evaluated[name]["verdict"] for name in names[1:]] or [pd.Series(dtype=str)])
-    rows = [claim for claim in CLAIMS if (found[found.index == claim.id] != NO_DATA).any()]
+    names, rows = list(evaluated), with_data(evaluated)
 
     def cell(row: pd.Series) -> str:
         return NO_DATA if row["verdict"] == NO_DATA else f"**{row['verdict']}**: {effect(row)}; n {row['n']}"
 
     return pd.DataFrame([{"claim": f"{claim.statement} ({wanted(claim)}). `{claim.id}`", **{
         name: cell(evaluated[name].loc[claim.id]) for name in names}} for claim in rows], columns=["claim", *names])
+
+
+def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
+    """The same as a figure: a panel a unit, a line a claim, a mark a source with its interval; filled where the claim holds, hollow
+    where it is open, a cross where it does not hold; the threshold as a short line."""
+    by_unit: dict[str, list[Claim]] = {}
+    for claim in with_data(evaluated):
+        by_unit.setdefault(claim.unit, []).append(claim)
+    heights = [0.55 + 0.24 * len(claims) for claims in by_unit.values()]
+    figure, grid = plt.subplots(len(by_unit), 1, squeeze=False, figsize=(7.2, 0.6 + sum(heights)), height_ratios=heights)
+    for axes, (unit, claims) in zip(grid[:, 0], by_unit.items(), strict=True):
+        for line, claim in enumerate(claims):
+            for side in (-1, 1) if claim.relation == "within" else (1,):
+                axes.plot([side * claim.threshold] * 2, [line - 0.45, line + 0.45], color="0.5", linewidth=1)
+            for i, (table, (marker, color)) in enumerate(zip(evaluated.values(), MARKS, strict=False)):
+                row, y = table.loc[claim.id], line + 0.24 * (i - (len(evaluated) - 1) / 2)
+                if row["verdict"] == NO_DATA or not np.isfinite(row["effect"]):
+                    continue
+                axes.plot([row["low"], row["high"]], [y, y], color=color, linewidth=1)
+                axes.plot(row["effect"], y, "x" if row["verdict"] == FAILS else marker, color=color, markersize=5,
+                          markerfacecolor=color if row["verdict"] == HOLDS else "white")
+        axes.set(ylim=(len(claims) - 0.5, -0.5), xlabel=unit)
+        axes.set_yticks(range(len(claims)), [claim.id for claim in claims], fontsize=7.5)
+        axes.tick_params(axis="y", length=0)
+    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8, handles=[
+        *(Line2D([], [], marker=marker, color=color, linewidth=1, label=name.split(":")[0])
+          for name, (marker, color) in zip(evaluated, MARKS, strict=False)),
+        Line2D([], [], marker="o", color="0.3", linestyle="none", label="filled: holds"),
+        Line2D([], [], marker="o", color="0.3", linestyle="none", markerfacecolor="white", label="hollow: open"),
+        Line2D([], [], marker="x", color="0.3", linestyle="none", label="does not hold"),
+        Line2D([], [], color="0.5", linewidth=1, label="threshold")])
+    return figure
 
 
 def show(evaluated: dict[str, pd.DataFrame]) -> None:
@@ -215,6 +254,8 @@ def main() -> None:
     whole, short = tables(evaluated)
     save_table(whole, options.figures / "scorecard", "Scorecard: the paper's claims",
                "\n\n".join([NOTE, *(f"**{name}**: {count(table)}." for name, table in evaluated.items())]), short)
+    if with_data(evaluated):
+        save(draw(evaluated), options.figures / "scorecard_summary")
     save_table(summary(evaluated), options.figures / "scorecard_summary", "Does it carry over?",
                "Verdict, effect with its 95 % interval, and runs of each group, for the claims that some of our own runs have data "
                "for. How they are judged, p values, counts: scorecard.md. mini and small are other models than the paper's: "

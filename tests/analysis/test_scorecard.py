@@ -12,7 +12,7 @@ from scipy.stats import norm, t
 from analysis.claims import ABSENT, CLAIMS, PRINTED
 from analysis.estimates import mean, rank_correlation, share, spread
 from analysis.evidence import Missing, published, published_points, results
-from analysis.scorecard import FAILS, HOLDS, NO_DATA, OPEN, estimate, evaluate
+from analysis.scorecard import FAILS, HOLDS, NO_DATA, OPEN, draw, estimate, evaluate, summary
 from analysis.statistics import bootstrap_interval, holm, newcombe_interval, wilson_interval
 
 NOISE = 0.001 * np.sin(np.arange(100))  # a little spread, always the same
@@ -236,11 +236,25 @@ def test_the_bootstrap_is_the_same_every_time_and_about_right():
     assert found.low < found.effect < found.high and rank_correlation(pairs, None)[:3] == found[:3]
 
 
+def test_a_mark_for_each_source_that_has_data(groups, tmp_path):
+    corrections(groups, tmp_path, "true")
+    evaluated = {"published: x": evaluate(published), "yours: mini": evaluate(results(tmp_path))}
+    figure = draw(evaluated)
+    rates = next(axes for axes in figure.axes if axes.get_xlabel() == "points of failure rate")
+    assert [tick.get_text() for tick in rates.get_yticklabels()] == ["correction_bert_rte_middle"]
+    marks = [line for line in rates.lines if line.get_marker() in "so"]
+    assert [line.get_marker() for line in marks] == ["s", "o"]
+    assert [line.get_xdata()[0] for line in marks] == pytest.approx([table.loc["correction_bert_rte_middle", "effect"]
+                                                                     for table in evaluated.values()])
+    assert len(summary({"published: x": evaluate(published)})) == 0  # without runs of ours there is nothing to carry over
+
+
 def test_same_bytes_twice_without_torch(run_twice, groups, tmp_path):
     corrections(groups, tmp_path, "true")
     surfaces(groups, tmp_path, "true")
     assert run_twice("scorecard", tmp_path) == {
-        f"{name}.{kind}" for name in ("scorecard", "scorecard_summary", "comparison") for kind in ("md", "csv")}
+        f"{name}.{kind}" for name in ("scorecard", "scorecard_summary", "comparison") for kind in ("md", "csv")} | {
+        "scorecard_summary.png", "scorecard_summary.pdf"}
     table = pd.read_csv(tmp_path / "first" / "scorecard.csv", index_col="claim")
     assert list(table.index) == [claim.id for claim in CLAIMS]
     assert table.loc["correction_bert_rte_middle", "yours_verdict"] == HOLDS
