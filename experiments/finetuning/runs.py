@@ -22,7 +22,7 @@ def _unhashed(default: Any) -> Any:
 
 @dataclass(frozen=True)
 class Run:
-    """One fine-tuning run. The defaults are the paper's recipe for BERT (Table 3), without bias correction."""
+    """One fine-tuning run. The defaults are what the paper's Table 3 has for BERT, with the default recipe's 3 epochs."""
 
     # ------------------------------------------------------------ fields that change the result (hashed into the id)
     model: str  # hub name, or "folder@hash of its files"
