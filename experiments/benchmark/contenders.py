@@ -18,10 +18,10 @@ from experiments.finetuning import engine
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import NOT_DECAYED
-from experiments.finetuning.probes import gradient_norms, probed_matrices
+from experiments.finetuning.probes import probed_matrices
 from experiments.finetuning.runs import Run
 from experiments.finetuning.tasks import TokenizedSplit, get_task
-from experiments.finetuning.training import LOG_EVERY, batch_loss, prepare, tokenized_splits, versions
+from experiments.finetuning.training import LOG_EVERY, prepare, tokenized_splits, training_step, versions
 
 Step = Callable[[np.ndarray], None]  # one optimiser step on the examples of these indices
 Contender = Callable[[np.ndarray], float]  # trains on batches [steps, examples] of indices; seconds per step
@@ -108,22 +108,13 @@ def loaded(run: Run) -> PreTrainedModel:
 
 
 def ours(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Contender:
-    """The step of training.train: loss, gradient norms every LOG_EVERY steps, clipping, the paper's AdamW."""
+    """The step of training.train, with gradient norms every LOG_EVERY steps."""
     network, groups = prepare(model, run)
-    parameters = [tensor for group in groups for tensor in group.tensors]
     optimizer, matrices, done = PaperAdamW(groups, run, MANY_STEPS), probed_matrices(model), 0
 
     def step(indices: np.ndarray) -> None:
         nonlocal done
-        optimizer.zero_grad()
-        loss = batch_loss(network, train_set.batch(indices), run)
-        loss.item()
-        loss.backward()
-        if done % LOG_EVERY == 0:
-            gradient_norms(matrices)
-        if run.max_gradient_norm is not None:
-            torch.nn.utils.clip_grad_norm_(parameters, run.max_gradient_norm)
-        optimizer.step()
+        training_step(model, network, optimizer, train_set.batch(indices), run, matrices if done % LOG_EVERY == 0 else {})
         done += 1
     return timed(step, run.device)
 

@@ -80,19 +80,11 @@ def train(run: Run) -> dict[str, Any]:
         done = min(len(losses) - epoch * steps_per_epoch, steps_per_epoch)  # all of an epoch that lies before the checkpoint
         for batch in train_set.batches(permutation[done * run.batch_size:], run.batch_size):
             INTERRUPTS.check()
-            optimizer.zero_grad()
-            loss = batch_loss(network, batch, run)
-            losses.append(loss.item())
-            if not math.isfinite(losses[-1]):
+            loss, norms_of_step = training_step(model, network, optimizer, batch, run, matrices if len(losses) % LOG_EVERY == 0 else {})
+            losses.append(loss)
+            norms += [norms_of_step] if norms_of_step else []
+            if not math.isfinite(loss):
                 break
-            loss.backward()
-            if (len(losses) - 1) % LOG_EVERY == 0:
-                norms.append(gradient_norms(matrices))
-            if run.component_clipping is not None:
-                clip_each(model, run.component_clipping)
-            if run.max_gradient_norm is not None:
-                torch.nn.utils.clip_grad_norm_(parameters, run.max_gradient_norm)
-            optimizer.step()
             if len(losses) in evaluate_at:
                 evaluate_after(len(losses))
             if checkpoint.due():
@@ -125,6 +117,24 @@ def train(run: Run) -> dict[str, Any]:
     kept = {"weights": safetensors.torch.save({name: p.detach().cpu().clone() for name, p in model.named_parameters()})
             } if run.keep_weights else {}
     return {"outcome": outcome, "history": history, **kept}
+
+
+def training_step(model: torch.nn.Module, network: Network, optimizer: PaperAdamW, batch: dict[str, np.ndarray], run: Run,
+                  matrices: dict[str, torch.nn.Parameter]) -> tuple[float, list[float]]:
+    """One update of a model whose logits `network` computes. The loss before it (nats), without an update where that is not finite,
+    and the gradient norms of `matrices` (L2, before clipping)."""
+    optimizer.zero_grad()
+    loss = batch_loss(network, batch, run)
+    value, norms = loss.item(), []
+    if math.isfinite(value):
+        loss.backward()
+        norms = gradient_norms(matrices) if matrices else []
+        if run.component_clipping is not None:
+            clip_each(model, run.component_clipping)
+        if run.max_gradient_norm is not None:
+            torch.nn.utils.clip_grad_norm_([tensor for group in optimizer.groups for tensor in group.tensors], run.max_gradient_norm)
+        optimizer.step()
+    return value, norms
 
 
 def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, TokenizedSplit]:
