@@ -136,7 +136,7 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
     path = results / "runs" / f"{run.id}.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
-        if record["schema"] == SCHEMA and Run(**record["run"]).id == run.id and "score" in record["outcome"]:
+        if _holds(record, run.id):
             return record
         problem = "it does not hold the run its name says"
     except FileNotFoundError:
@@ -153,9 +153,14 @@ def stored(results: Path) -> list[dict[str, Any]]:
     records = []
     for path in sorted((results / "runs").glob("*.json")):
         try:
-            run = Run(**json.loads(path.read_text(encoding="utf-8"))["run"])
+            record = json.loads(path.read_text(encoding="utf-8"))
+            if _holds(record, path.stem):
+                records.append(record)
         except (ValueError, KeyError, TypeError):
-            continue  # from another version of this code; load() says so when the run is asked for
-        if run.id == path.stem and (record := load(results, run)):
-            records.append(record)
+            continue  # damaged, or from another version of this code; load() says so when the run is asked for
     return records
+
+
+def _holds(record: dict[str, Any], run_id: str) -> bool:
+    """Whether a record is the finished run of this id, by today's code."""
+    return record["schema"] == SCHEMA and Run(**record["run"]).id == run_id and "score" in record["outcome"]
