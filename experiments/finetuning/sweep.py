@@ -45,14 +45,15 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
         experiment.add_flags(p)
     options = parse(p, arguments)
     planned = {experiment.name: list(dict.fromkeys(experiment.planned(options))) for experiment in experiments}
-    finished = {run.id for run in unique(planned.values()) if runs.load(options.results, run)}  # ids: records are large
+    different = unique(planned.values())
+    finished = {run.id for run in different if runs.load(options.results, run)}  # no records, which are large
     for name, wanted in planned.items():
         missing = [run for run in wanted if run.id not in finished]
         print(f"{name} ({options.profile}): {len(wanted)} runs, {len(wanted) - len(missing)} finished, "
               f"{len(missing)} to train{_about(missing, options)}", flush=True)
     if len(experiments) > 1:
-        missing = [run for run in unique(planned.values()) if run.id not in finished]
-        print(f"all together: {len(unique(planned.values()))} different runs, {len(missing)} to train{_about(missing, options)}", flush=True)
+        missing = [run for run in different if run.id not in finished]
+        print(f"all together: {len(different)} different runs, {len(missing)} to train{_about(missing, options)}", flush=True)
     if options.quick:
         print("this is a first look, with few seeds and settings; --seeds N asks for everything with N seeds", flush=True)
     if options.plan:
