@@ -159,7 +159,7 @@ def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool
         model.load_state_dict(put_back(fine_tuned, pretrained, top, layers), strict=False)
         rows.append({
             "task": run.task, "model": run.model, "data": run.data, "learning_rate": run.learning_rate, "epochs": run.epochs,
-            "run": run.id, "seed": run.order_seed, "failed": record["outcome"]["failed"], "score": record["outcome"]["score"],
+            "run": run.id, "seed": run.seed, "failed": record["outcome"]["failed"], "score": record["outcome"]["score"],
             "layers_put_back": top, "layers": layers, "perplexity": masked_lm_perplexity(model, inputs, labels),
             "pretrained_perplexity": pretrained_perplexity, "words": int((labels != -100).sum()),
             "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained", "text": text.rstrip("/").split("/")[-1],

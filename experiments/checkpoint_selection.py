@@ -56,7 +56,7 @@ def early_signs_of(record: dict[str, Any], share: float) -> dict[str, Any]:
     losses = history["train_loss"][window]
     return {"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
             "learning_rate": run.learning_rate, "bias_correction": run.bias_correction, "epochs": run.epochs, "run": run.id,
-            "seed": run.order_seed, "failed": outcome["failed"], "score": outcome["score"], "share": share, "steps": planned_steps,
+            "seed": run.seed, "failed": outcome["failed"], "score": outcome["score"], "share": share, "steps": planned_steps,
             "train_loss": float(np.mean(losses)) if losses else np.nan, "label_entropy": outcome["label_entropy"],
             "first_layer_gradient": mean_norm("layer 1 output"), "classifier_gradient": mean_norm("classifier")}
 

@@ -76,7 +76,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
         plane = Plane(failed, successful, weights[failed.id], weights[successful.id], options.classifier)
         axis = np.linspace(-REACH, REACH, points).tolist()
         common = {"task": task, "model": failed.model, "data": failed.data, "failed_run": failed.id, "successful_run": successful.id,
-                  "failed_seed": failed.order_seed, "successful_seed": successful.order_seed, "learning_rate": failed.learning_rate,
+                  "failed_seed": failed.seed, "successful_seed": successful.seed, "learning_rate": failed.learning_rate,
                   "classifier": options.classifier, "examples": EXAMPLES}
         wanted = [[(a, b) for b in axis] for a in axis]
         wanted += [[tuple(np.array(start) + t * (np.array(end) - np.array(start))) for t in np.linspace(0, 1, LINE_POINTS)]

@@ -49,7 +49,7 @@ def norms(record: dict) -> list[dict]:
         for name, norm in zip(history["gradient_norm_of"], values, strict=True):
             _, layer, matrix = name.split() if name.startswith("layer ") else ("", "0", name)
             rows.append({"task": run.task, "model": run.model, "data": run.data, "learning_rate": run.learning_rate,
-                         "bias_correction": run.bias_correction, "run": run.id, "seed": run.order_seed, "failed": outcome["failed"],
+                         "bias_correction": run.bias_correction, "run": run.id, "seed": run.seed, "failed": outcome["failed"],
                          "score": outcome["score"], "step": number * history["gradient_norm_every"], "matrix": matrix,
                          "layer": int(layer), "norm": norm})
     return rows

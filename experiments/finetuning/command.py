@@ -215,7 +215,7 @@ def run_columns(record: dict[str, Any]) -> dict[str, Any]:
     """The columns that say in every row of a curve which run it is of and how that ended."""
     run, outcome = Run(**record["run"]), record["outcome"]
     fields = ("task", "model", "data", "dtype", "pretrained", "learning_rate", "bias_correction", "epochs")
-    return {**{name: getattr(run, name) for name in fields}, "run": run.id, "seed": run.order_seed, "failed": outcome["failed"],
+    return {**{name: getattr(run, name) for name in fields}, "run": run.id, "seed": run.seed, "failed": outcome["failed"],
             "final_score": outcome["score"], **{name: outcome[name] for name in ("majority_level", "label_entropy", "metric")}}
 
 

@@ -73,6 +73,12 @@ class Run:
                                sort_keys=True)
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
+    @property
+    def seed(self) -> int | str:
+        """What a row calls the run: its seed, or where one of the three is held head/order/dropout."""
+        seeds = self.head_seed, self.order_seed, self.dropout_seed
+        return seeds[0] if len(set(seeds)) == 1 else "/".join(map(str, seeds))
+
     def hashed_fields(self) -> dict[str, Any]:
         return {f.name: getattr(self, f.name) for f in fields(self) if f.metadata.get("changes_result", True)}
 

@@ -127,7 +127,7 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
 
         for run, result in engine.map(train, claimed(), options.engine, options.device):
             if isinstance(result, engine.Crash):
-                crashed[f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.order_seed})"] = result.error
+                crashed[f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed})"] = result.error
                 runs.save_crash(options.results, run, result.error, result.details)
                 progress.finished(run, "crashed")
             else:

@@ -61,3 +61,8 @@ def test_a_failed_write_leaves_the_old_content(tmp_path):
     with pytest.raises(UnicodeEncodeError):
         runs.write_atomically(path, "\ud800")  # cannot be written as UTF-8: fails in the middle
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
+
+
+def test_a_run_is_called_by_its_seed_or_by_the_three(tiny_run):
+    assert tiny_run(head_seed=4, order_seed=4, dropout_seed=4).seed == 4
+    assert tiny_run(head_seed=4, order_seed=1, dropout_seed=4).seed == "4/1/4"
