@@ -95,7 +95,7 @@ def test_what_crashed_does_not_hide_the_rest_and_bad_input_does(study, tmp_path)
 
 def test_several_figures_in_one_process(tmp_path):
     """Two that lack their CSV, one line each; a third is drawn."""
-    example = REPOSITORY / "results" / "reference" / "mini-25-seeds"
+    example = REPOSITORY / "results" / "reference" / "mini-random-weights"
     done = subprocess.run([sys.executable, "-m", "analysis", "training_length", "bias_correction", "small_datasets",
                            "--results", example, "--figures", tmp_path], cwd=REPOSITORY, capture_output=True, text=True)
     assert done.returncode == 2 and [line.split()[1] for line in done.stderr.splitlines()] == ["no", "no"]
