@@ -93,8 +93,7 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
         score.axhline(level, color="black", linestyle=":", linewidth=1, label=f"majority level {level:.1f}")
         score.set_ylabel(f"dev {METRIC_NAMES[curves['metric'].iloc[0]]} (%)")
     for axes in (failed, successful, loss, score)[:2 if curves_failed.empty else 4]:  # below, where no curve can be
-        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), ncols=1, frameon=False,
-                    fontsize=7.5, handlelength=2.6, columnspacing=1)
+        axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.25), frameon=False, fontsize=7.5, handlelength=2.6)
 
 
 def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:

@@ -38,12 +38,11 @@ from experiments.finetuning.command import (
     whole_path,
     write_csv,
 )
-from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
 from experiments.finetuning.sources import has_masked_lm_head, identify_model
 from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
-from experiments.finetuning.tasks import check_text, load_text
+from experiments.finetuning.tasks import check_text, identify_text, load_text
 
 MASK_SEED, FITTING_SEED = 1, 2
 SMALL = 50e6  # bytes; of a model so small all weights are kept until three failed runs are found, at whatever rate
@@ -86,8 +85,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
     picked = [record for kind in first_failed_and_successful(records, default_rate(options), count).values() for record in kind]
     settings = {"text": options.text, "fine_tuned_embeddings": options.fine_tuned_embeddings, "blocks": options.blocks}
     head = None if own_head else fitted_head(options)
-    content = fingerprint(load_text(options.text).encode())
-    measured_how = fingerprint(json.dumps([{**settings, "text": content}, MASK_SEED, head and fingerprint(head)]).encode())
+    how = [{**settings, "text": identify_text(options.text)}, MASK_SEED, head and fingerprint(head)]
+    measured_how = fingerprint(json.dumps(how).encode())
 
     def path(record: dict) -> Path:
         return options.results / "perplexities" / f"{Run(**record['run']).id}-{measured_how}.json"
@@ -137,16 +136,14 @@ def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool
     import torch
 
     from experiments.finetuning.encoders import load_masked_lm
-    from experiments.finetuning.probes import layer_of, masked_lm_perplexity, put_back
+    from experiments.finetuning.probes import check_layers, masked_lm_perplexity, put_back
 
     record, fine_tuned = job[0], safetensors.torch.load(job[1])
     run = Run(**record["run"])
     torch.set_num_threads(run.threads)
     model = load_masked_lm(run.model_source, safetensors.torch.load(head) if head else None).to(run.device)
     layers = model.config.num_hidden_layers
-    if not any(layer_of(name) is not None for name in fine_tuned):
-        raise BadInput(f"{run.model} has no layers of its own by the names encoder.layer.N (ALBERT shares one among all): expected a "
-                       "model whose layers can be put back, such as BERT or RoBERTa")
+    check_layers(fine_tuned, run.model)
     inputs, labels = (part[:blocks] for part in blocks_of(load_text(text), run.model_source, model.config, MASK_SEED))
     pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
     pretrained_perplexity = masked_lm_perplexity(model, inputs, labels)

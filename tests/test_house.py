@@ -78,9 +78,8 @@ def test_what_analysis_repeats_of_the_profiles():
     """It may not import them."""
     from analysis import style
     from analysis.evidence import LEARNING_RATES
-    from analysis.style import PAPER_MODELS
     from experiments.finetuning.profiles import PROFILES
 
     assert {name: profile.learning_rates for name, profile in PROFILES.items()} == LEARNING_RATES
     assert tuple(PROFILES) == style.PROFILES
-    assert tuple(model.split("/")[1] for model in PROFILES["paper"].models) == PAPER_MODELS
+    assert tuple(model.split("/")[1] for model in PROFILES["paper"].models) == style.PAPER_MODELS

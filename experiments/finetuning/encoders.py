@@ -25,7 +25,7 @@ from transformers.utils import logging as transformers_logging
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.packing import first_position
-from experiments.finetuning.probes import layer_of
+from experiments.finetuning.probes import check_layers, layer_of
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import located
 
@@ -67,10 +67,8 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
         torch.manual_seed(run.head_seed)
         model = AutoModelForSequenceClassification.from_config(config)
         drawn = sorted(name for name, _ in model.named_parameters() if "classifier" in name or "pooler" in name)
-    by_layer = run.reinitialized_layers or run.layerwise_decay != 1
-    if by_layer and all(layer_of(name) is None for name, _ in model.named_parameters()):
-        raise BadInput(f"{run.model_source} has no layers by the names encoder.layer.N (ALBERT shares one among all): expected "
-                       "them where layers are treated differently")
+    if run.reinitialized_layers or run.layerwise_decay != 1:
+        check_layers((name for name, _ in model.named_parameters()), run.model_source)
     generator = torch.Generator().manual_seed(run.head_seed)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
@@ -89,6 +87,9 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
 def reinitialize(model: PreTrainedModel, top: int, generator: torch.Generator, skip: list[str]) -> None:
     """Draw the pooler and the `top` uppermost layers anew: weights N(0, initializer_range), biases 0, LayerNorm 1 and 0 (Zhang et
     al. 2021, section 4). The parameters in `skip` are new already."""
+    layers = model.config.num_hidden_layers
+    if not 0 < top <= layers:
+        raise BadInput(f"cannot draw the top {top} layers anew: expected 1 to {layers}")
     for name, p in model.named_parameters():
         if name in skip or layers_above(name, model.config) >= top:
             continue

@@ -9,6 +9,8 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
+from experiments.finetuning.errors import BadInput
+
 _ROLES = {  # parameter names of BERT, RoBERTa, ALBERT -> the paper's name of the matrix (Figs 4, 10-12)
     "attention.self.query.weight": "query", "attention.self.key.weight": "key", "attention.self.value.weight": "value",
     "attention.output.dense.weight": "output", "attention.query.weight": "query", "attention.key.weight": "key",
@@ -44,6 +46,13 @@ def layer_of(name: str) -> int | None:
     """The encoder layer of a parameter, from 0 at the bottom; None for what is none, and where layers are shared or named otherwise."""
     found = re.search(r"encoder\.layer\.(\d+)\.", name)
     return int(found[1]) if found else None
+
+
+def check_layers(names: Iterable[str], source: str) -> None:
+    """BadInput unless some of a model's parameters are in layers of their own by the names that layer_of knows."""
+    if all(layer_of(name) is None for name in names):
+        raise BadInput(f"{source} has no layers by the names encoder.layer.N (ALBERT shares one among all): expected them where layers "
+                       "are treated differently, as BERT and RoBERTa have them")
 
 
 def put_back(fine_tuned: dict[str, torch.Tensor], pretrained: dict[str, torch.Tensor], top: int, layers: int,

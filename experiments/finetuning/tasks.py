@@ -234,6 +234,13 @@ def load_text(source: str, validation: bool = False) -> str:
                        "connection, or give a folder with wiki.test.raw, --text") from None
 
 
+def identify_text(source: str) -> str:
+    """What load_text reads: the hub's name, so that what is finished needs no network, else a hash."""
+    if source == "mini":
+        return fingerprint(load_text(source).encode())
+    return fingerprint(Path(source) / "wiki.test.raw") if Path(source).is_dir() else source
+
+
 def tokenize(split: Split, tokenizer: Any, max_length: int) -> TokenizedSplit:
     """Token ids of all examples, cut to max_length tokens from the end of the longer sentence."""
     columns = [list(column) for column in zip(*split.texts, strict=True)]

@@ -7,13 +7,11 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
-from scipy.stats import norm, t
 
 from analysis.claims import ABSENT, CLAIMS, PRINTED
-from analysis.estimates import mean, rank_correlation, share, spread
 from analysis.evidence import Missing, published, published_points, results
 from analysis.scorecard import FAILS, HOLDS, NO_DATA, OPEN, draw, estimate, evaluate, summary
-from analysis.statistics import bootstrap_interval, holm, newcombe_interval, wilson_interval
+from analysis.statistics import holm
 
 NOISE = 0.001 * np.sin(np.arange(100))  # a little spread, always the same
 VERDICTS = {"true": HOLDS, "false": FAILS, "undecidable": OPEN}
@@ -131,15 +129,6 @@ def test_two_checkpoints_of_one_name_are_not_judged_together(groups, tmp_path):
     assert row["verdict"] == NO_DATA and "differ in model" in row["remark"]
 
 
-def test_standard_deviations_and_their_test_may_disagree():
-    """One far score among 50 equal ones has the larger standard deviation, 25 and 25 two apart the larger mean distance."""
-    one_far = pd.DataFrame({"score_points": [60.0] * 49 + [100.0]})
-    two_heaps = pd.DataFrame({"score_points": [57.0] * 25 + [63.0] * 25})
-    found = spread(one_far, two_heaps)
-    assert found.effect > 0 and np.isnan(found.p_at(0)) and "other way" in found.remark
-    assert spread(two_heaps, pd.DataFrame({"score_points": np.linspace(60, 61, 50)})).p_at(0) < 0.01
-
-
 def test_failed_runs_away_from_the_label_entropy_contradict(groups, tmp_path):
     groups("bias_correction", (12, 12, {"train_loss": list(0.4 + NOISE[:12])}))
     assert evaluate(results(tmp_path)).loc["failed_at_label_entropy", "verdict"] == FAILS
@@ -198,42 +187,6 @@ def test_holm_by_hand():
     """Of four, in order: 4 x 0.01, 3 x 0.015, 2 x 0.03, 1 x 0.04 not below the one before."""
     assert holm([0.04, 0.01, np.nan, 0.015, 0.03]) == pytest.approx([0.06, 0.04, np.nan, 0.045, 0.06], nan_ok=True)
     assert holm([0.9, 0.8]) == pytest.approx([1, 1]) and len(holm([])) == 0
-
-
-def test_newcombe_by_hand():
-    """Newcombe 1998, table II, method 10: 56 of 70 less 48 of 80; 10 of 10 less 0 of 10."""
-    assert newcombe_interval((56, 48), (70, 80)) == pytest.approx((0.0524, 0.3339), abs=5e-5)
-    assert newcombe_interval((10, 0), (10, 10)) == pytest.approx((0.6075, 1), abs=5e-5)
-
-
-def test_a_margin_is_tested_where_the_interval_ends():
-    """No failure in 25 and in 25: the interval ends at z^2 / (25 + z^2), which is the margin of a quarter for z^2 = 25 / 3."""
-    none = pd.DataFrame({"failed": [False] * 25})
-    found = share(none, none)
-    assert found.p_at(25) == pytest.approx(2 * norm.sf((25 / 3) ** 0.5)) and found.p_at(0) == 1
-    low, high = found.low, found.high
-    assert found.p_at(high) == pytest.approx(0.05) and found.p_at(low) == pytest.approx(0.05)
-    one = share(pd.DataFrame({"failed": [True] * 3}), None)
-    assert (one.low, one.high) == pytest.approx([100 * x for x in wilson_interval(3, 3)]) and one.p_at(50) == pytest.approx(0.25)
-
-
-def test_means_by_hand():
-    """1, 2, 3 has mean 2 and standard error 1 / sqrt(3)."""
-    found = mean(pd.DataFrame({"x": [1.0, 2, 3, np.nan]}), None, "x")
-    assert found.effect == 2 and found.n == (3,) and found.remark == "1 without a value left out"
-    assert found.p_at(0) == pytest.approx(2 * t.sf(2 * 3**0.5, 2)) and found.p_at(found.low) == pytest.approx(0.05)
-    assert np.isnan(mean(pd.DataFrame({"x": [1.0, 1]}), pd.DataFrame({"x": [2.0, 2]}), "x").p_at(0))  # no spread
-
-
-def test_the_bootstrap_is_the_same_every_time_and_about_right():
-    values = np.arange(40.0)
-    first, second = (bootstrap_interval(lambda drawn: drawn.mean(axis=1), values) for _ in range(2))
-    assert first == second
-    half = 1.96 * values.std() / 40**0.5
-    assert first == pytest.approx((19.5 - half, 19.5 + half), abs=0.8)
-    pairs = pd.DataFrame({"train_loss": values, "score": np.where(values < 20, values, 40 - values)})
-    found = rank_correlation(pairs, None)
-    assert found.low < found.effect < found.high and rank_correlation(pairs, None)[:3] == found[:3]
 
 
 def test_a_mark_for_each_source_that_has_data(groups, tmp_path):

@@ -97,6 +97,8 @@ def test_the_top_layers_and_the_pooler_are_new_and_the_rest_is_not(tiny_run, top
             assert (p == 0).all()
         else:
             assert not torch.equal(p, q) and abs(p.std() - 0.02) < 0.005, name
+    with pytest.raises(BadInput, match="expected 1 to 2"):
+        load_classifier(tiny_run(reinitialized_layers=3), 2)
 
 
 @pytest.mark.parametrize("packed", [True, False])
