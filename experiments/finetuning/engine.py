@@ -70,6 +70,9 @@ def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine
     if item is _END:
         return  # Ray takes 5 seconds and 0.5 GB to start
     ray = start()
+    if device != "cpu" and not ray.cluster_resources().get("GPU"):
+        print("warning: no machine of the Ray cluster has a GPU; runs wait until one that has joins, Ctrl-C stops", file=sys.stderr,
+              flush=True)
     task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1, max_retries=RETRIES)(_guarded)
     shared = ray.put(function)  # once, with what is bound to it
     waiting: dict[Any, Item] = {}

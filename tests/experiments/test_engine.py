@@ -2,6 +2,9 @@
 
 import os
 import signal
+import subprocess
+import sys
+from threading import Timer
 
 import pytest
 
@@ -59,3 +62,19 @@ def test_how_many_runs_are_counted_on_at_a_time(monkeypatch):
     assert counted == {"serial": 1, "few": 9, "many": 16, "gpu": 1}
     monkeypatch.setenv("RAY_ADDRESS", "somewhere:6379")
     assert engine.workers("ray", 9, "cuda") == 1
+
+
+@pytest.mark.slow
+def test_a_cluster_without_gpus_says_that_runs_wait():
+    code = "from experiments.finetuning import engine; print(list(engine.map(abs, [1], 'ray', 'cuda')))"
+    hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
+    with subprocess.Popen([sys.executable, "-c", code], env=hidden, text=True, stderr=subprocess.PIPE) as driver:
+        last_resort = Timer(120, driver.terminate)  # ends the lines
+        last_resort.start()
+        try:
+            assert any("no machine of the Ray cluster has a GPU" in line for line in driver.stderr)
+            with pytest.raises(subprocess.TimeoutExpired):
+                driver.wait(3)  # it goes on waiting
+        finally:
+            last_resort.cancel()
+            driver.terminate()
