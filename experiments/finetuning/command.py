@@ -15,9 +15,9 @@ from typing import Any, NoReturn
 
 from experiments.finetuning import engine, runs
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
-from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, MODEL_RECIPES, PACKABLE, PROFILES, REPOSITORY, Profile
+from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, MODEL_RECIPES, PACKABLE, PROFILES, REPOSITORY, Profile, portable
 from experiments.finetuning.runs import Run
-from experiments.finetuning.sources import architecture, identify_model, portable
+from experiments.finetuning.sources import architecture, identify_model
 from experiments.finetuning.tasks import TASKS, identify_data, train_rows
 
 BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}

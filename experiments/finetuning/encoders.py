@@ -26,8 +26,8 @@ from transformers.utils import logging as transformers_logging
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.packing import first_position
 from experiments.finetuning.probes import check_layers, layer_of
+from experiments.finetuning.profiles import located
 from experiments.finetuning.runs import Run
-from experiments.finetuning.sources import located
 
 huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
 transformers_logging.set_verbosity_error()

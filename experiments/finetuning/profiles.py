@@ -60,3 +60,16 @@ MODEL_RECIPES: dict[str, dict[str, float | None]] = {
     "roberta": {"adam_beta2": 0.98, "weight_decay": 0.1, "max_gradient_norm": None},
     "albert": {"dropout": 0.0, "weight_decay": 0.0},
 }
+
+
+def portable(source: str) -> str:
+    """A folder's whole path, or its path inside the repository, which other machines of a cluster have too; a hub name as it is."""
+    folder = Path(source).resolve()
+    if not folder.is_dir():
+        return source
+    return str(folder.relative_to(REPOSITORY)) if folder.is_relative_to(REPOSITORY) else str(folder)
+
+
+def located(source: str) -> str:
+    """Where a portable source is on this machine."""
+    return str(REPOSITORY / source) if (REPOSITORY / source).is_dir() else source

@@ -6,21 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import REPOSITORY
 from experiments.finetuning.runs import fingerprint
-
-
-def portable(source: str) -> str:
-    """A folder's whole path, or its path inside the repository, which other machines of a cluster have too; a hub name as it is."""
-    folder = Path(source).resolve()
-    if not folder.is_dir():
-        return source
-    return str(folder.relative_to(REPOSITORY)) if folder.is_relative_to(REPOSITORY) else str(folder)
-
-
-def located(source: str) -> str:
-    """Where a portable source is on this machine."""
-    return str(REPOSITORY / source) if (REPOSITORY / source).is_dir() else source
 
 
 @lru_cache(maxsize=8)
