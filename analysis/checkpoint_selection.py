@@ -17,7 +17,7 @@ from matplotlib.patches import Patch
 
 from analysis import early_signs
 from analysis.audit import PUBLISHED
-from analysis.estimates import mean
+from analysis.estimates import ENOUGH_TO_DRAW, mean
 from analysis.statistics import expected_of_best, over_seeds
 from analysis.style import (
     FURTHER,
@@ -230,9 +230,10 @@ def main() -> None:
                "reports, is at or below the majority level, with the 95 % Wilson interval of the rate. So a run that fails at the end "
                "counts as successful where an earlier checkpoint, kept, gets one example more right.", readable(settings))
     save_table(compared, path.with_name(path.name + "_differences"), "Checkpoints: what choosing gains, and what it only seems to",
-               "Mean over the n seeds, in percent points, with its 95 % interval (bootstrap over the seeds; with fewer than 10 of the "
-               "t distribution; -: one seed, or no spread). Gain: over the last checkpoint on the same examples; best on dev reports "
-               "on the examples that chose (v1 less v3 of the paper), the other two on the half that did not. Optimism: best on dev, "
+               "Mean over the n seeds, in percent points, with its 95 % interval (bootstrap over the seeds; with fewer than "
+               f"{ENOUGH_TO_DRAW} of the t distribution; -: one seed, or no spread). Gain: over the last checkpoint on the same "
+               "examples; best on dev reports on the examples that chose (v1 less v3 of the paper), the other two on the half that "
+               "did not. Optimism: best on dev, "
                "less best on the selection half reported on the other. The two differ in their examples too, so the last column takes "
                "off the same difference of the last checkpoints. All seeds share one cut of dev in halves, and its chance is not in "
                "the intervals; choosing on half of dev is noisier than on all of it. Published: the paper's own recipe on BERT-large, "

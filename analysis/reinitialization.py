@@ -155,7 +155,8 @@ def main() -> None:
                "among all L (0 included) or L > 0 (as Zhang et al. 2021). Means and standard deviations (std, ddof 0) are otherwise of "
                "the reporting half, in percent points; failed is judged on all of dev. Best L: highest mean on the reporting half "
                "itself, so optimistic. Difference: chosen L less L = 0. These runs share seeds, so they are paired by seed: t test of "
-               "the differences, two-sided, with its 95 % interval (from ten pairs on, bootstrap). Fisher's exact test of the failed "
+               "the differences, two-sided, with its 95 % interval (bootstrap, from "
+               f"{estimates.ENOUGH_TO_DRAW} pairs on). Fisher's exact test of the failed "
                "runs, two-sided, takes them as independent. p values are not adjusted for the number of tests; with few runs a large "
                "p does not show that there is no difference. The same runs select and report, so what a seed gains on both halves "
                "still favours the chosen L. -: not defined, as where L = 0 itself is chosen.",

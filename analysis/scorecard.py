@@ -19,7 +19,7 @@ from matplotlib.lines import Line2D
 
 from analysis import comparison
 from analysis.claims import ABSENT, CLAIMS, FAMILIES, FEWEST, MARGIN, PRINTED, TASKS, TESTED, Claim
-from analysis.estimates import Estimate
+from analysis.estimates import ENOUGH_TO_DRAW, Estimate
 from analysis.evidence import LEARNING_RATES, Missing, Source, all_runs, published, results
 from analysis.statistics import holm
 from analysis.style import FURTHER, REPOSITORY, WITH, WITHOUT, BadInput, parse, parser, run_command, save, save_table
@@ -214,7 +214,7 @@ def show(evaluated: dict[str, pd.DataFrame]) -> None:
         print(f"{name}: {count(table)}")
 
 
-NOTE = """The thresholds were set before any claim was evaluated, but when the published numbers and first results of mini were
+NOTE = f"""The thresholds were set before any claim was evaluated, but when the published numbers and first results of mini were
 known; the same code evaluates each source. **mini is a model organism, trained on generated tasks that mirror RTE, MRPC, CoLA and
 QNLI (entailment, paraphrase, acceptability, question answering); small is gte-small, another model than the paper's, on GLUE. Where
 a claim holds on them, the mechanism can be had there; where it does not, that is no evidence against the paper. Neither says anything
@@ -222,8 +222,8 @@ about BERT-large.** Lowest, middle and highest rate are 1e-5, 2e-5, 3e-5 for the
 models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for small.
 
 **Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other side, with p < 0.05. **Open**:
-all else, and whatever has fewer than 3 runs in a group; it is no evidence against a claim, and with 3 seeds a setting hardly anything
-else is possible. **No data**: no such runs, or none that can be compared. p is two-sided, of
+all else, and whatever has fewer than {FEWEST} runs in a group; it is no evidence against a claim, and with 3 seeds a setting hardly
+anything else is possible. **No data**: no such runs, or none that can be compared. p is two-sided, of
 the value lying at the threshold, and adjusted by Holm over all tested claims of a source. A claim of equality or of no harm has a
 margin as threshold: it holds if the value is significantly better than the margin. What the paper prints (p values of Levene's test,
 that no run fails) is compared as it is, for the paper's models only; that no run fails is contradicted by one.
@@ -231,8 +231,8 @@ that no run fails) is compared as it is, for the paper's models only; that no ru
 Tests: Fisher's exact test of failure rates (against a margin: from Newcombe's interval), exact binomial test of one rate, Welch's t
 test of means (one group: t test; perplexities and gradients as logarithms), Brown and Forsythe's of standard deviations, Fisher's z of
 rank correlations. Intervals (95 %, not adjusted): Newcombe's and Wilson's of rates; otherwise percentiles of 2,000 bootstrap draws
-over the runs, with fewer than 10 runs in a group that of the t test or none. p decides where the two disagree. All take runs as
-independent, though settings share seeds and claims share runs. n: runs in each group. Standard deviations are the population form.
+over the runs, with fewer than {ENOUGH_TO_DRAW} in a group that of the t test or none. p decides where the two disagree. All take runs
+as independent, though settings share seeds and claims share runs. n: runs in each group. Standard deviations are the population form.
 
 Where each threshold comes from stands in `scorecard.csv`; the claims as data in `analysis/claims.py`."""
 

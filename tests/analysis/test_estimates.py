@@ -40,7 +40,15 @@ def test_means_by_hand():
     found = mean(pd.DataFrame({"x": [1.0, 2, 3, np.nan]}), None, "x")
     assert found.effect == 2 and found.n == (3,) and found.remark == "1 without a value left out"
     assert found.p_at(0) == pytest.approx(2 * t.sf(2 * 3**0.5, 2)) and found.p_at(found.low) == pytest.approx(0.05)
-    assert np.isnan(mean(pd.DataFrame({"x": [1.0, 1]}), pd.DataFrame({"x": [2.0, 2]}), "x").p_at(0))  # no spread
+    assert np.isnan(mean(pd.DataFrame({"x": [1.0]}), pd.DataFrame({"x": [2.0, 3]}), "x").p_at(0))
+
+
+def test_equal_values_have_an_exact_test():
+    """Five equal values all lie on one side of another with chance 2 / 2^5; three and four that separate with 1 / (7 over 3)."""
+    equal = pd.DataFrame({"x": [20.0] * 5})
+    found = mean(equal, None, "x")
+    assert found.p_at(12) == pytest.approx(1 / 16) and found.p_at(20) == 1 and "no spread" in found.remark
+    assert mean(equal[:3], pd.DataFrame({"x": [1.0] * 4}), "x").p_at(0) == pytest.approx(1 / 35)
 
 
 def test_the_bootstrap_is_the_same_every_time_and_about_right():
