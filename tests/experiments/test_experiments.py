@@ -1,5 +1,6 @@
 """Each experiment from command to CSV, with a tiny model; runs that several need are trained once."""
 
+import dataclasses
 import json
 import shutil
 from contextlib import contextmanager
@@ -124,6 +125,20 @@ def test_chosen_prefers_the_default_rate_then_low_seeds():
     picked = first_failed_and_successful(records, 3e-4, 2)
     assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[False]] == [(3e-4, 1), (3e-4, 2)]
     assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[True]] == [(4e-4, 1), (4e-4, 2)]
+
+
+@pytest.mark.parametrize(("arguments", "measured"), [([], 2), (["--seeds", "5"], 3), (["--seeds", "5", "--of-each", "4"], 4)])
+def test_so_many_failed_and_successful_runs_are_measured(arguments, measured, tiny_run, tmp_path, monkeypatch):
+    records = [{"run": dataclasses.asdict(tiny_run(head_seed=seed)), "outcome": {"failed": seed % 2 == 0}} for seed in range(1, 11)]
+    monkeypatch.setattr(catastrophic_forgetting, "curves", lambda record: [])
+    monkeypatch.setattr(catastrophic_forgetting, "trained_weights", lambda new, *_: {sweep.Run(**r["run"]).id: b"" for r in new})
+    monkeypatch.setattr(catastrophic_forgetting, "drop_weights", lambda *_: None)
+    monkeypatch.setattr(catastrophic_forgetting, "measure_all",
+                        lambda _, jobs, *__: [(job, [{"seed": job[0]["run"]["head_seed"]}]) for job in jobs])
+    catastrophic_forgetting.write(options(catastrophic_forgetting.EXPERIMENT, "--results", str(tmp_path), "--text", "mini", *arguments),
+                                  records)
+    seeds = pd.read_csv(tmp_path / "catastrophic_forgetting.csv")["seed"].tolist()
+    assert sorted(seeds) == list(range(1, 2 * measured + 1))  # every second one has failed
 
 
 @contextmanager
