@@ -37,12 +37,21 @@ NEEDED_CURVES = [*TASK, "learning_rate", "run", "failed", "majority_level", "lab
 
 
 def draw_perplexity(axes: plt.Axes, runs: pd.DataFrame, outcome: str, ceiling: float) -> None:
-    """Perplexity over k, one line a run; a value that is not finite is a hollow triangle at `ceiling`."""
+    """Perplexity over k, one line a run, many runs in greys by their score; a value that is not finite is a hollow triangle at
+    `ceiling`."""
+    scores = 100 * runs.groupby(RUN)["score"].first()
+    many = len(scores) > len(LINES)
+    if many:
+        low, high = scores.min(), scores.max()
+        axes.plot([], [], color="0.4", label=f"{len(scores)} runs, " + (
+            f"scores {low:.1f} to {high:.1f}; the darker the higher" if low < high else f"score {low:.1f}"))
     for style, ((rate, seed, _), run) in zip(LINES * len(runs), runs.groupby(RUN), strict=False):
         run = run.sort_values("layers_put_back")
-        finite = np.isfinite(run["perplexity"])
+        score, finite = 100 * run["score"].iloc[0], np.isfinite(run["perplexity"])
+        if many:
+            style = {"color": str(0.8 - 0.8 * (scores < score).sum() / len(scores)) if low < high else "0.4"}
         axes.plot(run["layers_put_back"], run["perplexity"].where(finite, ceiling), **style, markersize=3, linewidth=1.3,
-                  label=f"seed {seed}, {rate_name(rate)}, score {100 * run['score'].iloc[0]:.1f}")
+                  label=None if many else f"seed {seed}, {rate_name(rate)}, score {score:.1f}")
         axes.plot(run["layers_put_back"][~finite], run["perplexity"][~finite].map(lambda _: ceiling), "^", markersize=8,
                   markerfacecolor="none", color=style["color"], label=None if finite.all() else "not finite")
     if runs.empty:

@@ -2,10 +2,11 @@
 
 import sys
 
+import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from analysis.catastrophic_forgetting import main, settled
+from analysis.catastrophic_forgetting import draw_perplexity, main, settled
 from analysis.style import BadInput
 
 PERPLEXITY = {True: [900.0, float("inf"), 19.0, 30.0, 15.0, 10.9, 10.0], False: [30.0, 19.0, 12.0, 9.5, 8.9, 9.5, 10.0]}  # k = 0..6
@@ -52,6 +53,17 @@ def test_figure_and_table(tmp_path, run_twice):
 def test_one_class_only(tmp_path, draw, outcome):
     write(tmp_path, (outcome,))
     assert len(draw()) == 4
+
+
+def test_many_runs_are_the_darker_the_higher_they_score():
+    scores = [0.9, 0.5, 0.7, 0.6]
+    runs = pd.DataFrame([{"learning_rate": 2e-4, "seed": seed, "run": seed, "score": score, "layers_put_back": k, "perplexity": 9.0 - k}
+                         for seed, score in enumerate(scores) for k in (0, 1)])
+    _, axes = plt.subplots()
+    draw_perplexity(axes, runs, "failed", 100.0)
+    drawn = {line.get_color(): line for line in axes.get_lines() if len(line.get_xdata()) == 2}
+    assert sorted(drawn, key=float) == [line.get_color() for line in (axes.get_lines()[1 + 2 * i] for i in (0, 2, 3, 1))]
+    assert axes.get_legend_handles_labels()[1] == ["4 runs, scores 50.0 to 90.0; the darker the higher"]
 
 
 def test_settled():
