@@ -3,7 +3,7 @@
 Paper   : Mosbach et al. 2021 (ICLR), Sec. 7.6, Figs 7 and 13. The straight lines and their barriers are an addition.
 Command : python -m analysis.loss_surfaces --profile mini
 Reads   : results/<profile>/loss_surfaces.csv, loss_surfaces_lines.csv
-Writes  : figures/<profile>/loss_surfaces.png, .pdf, .md, .csv, loss_surfaces_lines.png, .pdf
+Writes  : figures/<profile>/loss_surfaces.png, .pdf, .md, .csv; loss_surfaces_lines, likewise
 """
 
 import matplotlib.pyplot as plt
@@ -12,6 +12,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.patheffects import withStroke
 
+from analysis.statistics import wilson_interval
 from analysis.style import (
     LINES,
     label_log_axis,
@@ -29,8 +30,10 @@ from analysis.style import (
     write_in,
 )
 
-PAIR = ["task", "model", "data", "failed_run", "successful_run"]
+TASK = ["task", "model", "data"]
+PAIR = [*TASK, "failed_run", "successful_run"]
 NEEDED = [*PAIR, "failed_seed", "successful_seed", "learning_rate", "classifier", "examples", "a", "b", "loss", "gradient_norm"]
+COLUMNS_OF_LINES = [*TASK, "pairs", "separated", "low", "high", "lowest_barrier", "median_barrier", "highest_barrier"]
 NEEDED_LINES = [*PAIR, "line", "position", "loss", "gradient_norm"]
 LINE_NAMES = ("pre-trained to failed", "pre-trained to successful", "failed to successful")
 POINTS = {"pre-trained": (0, 0, "o"), "failed": (1, 0, "X"), "successful": (0, 1, "D")}
@@ -87,19 +90,46 @@ def barrier(line: pd.DataFrame) -> float:
 
 
 def draw_lines(lines: pd.DataFrame) -> plt.Figure:
-    """A panel a pair of runs: loss along the three straight lines."""
-    pairs = list(lines.groupby(PAIR, sort=True))
-    figure, grid = panels_for(len(pairs), 4.6)
-    for axes, ((task, model, data, _, _), pair) in zip(grid, pairs, strict=True):
+    """A panel a task: loss along the straight lines, light ones for further pairs of runs."""
+    tasks = list(lines.groupby(TASK, sort=True))
+    figure, grid = panels_for(len(tasks), 4.6)
+    for axes, ((task, model, data), of_task) in zip(grid, tasks, strict=True):
         for style, name in zip(LINES, LINE_NAMES, strict=True):
-            line = pair[pair["line"] == name].sort_values("position")
-            axes.plot(line["position"], line["loss"].replace(np.inf, np.nan), **style, markersize=3, linewidth=1.3,
-                      label=f"{name}: barrier {number(barrier(line))} nats")
+            pairs = [line.sort_values("position") for _, line in of_task[of_task["line"] == name].groupby(PAIR, sort=False)]
+            heights = pd.Series([barrier(line) for line in pairs], dtype=float)
+            label = f"{name}: barrier {number(heights.median())} nats" + (
+                f" (median of {len(pairs)}; {(heights > BARRIER).sum()} above {BARRIER})" if len(pairs) > 1 else "")
+            for i, line in enumerate(pairs):
+                axes.plot(line["position"], line["loss"].replace(np.inf, np.nan), **style, markersize=0 if i else 3, zorder=3 if i == 0
+                          else 2, linewidth=0.6 if i else 1.3, label=None if i else label)
         axes.set(yscale="log", xlabel="position, from the first-named model (0) to the second (1)", ylabel="loss (nats)",
                  title=f"{task_name(task, data)}, {model_name(model, data)}")
         label_log_axis(axes.yaxis)
         axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16), frameon=False, fontsize=8, handlelength=3)
     return figure
+
+
+def table_of_lines(lines: pd.DataFrame) -> pd.DataFrame:
+    """One row a task: between how many pairs of a failed and a successful run the loss rises on the straight line, and how far."""
+    rows = []
+    for task, of_task in lines[lines["line"] == LINE_NAMES[-1]].groupby(TASK, sort=True):
+        heights = pd.Series([barrier(line) for _, line in of_task.groupby(PAIR)], dtype=float).dropna()
+        separated = int((heights > BARRIER).sum())
+        low, high = wilson_interval(separated, len(heights)) if len(heights) else (np.nan, np.nan)
+        rows.append({**dict(zip(TASK, task, strict=True)), "pairs": len(heights), "separated": separated, "low": low, "high": high,
+                     "lowest_barrier": heights.min(), "median_barrier": heights.median(), "highest_barrier": heights.max()})
+    return pd.DataFrame(rows, columns=COLUMNS_OF_LINES)
+
+
+def readable_lines(table: pd.DataFrame) -> pd.DataFrame:
+    """The table of lines with fewer and shorter columns."""
+    return pd.DataFrame({
+        "model": [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)],
+        "task": [task_name(*pair) for pair in zip(table["task"], table["data"], strict=True)],
+        "pairs": table["pairs"], "separated": table["separated"],
+        "95 % interval": [f"{low:.0%} to {high:.0%}" for low, high in zip(table["low"], table["high"], strict=True)],
+        **{f"{name} barrier": table[f"{name}_barrier"].map(number) for name in ("lowest", "median", "highest")},
+    })
 
 
 def table(surfaces: pd.DataFrame, lines: pd.DataFrame) -> pd.DataFrame:
@@ -152,6 +182,10 @@ def main() -> None:
                f"line from the failed to the successful run is above {BARRIER} nats, otherwise not separated. The rule looks at "
                "the straight line only: a curved path may go round a barrier. Classifier: whose initial classifier stands at the "
                "pre-trained point.", readable(points))
+    barriers = table_of_lines(lines)
+    save_table(barriers, options.figures / "loss_surfaces_lines", "The loss between failed and successful runs",
+               "On the straight line from a failed to a successful run, each run in one pair: how many pairs are separated, by the "
+               "same rule, with the 95 % Wilson interval of the share; barriers in nats.", readable_lines(barriers))
 
 
 if __name__ == "__main__":

@@ -10,6 +10,9 @@ Cost       : mini: runs shared with strong_baseline, and about 2 minutes on 2 co
 Writes     : results/<profile>/loss_surfaces.csv, one row per point; loss_surfaces_lines.csv, one row per point of the straight lines
              between the three models.
 
+--pairs N measures the line between the failed and the successful model in N pairs of runs a task, each run in one pair; one picture
+of one pair says little of the others. The plane and the two other lines are those of the first.
+
 The classifier belongs to the plane, but the pre-trained model has none, and the two runs started from different ones: the paper does
 not say which it took. Here the one the failed run started from; --classifier takes the successful run's, or the mean of both.
 A finished row of the grid is kept: an interrupted surface goes on where it was.
@@ -42,6 +45,8 @@ CLASSIFIERS = ("failed", "successful", "mean")
 def add_flags(p: argparse.ArgumentParser) -> None:
     p.add_argument("--points", type=number(int, 2, 1000, "a number of points"), metavar="N",
                    help="points of a surface along each axis (mini 19, a first look 13, which include 0 and 1; else the paper's 40)")
+    p.add_argument("--pairs", type=number(int, 1, 1000, "a number of pairs"), default=1, metavar="N",
+                   help="pairs of a failed and a successful run for the line between them; the plane is the first's (default 1)")
     p.add_argument("--classifier", type=one_of(CLASSIFIERS), default="failed", metavar="WHICH",
                    help=f"whose first classifier stands at the pre-trained point: {', '.join(CLASSIFIERS)} (default failed)")
 
@@ -62,7 +67,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     lines: list[dict[str, Any]] = []
     for task in dict.fromkeys(record["run"]["task"] for record in records):
         of_task = [record for record in records if record["run"]["task"] == task]
-        failed_or_not = first_failed_and_successful(of_task, default_rate(options), count=3)  # one is used; forgetting uses so many
+        failed_or_not = first_failed_and_successful(of_task, default_rate(options), max(options.pairs, 3))  # forgetting uses 3
         enough = options.quick and surfaces
         drop_weights(of_task, [] if enough else failed_or_not[True] + failed_or_not[False], options)
         if enough:
@@ -71,23 +76,31 @@ def write(options: argparse.Namespace, records: Records) -> None:
             print(f"loss_surfaces: the {len(of_task)} runs of the default recipe on {task} have all "
                   f"{'failed' if failed_or_not[True] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
             continue
-        failed, successful = (Run(**failed_or_not[kind][0]["run"]) for kind in (True, False))
-        weights = trained_weights([failed_or_not[True][0], failed_or_not[False][0]], options, "loss_surfaces")
-        plane = Plane(failed, successful, weights[failed.id], weights[successful.id], options.classifier)
+        pairs = list(zip(failed_or_not[True], failed_or_not[False], strict=False))[:options.pairs]
+        weights = trained_weights([record for pair in pairs for record in pair], options, "loss_surfaces")
         axis = np.linspace(-REACH, REACH, points).tolist()
-        common = {"task": task, "model": failed.model, "data": failed.data, "failed_run": failed.id, "successful_run": successful.id,
-                  "failed_seed": failed.seed, "successful_seed": successful.seed, "learning_rate": failed.learning_rate,
-                  "classifier": options.classifier, "examples": EXAMPLES}
-        wanted = [[(a, b) for b in axis] for a in axis]
-        wanted += [[tuple(np.array(start) + t * (np.array(end) - np.array(start))) for t in np.linspace(0, 1, LINE_POINTS)]
-                   for start, end in LINES.values()]
-        rows = measured_rows(plane, [[(float(a), float(b)) for a, b in row] for row in wanted], options)
-        surfaces += [{**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
-                     for row in rows[:points] for a, b, loss, norm in row]
-        lines += [{**common, "line": name, "position": i / (LINE_POINTS - 1), "loss": loss, "gradient_norm": norm}
-                  for name, row in zip(LINES, rows[points:], strict=True) for i, (_, _, loss, norm) in enumerate(row)]
+        for number_of_pair, pair in enumerate(pairs):
+            failed, successful = (Run(**record["run"]) for record in pair)
+            plane = Plane(failed, successful, weights[failed.id], weights[successful.id], options.classifier)
+            common = {"task": task, "model": failed.model, "data": failed.data,
+                      "failed_run": failed.id, "successful_run": successful.id, "failed_seed": failed.seed,
+                      "successful_seed": successful.seed, "learning_rate": failed.learning_rate,
+                      "classifier": options.classifier, "examples": EXAMPLES}
+            names = list(LINES) if number_of_pair == 0 else ["failed to successful"]
+            grid_rows = [[(a, b) for b in axis] for a in axis] if number_of_pair == 0 else []
+            rows = measured_rows(plane, grid_rows + [on_line(*LINES[name]) for name in names], options)
+            surfaces += [{**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
+                         for row in rows[:len(grid_rows)] for a, b, loss, norm in row]
+            lines += [{**common, "line": name, "position": i / (LINE_POINTS - 1), "loss": loss, "gradient_norm": norm}
+                      for name, row in zip(names, rows[len(grid_rows):], strict=True) for i, (_, _, loss, norm) in enumerate(row)]
     write_csv(options.results / "loss_surfaces.csv", surfaces)
     write_csv(options.results / "loss_surfaces_lines.csv", lines)
+
+
+def on_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[float, float]]:
+    """LINE_POINTS points (a, b) at like distances on a straight line."""
+    p, step = np.array(start), np.array(end) - np.array(start)
+    return [(float(a), float(b)) for a, b in (p + t * step for t in np.linspace(0, 1, LINE_POINTS))]
 
 
 @dataclasses.dataclass(frozen=True)

@@ -36,7 +36,7 @@ def draw(tmp_path, monkeypatch):
 
 def test_figures_and_table(tmp_path, run_twice):
     write(tmp_path, [0.7, 0.75, 0.2])
-    assert len(run_twice("loss_surfaces", tmp_path)) == 6
+    assert len(run_twice("loss_surfaces", tmp_path)) == 8
     row = pd.read_csv(tmp_path / "first" / "loss_surfaces.csv").iloc[0]
     assert [row[f"loss_{point}"] for point in ("pre-trained", "failed", "successful")] == pytest.approx([0.8, 0.7, 0.2])
     assert row["gradient_norm_failed"] == pytest.approx(7)
@@ -49,8 +49,23 @@ def test_figures_and_table(tmp_path, run_twice):
                                            ([np.nan, 0.7, 0.2], "-"), ([], "-")])
 def test_basin(tmp_path, draw, losses, basin):
     write(tmp_path, losses, loss=lambda a, b: np.inf if a + b > 1 else 0.7)  # a plateau with an edge
-    assert len(draw()) == 6
+    assert len(draw()) == 8
     assert pd.read_csv(tmp_path / "first" / "loss_surfaces.csv")["basin"].item() == basin
+
+
+def test_further_pairs_have_the_line_between_them_only(tmp_path, draw):
+    """Barriers of 0.05, 0 and 0.3 nats: two of three pairs are separated."""
+    write(tmp_path, [0.7, 0.75, 0.2])
+    path = tmp_path / "loss_surfaces_lines.csv"
+    first = pd.read_csv(path)
+    line = first[first["line"] == "failed to successful"]
+    further = [line.assign(failed_run=f"f{i}", successful_run=f"s{i}", loss=losses)
+               for i, losses in enumerate(([0.7, 0.6, 0.3], [0.7, 1.0, 0.2]))]
+    pd.concat([first, *further]).to_csv(path, index=False)
+    assert len(draw()) == 8 and len(pd.read_csv(tmp_path / "first" / "loss_surfaces.csv")) == 1
+    row = pd.read_csv(tmp_path / "first" / "loss_surfaces_lines.csv").iloc[0]
+    assert (row["pairs"], row["separated"], row["low"]) == (3, 2, pytest.approx(0.2077, abs=5e-5))
+    assert row[["lowest_barrier", "median_barrier", "highest_barrier"]].tolist() == pytest.approx([0, 0.05, 0.3])
 
 
 def test_missing_column(tmp_path, draw):

@@ -141,6 +141,20 @@ def test_so_many_failed_and_successful_runs_are_measured(arguments, measured, ti
     assert sorted(seeds) == list(range(1, 2 * measured + 1))  # every second one has failed
 
 
+def test_the_plane_of_the_first_pair_and_the_line_of_every_pair(tiny_run, tmp_path, monkeypatch):
+    """Of 3 failed and 7 successful runs --pairs 5 makes 3 pairs, each run in one."""
+    records = [{"run": dataclasses.asdict(tiny_run(**dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), seed))),
+                "outcome": {"failed": seed in (2, 4, 9)}} for seed in range(1, 11)]
+    monkeypatch.setattr(loss_surfaces, "trained_weights", lambda some, *_: {sweep.Run(**r["run"]).id: b"" for r in some})
+    monkeypatch.setattr(loss_surfaces, "drop_weights", lambda *_: None)
+    monkeypatch.setattr(loss_surfaces, "measured_rows", lambda _, rows, *__: [[(*point, 0.7, 1.0) for point in row] for row in rows])
+    loss_surfaces.write(options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--points", "4", "--pairs", "5"), records)
+    surface, lines = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("loss_surfaces", "loss_surfaces_lines"))
+    assert len(surface) == 16 and set(surface["failed_seed"]) == {2} and set(surface["successful_seed"]) == {1}
+    assert lines.groupby(["line", "failed_seed", "successful_seed"]).size().to_dict() == {
+        **{(name, 2, 1): 21 for name in loss_surfaces.LINES}, ("failed to successful", 4, 3): 21, ("failed to successful", 9, 5): 21}
+
+
 @contextmanager
 def shorter():
     """3, 4 and 5 epochs for 3, 10 and 20: the same grid in a third of the time."""
