@@ -8,7 +8,7 @@ import pytest
 import safetensors.torch
 import torch
 from torch.nn.functional import cross_entropy
-from transformers import AutoModelForSequenceClassification
+from transformers import AutoConfig, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
 from experiments.finetuning.encoders import load_classifier, load_masked_lm, load_tokenizer, load_without_head
 from experiments.finetuning.errors import BadInput
@@ -43,9 +43,11 @@ class Toy(torch.nn.Module):
 
     device = torch.device("cpu")
 
-    def forward(self, input_ids):
-        logits = torch.tensor([0.5, 0.3, 0.2]).log().expand(*input_ids.shape, 3)
-        return type("Output", (), {"logits": logits})
+    def base_model(self, input_ids):
+        return type("Output", (), {"last_hidden_state": torch.zeros(*input_ids.shape, 4)})
+
+    def cls(self, hidden):
+        return torch.tensor([0.5, 0.3, 0.2]).log().expand(len(hidden), 3)
 
 
 def test_perplexity_of_a_toy_by_hand():
@@ -68,6 +70,17 @@ def test_perplexity_does_not_depend_on_the_batch_size_and_equals_hugging_faces_l
     assert values == pytest.approx([math.exp(model.eval()(input_ids=inputs, labels=labels).loss.item())] * 3, rel=1e-5)
     again = mask_blocks(words, tokenizer, 16, seed=1)
     assert torch.equal(again[0], inputs) and torch.equal(again[1], labels)
+
+
+@pytest.mark.parametrize("architecture", ["bert", "roberta", "albert"])
+def test_perplexity_of_each_architecture_equals_hugging_faces_loss(architecture):
+    torch.manual_seed(0)
+    config = AutoConfig.for_model(architecture, hidden_size=16, embedding_size=16, num_attention_heads=2, intermediate_size=32,
+                                  vocab_size=50, num_hidden_layers=2, max_position_embeddings=30)
+    model = AutoModelForMaskedLM.from_config(config).eval()
+    inputs = torch.randint(5, 50, (6, 20))
+    labels = torch.where(torch.rand(6, 20) < 0.15, inputs, -100)
+    assert masked_lm_perplexity(model, inputs, labels, 4) == pytest.approx(math.exp(model(inputs, labels=labels).loss.item()), rel=1e-5)
 
 
 def test_a_fitted_head_predicts_and_leaves_the_encoder_alone(tiny_model, tmp_path):
