@@ -82,6 +82,8 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
         axes.set_yscale("log")
         draw_perplexity(axes, chosen, name, ceiling)
         axes.axhline(first["pretrained_perplexity"], color="black", linestyle=":", linewidth=1, label="pre-trained")
+        if (unigram := first.get("unigram_perplexity", np.nan)) == unigram:  # of a fitted head
+            axes.axhline(unigram, color="black", linestyle="--", linewidth=0.8, label=f"unigram model {unigram:.0f}")
         axes.set(title=f"perplexity, {name} runs\nn = {chosen['run'].nunique()}", xlabel="top layers put back (k)",
                  ylabel="masked-LM perplexity", xlim=(-0.5, first["layers"] + 0.5))
     curves_failed = curves[curves["failed"]]

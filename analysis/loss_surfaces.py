@@ -90,12 +90,14 @@ def barrier(line: pd.DataFrame) -> float:
 
 
 def draw_lines(lines: pd.DataFrame) -> plt.Figure:
-    """A panel a task: loss along the straight lines, light ones for further pairs of runs."""
+    """A panel a task: loss along the straight lines, thin ones for pairs of runs without a plane."""
     tasks = list(lines.groupby(TASK, sort=True))
     figure, grid = panels_for(len(tasks), 4.6)
     for axes, ((task, model, data), of_task) in zip(grid, tasks, strict=True):
+        of_planes = set(of_task.loc[of_task["line"] == LINE_NAMES[0], "failed_run"])
         for style, name in zip(LINES, LINE_NAMES, strict=True):
-            pairs = [line.sort_values("position") for _, line in of_task[of_task["line"] == name].groupby(PAIR, sort=False)]
+            pairs = [line.sort_values("position") for _, line in of_task[of_task["line"] == name].groupby(PAIR)]
+            pairs.sort(key=lambda line: line["failed_run"].iloc[0] not in of_planes)
             heights = pd.Series([barrier(line) for line in pairs], dtype=float)
             label = f"{name}: barrier {number(heights.median())} nats" + (
                 f" (median of {len(pairs)}; {(heights > BARRIER).sum()} above {BARRIER})" if len(pairs) > 1 else "")

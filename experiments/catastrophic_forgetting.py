@@ -15,7 +15,7 @@ tokens, 80/10/10, one mask for all models; blocks as long as the model has posit
 head (all published curves end at exactly the pre-trained level, so k = 24 must be the pre-trained model);
 --fine-tuned-embeddings feeds the fine-tuned ones instead. A model without a masked-LM head, such as gte-small, gets one fitted with
 --fit-head: all else frozen, the output tied to the input embeddings, ten passes over the validation text; how good it is says the
-pre-trained model's perplexity.
+pre-trained model's perplexity beside that of a unigram model of the same text.
 """
 
 import argparse
@@ -100,8 +100,9 @@ def write(options: argparse.Namespace, records: Records) -> None:
     jobs = [(record, weights[Run(**record["run"]).id]) for record in missing]
     for (record, _), rows in measure_all(partial(perplexities, **settings, head=head), jobs, options, "perplexities"):
         write_atomically(path(record), json.dumps(rows))
+    compared = {} if own_head else {"unigram_perplexity": unigram_perplexity(options)}
     write_csv(options.results / "catastrophic_forgetting.csv", [
-        row for record in picked for row in json.loads(path(record).read_text(encoding="utf-8"))])
+        {**row, **compared} for record in picked for row in json.loads(path(record).read_text(encoding="utf-8"))])
 
 
 def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:
@@ -130,6 +131,22 @@ def fitted_head(options: argparse.Namespace) -> bytes:
         head = fit_masked_lm_head(model, lacking, *blocks_of(text, source, model.config, FITTING_SEED))
         write_atomically(path, safetensors.torch.save({name: p.contiguous() for name, p in head.items()}))
     return path.read_bytes()
+
+
+def unigram_perplexity(options: argparse.Namespace) -> float:
+    """What knowing nothing but how often each token stands in the validation text (its count and one) gives on the measured tokens:
+    what a fitted head must be better than."""
+    import torch
+
+    from experiments.finetuning.encoders import load_config
+
+    source = options.models[0]
+    config = load_config(source)
+    known, predicted = (torch.where(labels != -100, labels, inputs) if validation else labels[:options.blocks]
+                        for validation in (True, False)
+                        for inputs, labels in [blocks_of(load_text(options.text, validation), source, config, MASK_SEED)])
+    counts = torch.bincount(known.flatten(), minlength=config.vocab_size) + 1.0
+    return math.exp(-(counts / counts.sum()).log()[predicted[predicted != -100]].mean().item())
 
 
 def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool, blocks: int | None, head: bytes | None) -> list[dict]:

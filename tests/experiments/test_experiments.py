@@ -8,6 +8,8 @@ from contextlib import contextmanager
 import numpy as np
 import pandas as pd
 import pytest
+import torch
+from transformers import BertConfig
 
 from experiments import (
     bias_correction,
@@ -139,6 +141,16 @@ def test_so_many_failed_and_successful_runs_are_measured(arguments, measured, ti
                                   records)
     seeds = pd.read_csv(tmp_path / "catastrophic_forgetting.csv")["seed"].tolist()
     assert sorted(seeds) == list(range(1, 2 * measured + 1))  # every second one has failed
+
+
+def test_a_unigram_model_by_hand(tmp_path, monkeypatch):
+    """Validation: words 0, 0, 1 of three, so (2 + 1) / 6, 2 / 6, 1 / 6; 0 and 2 are predicted: the root of 2 x 6. --blocks holds."""
+    blocks = {True: ([[0, 1, 1]], [[-100, 0, -100]]), False: ([[1, 1, 1], [1, 1, 1]], [[0, -100, 2], [1, 1, 1]])}
+    monkeypatch.setattr(catastrophic_forgetting, "load_text", lambda name, validation: validation)
+    monkeypatch.setattr(catastrophic_forgetting, "blocks_of", lambda text, *_: map(torch.tensor, blocks[text]))
+    monkeypatch.setattr("experiments.finetuning.encoders.load_config", lambda source: BertConfig(vocab_size=3))
+    opts = options(catastrophic_forgetting.EXPERIMENT, "--results", str(tmp_path), "--text", "mini", "--blocks", "1")
+    assert catastrophic_forgetting.unigram_perplexity(opts) == pytest.approx(12**0.5)
 
 
 def test_the_plane_of_the_first_pair_and_the_line_of_every_pair(tiny_run, tmp_path, monkeypatch):
@@ -285,8 +297,6 @@ def test_a_model_without_a_masked_lm_head_is_named_and_the_rest_written(gte_smal
 @pytest.mark.parametrize(("kinds", "has_one"), [(["BertForMaskedLM"], True), (["BertForPreTraining"], True), (["BertModel"], False),
                                                 (None, False)])
 def test_of_a_hub_model_the_configuration_says_whether_it_has_a_masked_lm_head(monkeypatch, kinds, has_one):
-    from transformers import BertConfig
-
     monkeypatch.setattr("experiments.finetuning.encoders.load_config", lambda source: BertConfig(architectures=kinds))
     _configuration.cache_clear()
     assert has_masked_lm_head("some/name") == has_one
