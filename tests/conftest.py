@@ -17,6 +17,15 @@ def _present(path: Path) -> Path:
     return path
 
 
+def options(experiment, *arguments: str):
+    """The flags of an experiment, read from arguments as on the command line."""
+    from experiments.finetuning.command import parse, parser
+
+    p = parser("")
+    experiment.add_flags(p)
+    return parse(p, arguments)
+
+
 @pytest.fixture
 def glue() -> Path:
     return _present(SHARED / "glue")
