@@ -140,12 +140,11 @@ def unigram_perplexity(options: argparse.Namespace) -> float:
 
     from experiments.finetuning.encoders import load_config
 
-    source = options.models[0]
-    config = load_config(source)
-    known, predicted = (torch.where(labels != -100, labels, inputs) if validation else labels[:options.blocks]
-                        for validation in (True, False)
-                        for inputs, labels in [blocks_of(load_text(options.text, validation), source, config, MASK_SEED)])
-    counts = torch.bincount(known.flatten(), minlength=config.vocab_size) + 1.0
+    config = load_config(options.models[0])
+    (known, masked), (_, labels) = (blocks_of(load_text(options.text, validation), options.models[0], config, MASK_SEED)
+                                    for validation in (True, False))
+    counts = torch.bincount(torch.where(masked != -100, masked, known).flatten(), minlength=config.vocab_size) + 1.0
+    predicted = labels[:options.blocks]
     return math.exp(-(counts / counts.sum()).log()[predicted[predicted != -100]].mean().item())
 
 
