@@ -84,7 +84,9 @@ def write(options: argparse.Namespace, records: Records) -> None:
         write_csv(options.results / "catastrophic_forgetting.csv", [])
         return
     count = options.of_each or (2 if options.quick else 3)
-    picked = [record for kind in first_failed_and_successful(records, default_rate(options), count).values() for record in kind]
+    used = max(count, getattr(options, "pairs", 0))  # loss_surfaces, in the same sweep, measures these
+    used_by_any = first_failed_and_successful(records, default_rate(options), used)
+    picked = [record for kind in used_by_any.values() for record in kind[:count]]
     settings = {"text": options.text, "fine_tuned_embeddings": options.fine_tuned_embeddings, "blocks": options.blocks}
     head = None if own_head else fitted_head(options)
     how = [{**settings, "text": identify_text(options.text)}, MASK_SEED, head and fingerprint(head)]
@@ -95,7 +97,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
 
     missing = [record for record in picked if not path(record).exists()]
     weights = trained_weights(missing, options, "catastrophic_forgetting")
-    drop_weights(records, picked, options)
+    drop_weights(records, used_by_any[True] + used_by_any[False], options)
     print(f"catastrophic_forgetting: perplexities of {len(picked)} runs, {len(picked) - len(missing)} finished", flush=True)
     jobs = [(record, weights[Run(**record["run"]).id]) for record in missing]
     for (record, _), rows in measure_all(partial(perplexities, **settings, head=head), jobs, options, "perplexities"):

@@ -67,7 +67,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
     lines: list[dict[str, Any]] = []
     for task in dict.fromkeys(record["run"]["task"] for record in records):
         of_task = [record for record in records if record["run"]["task"] == task]
-        failed_or_not = first_failed_and_successful(of_task, default_rate(options), max(options.pairs, 3))  # forgetting uses 3
+        used = max(options.pairs, getattr(options, "of_each", None) or 3)  # forgetting, in the same sweep, measures these
+        failed_or_not = first_failed_and_successful(of_task, default_rate(options), used)
         enough = options.quick and surfaces
         drop_weights(of_task, [] if enough else failed_or_not[True] + failed_or_not[False], options)
         if enough:
@@ -77,18 +78,16 @@ def write(options: argparse.Namespace, records: Records) -> None:
                   f"{'failed' if failed_or_not[True] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
             continue
         pairs = list(zip(failed_or_not[True], failed_or_not[False], strict=False))[:options.pairs]
-        weights = trained_weights([record for pair in pairs for record in pair], options, "loss_surfaces")
         axis = np.linspace(-REACH, REACH, points).tolist()
         for number_of_pair, pair in enumerate(pairs):
             failed, successful = (Run(**record["run"]) for record in pair)
-            plane = Plane(failed, successful, weights[failed.id], weights[successful.id], options.classifier)
             common = {"task": task, "model": failed.model, "data": failed.data,
                       "failed_run": failed.id, "successful_run": successful.id, "failed_seed": failed.seed,
                       "successful_seed": successful.seed, "learning_rate": failed.learning_rate,
                       "classifier": options.classifier, "examples": EXAMPLES}
             names = list(LINES) if number_of_pair == 0 else ["failed to successful"]
             grid_rows = [[(a, b) for b in axis] for a in axis] if number_of_pair == 0 else []
-            rows = measured_rows(plane, grid_rows + [on_line(*LINES[name]) for name in names], options)
+            rows = measured_rows(pair, grid_rows + [on_line(*LINES[name]) for name in names], options)
             surfaces += [{**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
                          for row in rows[:len(grid_rows)] for a, b, loss, norm in row]
             lines += [{**common, "line": name, "position": i / (LINE_POINTS - 1), "loss": loss, "gradient_norm": norm}
@@ -113,25 +112,27 @@ class Plane:
     successful_weights: bytes
     classifier: str
 
-    @property
-    def name(self) -> str:
-        return fingerprint(json.dumps([self.failed.id, self.successful.id, self.classifier, EXAMPLES, EXAMPLES_SEED]).encode())
 
-
-def measured_rows(plane: Plane, wanted: list[list[tuple[float, float]]], options: argparse.Namespace) -> list[list]:
-    """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or measured and stored."""
+def measured_rows(pair: tuple[dict, dict], wanted: list[list[tuple[float, float]]], options: argparse.Namespace) -> list[list]:
+    """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or measured and stored. `pair`: the
+    records of the failed and the successful run."""
     from tqdm import tqdm
 
-    task = plane.failed.task
+    failed, successful = (Run(**record["run"]) for record in pair)
+    task = failed.task
+    name = fingerprint(json.dumps([failed.id, successful.id, options.classifier, EXAMPLES, EXAMPLES_SEED]).encode())
 
     def path(row: list[tuple[float, float]]) -> Path:
-        return options.results / "surfaces" / f"{plane.name}-{fingerprint(json.dumps(row).encode())}.json"
+        return options.results / "surfaces" / f"{name}-{fingerprint(json.dumps(row).encode())}.json"
 
     missing = sorted((row for row in wanted if not path(row).exists()), key=len, reverse=True)  # the longest first, as for runs
     print(f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished", flush=True)
-    results = measure_all(partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row")
-    for row, result in tqdm(results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None):
-        write_atomically(path(row), json.dumps(result))
+    if missing:  # the weights of one pair at a time: of BERT-large they are 2.7 GB
+        weights = trained_weights(pair, options, "loss_surfaces")
+        plane = Plane(failed, successful, weights[failed.id], weights[successful.id], options.classifier)
+        results = measure_all(partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row")
+        for row, result in tqdm(results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None):
+            write_atomically(path(row), json.dumps(result))
     return [json.loads(path(row).read_text(encoding="utf-8")) for row in wanted]
 
 

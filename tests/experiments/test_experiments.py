@@ -230,11 +230,13 @@ def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
     results, arguments = swept
     rows = [[(0.0, 0.0)], [(1.0, 0.0)]]
     record = stored(results)[0]
-    run = sweep.Run(**record["run"])
-    plane = loss_surfaces.Plane(run, run, b"", b"", "failed")
-    calls = []
+    weights, calls = [], []
+    monkeypatch.setattr(loss_surfaces, "trained_weights",
+                        lambda pair, *_: weights.append(pair) or {sweep.Run(**r["run"]).id: b"" for r in pair})
     monkeypatch.setattr(loss_surfaces, "measure", lambda row, plane: calls.append(row) or [(*point, 1.0, 2.0) for point in row])
     opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--engine", "serial")
-    loss_surfaces.measured_rows(plane, rows[:1], opts)
-    measured = loss_surfaces.measured_rows(plane, rows, opts)
+    loss_surfaces.measured_rows((record, record), rows[:1], opts)
+    for _ in range(2):
+        measured = loss_surfaces.measured_rows((record, record), rows, opts)
+    assert len(weights) == 2  # the third time nothing is missing
     assert calls == rows and json.loads(json.dumps(measured)) == [[[0.0, 0.0, 1.0, 2.0]], [[1.0, 0.0, 1.0, 2.0]]]

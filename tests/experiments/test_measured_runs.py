@@ -27,6 +27,22 @@ def test_so_many_failed_and_successful_runs_are_measured(arguments, measured, ti
     assert sorted(seeds) == list(range(1, 2 * measured + 1))  # every second one has failed
 
 
+@pytest.mark.parametrize("experiment", [catastrophic_forgetting, loss_surfaces])
+def test_forgetting_and_surfaces_keep_the_weights_the_other_needs(experiment, tiny_run, tmp_path, monkeypatch):
+    """In one sweep, --of-each 2 and --pairs 3: those of the first three failed and successful runs, whichever is written first."""
+    records = [{"run": dataclasses.asdict(tiny_run(head_seed=seed)), "outcome": {"failed": seed % 2 == 0}} for seed in range(1, 11)]
+    kept = []
+    monkeypatch.setattr(experiment, "drop_weights", lambda _, but, *__: kept.extend(r["run"]["head_seed"] for r in but))
+    monkeypatch.setattr(experiment, "trained_weights", lambda new, *_: {Run(**r["run"]).id: b"" for r in new})
+    monkeypatch.setattr(experiment, "measure_all", lambda *_: [])
+    monkeypatch.setattr(catastrophic_forgetting, "curves", lambda record: [])
+    opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--pairs", "3")
+    vars(opts).update(of_each=2, text="mini", fit_head=False, fine_tuned_embeddings=False, blocks=None)
+    with pytest.raises(FileNotFoundError):  # nothing was measured
+        experiment.write(opts, records)
+    assert sorted(kept) == [1, 2, 3, 4, 5, 6]
+
+
 def test_a_unigram_model_by_hand(tmp_path, monkeypatch):
     """Validation: words 0, 0, 1 of three, so (2 + 1) / 6, 2 / 6, 1 / 6; 0 and 2 are predicted: the root of 2 x 6. --blocks holds."""
     blocks = {True: ([[0, 1, 1]], [[-100, 0, -100]]), False: ([[1, 1, 1], [1, 1, 1]], [[0, -100, 2], [1, 1, 1]])}
