@@ -99,8 +99,8 @@ def draw_lines(lines: pd.DataFrame) -> plt.Figure:
             pairs = [line.sort_values("position") for _, line in of_task[of_task["line"] == name].groupby(PAIR)]
             pairs.sort(key=lambda line: line["failed_run"].iloc[0] not in of_planes)
             heights = pd.Series([barrier(line) for line in pairs], dtype=float)
-            label = f"{name}: barrier {number(heights.median())} nats" + (
-                f" (median of {len(pairs)}; {(heights > BARRIER).sum()} above {BARRIER})" if len(pairs) > 1 else "")
+            label = f"{name}: " + (f"barrier {number(heights.iloc[0])} nats" if len(pairs) == 1 else
+                                   f"{(heights > BARRIER).sum()} of {len(pairs)} barriers above {BARRIER} nats (thin: other pairs)")
             for i, line in enumerate(pairs):
                 axes.plot(line["position"], line["loss"].replace(np.inf, np.nan), **style, markersize=0 if i else 3, zorder=3 if i == 0
                           else 2, linewidth=0.6 if i else 1.3, label=None if i else label)

@@ -193,7 +193,8 @@ def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
                 axes.plot(row["effect"], y, "x" if row["verdict"] == FAILS else marker, color=color, markersize=5,
                           markerfacecolor=color if row["verdict"] == HOLDS else "white")
         axes.set(ylim=(len(claims) - 0.5, -0.5), xlabel=unit)
-        axes.set_yticks(range(len(claims)), [claim.id for claim in claims], fontsize=7.5)
+        claimed = [f"{claim.id} {'±' if claim.relation == 'within' else claim.relation}" for claim in claims]
+        axes.set_yticks(range(len(claims)), claimed, fontsize=7.5)
         axes.tick_params(axis="y", length=0)
     figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8, handles=[
         *(Line2D([], [], marker=marker, color=color, linewidth=1, label=name.split(":")[0])
@@ -201,7 +202,7 @@ def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
         Line2D([], [], marker="o", color="0.3", linestyle="none", label="filled: holds"),
         Line2D([], [], marker="o", color="0.3", linestyle="none", markerfacecolor="white", label="hollow: open"),
         Line2D([], [], marker="x", color="0.3", linestyle="none", label="does not hold"),
-        Line2D([], [], color="0.5", linewidth=1, label="threshold")])
+        Line2D([], [], color="0.5", linewidth=1, label="threshold (>, <: claimed side; ±: between)")])
     return figure
 
 
@@ -222,8 +223,8 @@ about BERT-large.** Lowest, middle and highest rate are 1e-5, 2e-5, 3e-5 for the
 models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for small.
 
 **Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other side, with p < 0.05. **Open**:
-all else, and whatever has fewer than {FEWEST} runs in a group; it is no evidence against a claim, and with 3 seeds a setting hardly
-anything else is possible. **No data**: no such runs, or none that can be compared. p is two-sided, of
+all else, also what only the adjustment keeps from a verdict, and whatever has fewer than {FEWEST} runs in a group; with 3 seeds a
+setting hardly anything else is possible. **No data**: no such runs, or none that can be compared. p is two-sided, of
 the value lying at the threshold, and adjusted by Holm over all tested claims of a source. A claim of equality or of no harm has a
 margin as threshold: it holds if the value is significantly better than the margin. What the paper prints (p values of Levene's test,
 that no run fails) is compared as it is, for the paper's models only; that no run fails is contradicted by one.

@@ -72,3 +72,17 @@ def test_the_readmes_carry_over_table_says_what_the_scorecard_says():
     judged = rows(FIGURES / "scorecard_summary.md")
     shown = {claim: cells for claim, cells in rows(REPOSITORY / "README.md").items() if claim in judged}
     assert len(shown) > 20 and shown == {claim: judged[claim] for claim in shown}
+
+
+def test_the_readmes_counts_of_claims_are_the_scorecards():
+    readme = " ".join((REPOSITORY / "README.md").read_text(encoding="utf-8").split())
+    scorecard = pd.read_csv(FIGURES / "scorecard.csv")
+    assert f"each of {len(scorecard)} claims" in readme and f"all {len(scorecard)} with p values" in readme
+    for source, pattern in {
+            "published": r"Published: (\d+) hold, (\d+) do not, (\d+) are open, (\d+) have no points\.",
+            "mini": r"mini \([^)]*\): (\d+) hold, (\d+) does not, (\d+) are open, (\d+) have no data\.",
+            "small": r"small \([^)]*\): (\d+) hold, [^.]*?(\d+) are open, (\d+) have no data\."}.items():
+        counts = scorecard[f"{source}_verdict"].value_counts()
+        verdicts = ("holds", "does not hold", "open", "no data") if source != "small" else ("holds", "open", "no data")
+        assert [int(number) for number in re.search(pattern, readme).groups()] == [counts[verdict] for verdict in verdicts]
+        assert counts.sum() == sum(counts[verdict] for verdict in verdicts)

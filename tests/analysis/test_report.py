@@ -81,10 +81,13 @@ def both(results, figures):
     return markdown, Page(to_html(markdown, figures))
 
 
-def test_order_and_questions_are_those_of_run_all():
+def test_order_and_questions_are_those_of_run_all_and_of_the_readme():
     contents = (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0].splitlines()
     listed = [re.fullmatch(r"  (\w+) +# (.+?)  +(.+)", line).groups() for line in contents if line and not line.startswith("#")]
     assert [(experiment.name, experiment.question, experiment.paper) for experiment in STUDY] == listed
+    readme = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \| (.+?) \| (.+?) \| ", readme, re.MULTILINE)
+    assert [row for row in rows if row[0] not in ("mini", "small", "paper")] == listed
 
 
 def test_same_bytes_twice_without_torch(results, figures, run_twice):
