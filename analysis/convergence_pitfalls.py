@@ -188,9 +188,10 @@ def main() -> None:
     save(draw(curves), options.figures / "convergence_pitfalls")
     diagnoses, seen = table(runs), medians(runs)
     save_table(diagnoses, options.figures / "convergence_pitfalls", "What was done, and what the curves say",
-               "All finished runs of the task and model in the store, whichever experiment trained them, by what was done (with and "
-               "without bias correction: at any rate and length, on any number of examples) and by what a rule says of their losses, "
-               "dev score, answers and gradient norms alone. In this order: loss rose: a loss that is not finite, or "
+               "All finished runs of the task and model in the store, whichever experiment trained them, that are alike in all but "
+               "rate, correction, length, examples and seeds, by what was done (with and without bias correction: at any rate and "
+               "length, on any number of examples) and by what a rule says of their losses, dev score, answers "
+               "and gradient norms alone. In this order: loss rose: a loss that is not finite, or "
                f"the mean of ten steps' training loss above {UNINFORMED + FAR:.2f} nats; never moved: margins and training loss "
                f"hardly changed (by less than {STILL} and {SMALL:.2f} nats) though the gradient had not vanished; memorised: "
                f"training loss below {SMALL:.2f}, but dev loss above {UNINFORMED + FAR:.2f} or a dev score less than "

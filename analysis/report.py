@@ -217,7 +217,9 @@ def report(profile: str, results: Path, figures: Path) -> str:
     """The page as Markdown."""
     if not figures.is_dir():
         raise BadInput(f"no folder {figures}: expected figures and tables; run bash run_all.sh figures first, or give --figures")
-    left = {kind: {path.stem: path for path in sorted(figures.glob(f"*.{kind}")) if path.stem != "report"} for kind in ("png", "md")}
+    empty = {path.stem for path in results.glob("*.csv") if not path.stat().st_size}  # what is drawn of these is an earlier call's
+    left = {kind: {path.stem: path for path in sorted(figures.glob(f"*.{kind}")) if path.stem != "report" and not any(
+        re.fullmatch(f"{name}(_.*)?", path.stem) for name in empty)} for kind in ("png", "md")}
     runs, only_named = run_rows(results)
     sections: dict[str, list[str]] = {}  # by title
     first, last = ({title: shown([left["png"].pop(name)] if name in left["png"] else [], []) + embedded(left["md"].pop(name), True)
@@ -233,7 +235,8 @@ def report(profile: str, results: Path, figures: Path) -> str:
     for experiment in STUDY:
         pictures, texts = ([left[kind].pop(stem) for stem in list(left[kind]) if re.fullmatch(f"{experiment.name}(_.*)?", stem)]
                            for kind in ("png", "md"))
-        missing = ("" if pictures or texts else "has not been drawn: `bash run_all.sh figures`"
+        missing = ("" if pictures or texts else "had nothing to draw: it had no such runs, or could measure nothing"
+                   if experiment.name in empty else "has not been drawn: `bash run_all.sh figures`"
                    if (results / f"{experiment.name}.csv").is_file() else f"has not been run: `bash run_all.sh {experiment.name}`")
         add(experiment.name.replace("_", " ").capitalize(),
             [f"**{experiment.question}** Paper: {'section ' * experiment.paper[0].isdigit()}{experiment.paper}.", "",

@@ -5,8 +5,8 @@ Hypothesis : failed runs do forget (masked-LM perplexity far above the pre-train
 Paper      : Mosbach et al. 2021 (ICLR), section 4.1, Fig. 2: RTE, default recipe, three failed and three successful runs; the
              top k encoder layers are put back to their pre-trained values, k = 0..24; perplexity on WikiText-2's test set.
 Command    : python -m experiments.catastrophic_forgetting --profile mini
-Cost       : mini, quick: 7 runs shared with bias_correction, and about a minute on 2 cores for the perplexities. paper: 25 runs
-             of the default recipe whose weights take 1.3 GB each until the six are chosen.
+Cost       : mini, quick: 7 runs shared with bias_correction, and about a minute on 2 cores for the perplexities. paper: 75 runs at
+             three rates, shared with it; the weights of 25 take 1.3 GB each until the six are chosen.
 Writes     : results/<profile>/catastrophic_forgetting.csv, one row per chosen run and k; catastrophic_forgetting_curves.csv, one
              row per run of the default recipe and evaluation.
 
@@ -41,7 +41,7 @@ from experiments.finetuning.command import (
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
 from experiments.finetuning.sources import has_masked_lm_head, identify_model
-from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
+from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, train_for_weights, weights_of
 from experiments.finetuning.tasks import check_text, identify_text, load_text
 
 MASK_SEED, FITTING_SEED = 1, 2
@@ -96,10 +96,10 @@ def write(options: argparse.Namespace, records: Records) -> None:
         return options.results / "perplexities" / f"{Run(**record['run']).id}-{measured_how}.json"
 
     missing = [record for record in picked if not path(record).exists()]
-    weights = trained_weights(missing, options, "catastrophic_forgetting")
+    train_for_weights(missing, options, "catastrophic_forgetting")
     drop_weights(records, used_by_any[True] + used_by_any[False], options)
     print(f"catastrophic_forgetting: perplexities of {len(picked)} runs, {len(picked) - len(missing)} finished", flush=True)
-    jobs = [(record, weights[Run(**record["run"]).id]) for record in missing]
+    jobs = ((record, weights_of(record, options)) for record in missing)  # read when there is room: 1.3 GB each for BERT-large
     for (record, _), rows in measure_all(partial(perplexities, **settings, head=head), jobs, options, "perplexities"):
         write_atomically(path(record), json.dumps(rows))
     compared = {} if own_head else {"unigram_perplexity": unigram_perplexity(options)}

@@ -22,6 +22,7 @@ import numpy as np
 
 from experiments.finetuning.command import (
     SEED_FLAGS,
+    alike,
     default_rate,
     grid,
     matching_epochs,
@@ -60,13 +61,10 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    def kind(record: dict[str, Any]) -> tuple:
-        return tuple(value for name, value in Run(**record["run"]).hashed_fields().items() if name not in VARIED)
-
-    kinds, highest = {kind(record) for record in records}, TOO_HIGH * default_rate(options) / 10
+    highest = TOO_HIGH * default_rate(options) / 10
     write_csv(options.results / "convergence_pitfalls.csv", [
         {"condition": condition(record, highest), **row(record), **curve_summary(record)}
-        for record in stored(options.results) if kind(record) in kinds])
+        for record in alike(stored(options.results), records, VARIED)])
     write_csv(options.results / "convergence_pitfalls_curves.csv", [
         {"condition": condition(record, highest), **point} for record in records for point in curve(record)])
 

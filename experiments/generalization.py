@@ -12,7 +12,7 @@ Writes     : results/<profile>/generalization.csv, one row per finished run of t
 
 import argparse
 
-from experiments.finetuning.command import SEED_FLAGS, curves, default_rate, grid, learning_rates, row, write_csv
+from experiments.finetuning.command import SEED_FLAGS, alike, curves, default_rate, grid, learning_rates, row, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, stored
 from experiments.finetuning.sweep import Experiment, Records, main
@@ -26,13 +26,9 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    def kind(record: dict) -> tuple:
-        return tuple(value for name, value in Run(**record["run"]).hashed_fields().items() if name not in VARIED)
-
-    kinds, highest = {kind(record) for record in records}, max(learning_rates(options))
     write_csv(options.results / "generalization.csv", [
-        row(record) for record in stored(options.results)
-        if kind(record) in kinds and record["run"]["learning_rate"] <= 10 * highest])  # convergence_pitfalls has one far beyond
+        row(record) for record in alike(stored(options.results), records, VARIED)
+        if record["run"]["learning_rate"] <= 10 * max(learning_rates(options))])  # convergence_pitfalls has one far beyond
     write_csv(options.results / "generalization_curves.csv", [point for record in records for point in curves(record)])
 
 

@@ -30,7 +30,7 @@ import numpy as np
 from experiments.finetuning.command import default_rate, first_failed_and_successful, grid, number, one_of, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
-from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, trained_weights
+from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, train_for_weights, weights_of
 
 EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
 EXAMPLES_SEED = 1
@@ -128,8 +128,9 @@ def measured_rows(pair: tuple[dict, dict], wanted: list[list[tuple[float, float]
     missing = sorted((row for row in wanted if not path(row).exists()), key=len, reverse=True)  # the longest first, as for runs
     print(f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished", flush=True)
     if missing:  # the weights of one pair at a time: of BERT-large they are 2.7 GB
-        weights = trained_weights(pair, options, "loss_surfaces")
-        plane = Plane(failed, successful, weights[failed.id], weights[successful.id], options.classifier)
+        train_for_weights(pair, options, "loss_surfaces")
+        of_failed, of_successful = (weights_of(record, options) for record in pair)
+        plane = Plane(failed, successful, of_failed, of_successful, options.classifier)
         results = measure_all(partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row")
         for row, result in tqdm(results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None):
             write_atomically(path(row), json.dumps(result))

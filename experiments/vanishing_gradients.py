@@ -5,7 +5,8 @@ Hypothesis : in a failed run the gradient norms of the lower layers fall by orde
 Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 4 and 10 (BERT), 11 (RoBERTa), 12 (ALBERT): RTE, one failed and one
              successful run, L2 norm per weight matrix before clipping, every 10 iterations.
 Command    : python -m experiments.vanishing_gradients --profile mini
-Cost       : mini, quick: 7 runs, about 2 minutes on 2 cores, shared with bias_correction. paper: its runs of the default recipe.
+Cost       : mini, quick: 7 runs, about 2 minutes on 2 cores, shared with bias_correction. paper: its 225
+             runs (three models, three rates).
 Writes     : results/<profile>/vanishing_gradients.csv, one row per step, layer and matrix of the chosen runs.
 
 Chosen are the first failed and the first successful run without bias correction at the default learning rate, by seed; where there

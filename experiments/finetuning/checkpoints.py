@@ -63,8 +63,7 @@ class Checkpoint:
             return None
         for parameter, state in zip(self.parameters, states, strict=True):
             parameter.copy_(state.pop("value"))
-            self.optimizer.inner.state[parameter] = {name: value if name == "step" else value.to(parameter.device)
-                                                    for name, value in state.items()}
+            self.optimizer.inner.state[parameter] = {name: value.to(parameter.device) for name, value in state.items()}
         self.optimizer.steps_done = facts["steps_done"]
         self._set_generator_state(facts["generator"])
         return facts

@@ -205,6 +205,15 @@ def first_failed_and_successful(records: Sequence[dict[str, Any]], rate: float, 
     return {failed: [record for record in order if record["outcome"]["failed"] == failed][:count] for failed in (True, False)}
 
 
+def alike(records: Sequence[dict[str, Any]], like: Sequence[dict[str, Any]], varied: Sequence[str]) -> list[dict[str, Any]]:
+    """Those of the records that differ from one of `like` in nothing but the fields `varied`."""
+    def rest(record: dict[str, Any]) -> tuple:
+        return tuple(value for name, value in Run(**record["run"]).hashed_fields().items() if name not in varied)
+
+    wanted = {rest(record) for record in like}
+    return [record for record in records if rest(record) in wanted]
+
+
 def row(record: dict[str, Any]) -> dict[str, Any]:
     """One CSV row of a stored run: its id, the fields that change the result, then the outcome."""
     run = Run(**record["run"])
@@ -232,7 +241,8 @@ def curves(record: dict[str, Any]) -> list[dict[str, Any]]:
 
 def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     """Rows as CSV, sorted by what was run, replacing what was there: the same runs give the same bytes; no rows an empty file."""
-    rows = sorted(rows, key=lambda row: [(value is not None, value) for name, value in row.items() if name != "run"])
+    rows = sorted(rows, key=lambda row: [  # a seed is a number, or where one of its parts is held a text
+        (value is not None, isinstance(value, str), value) for name, value in row.items() if name != "run"])
     text = io.StringIO()
     writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()

@@ -68,6 +68,8 @@ def mask_blocks(token_ids: Sequence[int], tokenizer: PreTrainedTokenizerBase, le
     """Running text as masked-LM inputs and labels, both [blocks, length]: cut into blocks of length - 2 tokens between [CLS] and
     [SEP], the last incomplete block left out; labels are -100 where nothing is predicted. The same seed masks the same."""
     width = length - 2
+    if len(token_ids) < width:
+        raise BadInput(f"the text for perplexity has {len(token_ids)} tokens: expected {width} or more, one block; see --text")
     blocks = torch.tensor(token_ids[:len(token_ids) // width * width]).view(-1, width)
     edge = torch.ones(len(blocks), 1, dtype=torch.long)
     ids = torch.cat([tokenizer.cls_token_id * edge, blocks, tokenizer.sep_token_id * edge], dim=1)

@@ -4,6 +4,7 @@ A finished run is one JSON file, <results>/runs/<id>.json, that appears whole or
 fields that change the result, so a run is trained once whichever experiments ask for it, and resuming is asking again.
 """
 
+import contextlib
 import hashlib
 import json
 import os
@@ -149,7 +150,8 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
         return None
     except (ValueError, KeyError, TypeError) as error:
         problem = f"it cannot be read ({type(error).__name__})"
-    path.rename(path.with_suffix(".set-aside"))
+    with contextlib.suppress(FileNotFoundError):  # another sweep on this store has done it
+        path.rename(path.with_suffix(".set-aside"))
     print(f"warning: {path} set aside, because {problem}; the run is trained again", file=sys.stderr)
     return None
 

@@ -93,7 +93,7 @@ def train_missing(planned: dict[str, list[Run]], options: argparse.Namespace) ->
 
 def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dict[str, str], again: bool = False) -> dict[str, str]:
     """Train runs and store their results; what another sweep on the same store is training is waited for. With `again` also
-    runs that the store has."""
+    runs that the store has; BadInput if one of these ends otherwise than before, which then stays as it was."""
     if not missing:
         return {}
     from experiments.finetuning.training import train
@@ -102,6 +102,7 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
     runs.write_atomically(writable, "")
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
+    otherwise: list[str] = []
     with Leases(options.results) as leases, _Progress(missing, asked_by) as progress:
         def claimed() -> Iterator[Run | None]:
             waiting = deque(missing)
@@ -130,31 +131,40 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
                 crashed[f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed})"] = result.error
                 runs.save_crash(options.results, run, result.error, result.details)
                 progress.finished(run, "crashed")
+            elif again and (before := runs.load(options.results, run)) and _ending(before) != _ending(result):
+                otherwise.append(f"{run.id} (score {result['outcome']['score']}, was {before['outcome']['score']})")
+                progress.finished(run, "otherwise")
             else:
                 runs.save(options.results, run, result)
                 progress.finished(run, "failed" if result["outcome"]["failed"] else "successful")
             leases.release(run.id)
+    if otherwise:
+        raise BadInput(f"trained again for their weights, these runs end otherwise than before: {', '.join(otherwise)}; another "
+                       "machine or other packages made them: expected a store for each, take another folder with --results")
     return crashed
 
 
-def trained_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespace, experiment: str) -> dict[str, bytes]:
-    """The weights of finished runs by their ids; runs whose weights were not kept are trained again (the same, on the same
-    machine)."""
+def _ending(record: dict[str, Any]) -> list[str]:
+    """What two trainings of a run must have in common; as text, since a diverged one's are not numbers."""
+    return [str(record["outcome"][name]) for name in ("score", "train_loss", "dev_loss")]
+
+
+def train_for_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespace, experiment: str) -> None:
+    """Train those of the finished runs again whose weights were not kept: the same, on the same machine."""
     wanted = [dataclasses.replace(Run(**record["run"]), keep_weights=True) for record in chosen]
     missing = [run for run in wanted if not runs.weights_path(options.results, run).exists()]
     if missing:
         print(f"{experiment}: training {len(missing)} runs again, since their weights were not kept", flush=True)
         if crashed := train_all(missing, options, dict.fromkeys((run.id for run in missing), experiment), again=True):
             raise RunsCrashed(crashed, f"so {experiment} cannot go on")
-        for run, before in zip(wanted, chosen, strict=True):
-            was, now = (str(record and record["outcome"]["score"]) for record in (before, runs.load(options.results, run)))
-            if was != now:
-                raise BadInput(f"run {run.id}, trained again for its weights, scores {now} and not {was} as before: another machine or "
-                               "other packages made it; expected a store for each, take another folder with --results")
-    return {run.id: runs.weights_path(options.results, run).read_bytes() for run in wanted}
 
 
-def measure_all(function: Callable[[Any], Any], items: Sequence[Any], options: argparse.Namespace, what: str,
+def weights_of(record: dict[str, Any], options: argparse.Namespace) -> bytes:
+    """The kept weights of a finished run, as the bytes of a safetensors file."""
+    return runs.weights_path(options.results, Run(**record["run"])).read_bytes()
+
+
+def measure_all(function: Callable[[Any], Any], items: Iterable[Any], options: argparse.Namespace, what: str,
                 ) -> Iterator[tuple[Any, Any]]:
     """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all others are."""
     crashed: dict[str, str] = {}

@@ -2,6 +2,7 @@
 
 import inspect
 import math
+import os
 import platform
 import time
 from typing import Any, TypeAlias
@@ -43,6 +44,10 @@ def train(run: Run) -> dict[str, Any]:
     """
     started = time.monotonic()
     torch.set_num_threads(run.threads)
+    if run.device != "cpu":  # so that a run repeats; what cannot, warns. Not tried: no GPU was at hand
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
     task, device = get_task(run.task), torch.device(run.device)
     tokenizer = load_tokenizer(run.model_source)
     train_set, dev_set = tokenized_splits(run, tokenizer)

@@ -117,6 +117,14 @@ def test_every_figure_and_table_once(figures, both):
                       "Our runs beside the published ones", "Audit of the published numbers", "Other files of the folder", "Provenance"]
 
 
+def test_what_an_earlier_call_drew_is_not_shown_for_an_empty_csv(results, figures):
+    """The figure and table of bias_correction, and its second figure, but not training_length's."""
+    (results / "bias_correction.csv").write_text("")
+    markdown = report("mini", results, figures)
+    assert "](bias_correction" not in markdown and "cell of bias_correction" not in markdown
+    assert "This experiment had nothing to draw: it had no such runs" in markdown and "](training_length.png)" in markdown
+
+
 def test_missing_experiments_are_named(both):
     markdown, _ = both
     assert "This experiment has not been run: `bash run_all.sh small_datasets`." in markdown

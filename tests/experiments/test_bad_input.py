@@ -9,6 +9,13 @@ import sys
 import pytest
 from conftest import REPOSITORY
 
+from experiments import bias_correction
+from experiments.finetuning import sweep, training
+from experiments.finetuning.command import run_command
+from experiments.finetuning.encoders import load_tokenizer
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.probes import mask_blocks
+
 
 def call(*arguments, cwd=REPOSITORY):
     return subprocess.run([sys.executable, "-m", *map(str, arguments)], cwd=cwd, capture_output=True, text=True,
@@ -142,14 +149,21 @@ def test_more_tokens_than_positions(tmp_path, tiny_model):
                          "--results", tmp_path), "64 positions", "--max-length 65")
 
 
+def test_a_text_shorter_than_a_block(tiny_model):
+    with pytest.raises(BadInput, match="has 3 tokens: expected 62 or more"):
+        mask_blocks([5, 6, 7], load_tokenizer(str(tiny_model)), length=64, seed=1)
+
+
 def one_run(model, results):
-    return call("experiments.bias_correction", "--model", model, "--seeds", "1", "--learning-rates", "1e-3",
-                "--bias-correction", "on", "--epochs", "1", "--engine", "serial", "--results", results)
+    return ["--model", str(model), "--seeds", "1", "--learning-rates", "1e-3", "--bias-correction", "on", "--epochs", "1",
+            "--engine", "serial", "--results", str(results)]
 
 
 @pytest.mark.slow
-def test_a_full_disk_keeps_finished_runs(tmp_path, tiny_model):
-    """A file system of 1 MiB that is full: the run cannot be stored, what was stored stays, and the call says so."""
+@pytest.mark.parametrize("when", ["before", "during"])
+def test_a_full_disk_keeps_finished_runs(when, tmp_path, tiny_model, monkeypatch, capsys):
+    """A file system of 1 MiB that is full before the call, or when its run has been trained: the run cannot be stored, what was
+    stored stays, nothing half written is left, and the call says so."""
     disk = tmp_path / "disk"
     disk.mkdir()
     if subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", disk], capture_output=True).returncode:
@@ -157,16 +171,27 @@ def test_a_full_disk_keeps_finished_runs(tmp_path, tiny_model):
     try:
         (disk / "runs").mkdir()
         (disk / "runs" / "finished.json").write_text("finished")
-        filler = disk / "filler"
-        with open(filler, "wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
-            while True:
-                file.write(b"x" * 4096)
-        done = one_run(tiny_model, disk)
-        assert done.returncode == 2 and "Traceback" not in done.stderr
-        assert "No space left on device" in done.stderr.splitlines()[-1] and "finished runs are kept" in done.stderr
+
+        def fill(result=None):
+            with open(disk / "filler", "wb", buffering=0) as file, pytest.raises(OSError, match="No space"):
+                while True:
+                    file.write(b"x" * 4096)
+            return result
+
+        real = training.train
+        if when == "before":
+            fill()
+        else:
+            monkeypatch.setattr(training, "train", lambda run: fill(real(run)))
+        with pytest.raises(SystemExit) as ended:
+            run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], one_run(tiny_model, disk)))
+        error = capsys.readouterr().err
+        assert ended.value.code == 2 and "No space left on device" in error.splitlines()[-1] and "finished runs are kept" in error
         assert [path.name for path in (disk / "runs").iterdir()] == ["finished.json"]
-        filler.unlink()
-        assert one_run(tiny_model, disk).returncode == 0
+        (disk / "filler").unlink()
+        monkeypatch.setattr(training, "train", real)
+        run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], one_run(tiny_model, disk)))
+        assert len(list((disk / "runs").iterdir())) == 2
     finally:
         subprocess.run(["umount", disk], check=True)
 

@@ -231,8 +231,8 @@ def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
     rows = [[(0.0, 0.0)], [(1.0, 0.0)]]
     record = stored(results)[0]
     weights, calls = [], []
-    monkeypatch.setattr(loss_surfaces, "trained_weights",
-                        lambda pair, *_: weights.append(pair) or {sweep.Run(**r["run"]).id: b"" for r in pair})
+    monkeypatch.setattr(loss_surfaces, "train_for_weights", lambda pair, *_: weights.append(pair))
+    monkeypatch.setattr(loss_surfaces, "weights_of", lambda *_: b"")
     monkeypatch.setattr(loss_surfaces, "measure", lambda row, plane: calls.append(row) or [(*point, 1.0, 2.0) for point in row])
     opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--engine", "serial")
     loss_surfaces.measured_rows((record, record), rows[:1], opts)

@@ -9,7 +9,6 @@ from conftest import options
 from transformers import BertConfig
 
 from experiments import catastrophic_forgetting, generalization, loss_surfaces
-from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import _configuration, has_masked_lm_head
 
 
@@ -17,7 +16,8 @@ from experiments.finetuning.sources import _configuration, has_masked_lm_head
 def test_so_many_failed_and_successful_runs_are_measured(arguments, measured, tiny_run, tmp_path, monkeypatch):
     records = [{"run": dataclasses.asdict(tiny_run(head_seed=seed)), "outcome": {"failed": seed % 2 == 0}} for seed in range(1, 11)]
     monkeypatch.setattr(catastrophic_forgetting, "curves", lambda record: [])
-    monkeypatch.setattr(catastrophic_forgetting, "trained_weights", lambda new, *_: {Run(**r["run"]).id: b"" for r in new})
+    monkeypatch.setattr(catastrophic_forgetting, "train_for_weights", lambda *_: None)
+    monkeypatch.setattr(catastrophic_forgetting, "weights_of", lambda *_: b"")
     monkeypatch.setattr(catastrophic_forgetting, "drop_weights", lambda *_: None)
     monkeypatch.setattr(catastrophic_forgetting, "measure_all",
                         lambda _, jobs, *__: [(job, [{"seed": job[0]["run"]["head_seed"]}]) for job in jobs])
@@ -33,7 +33,8 @@ def test_forgetting_and_surfaces_keep_the_weights_the_other_needs(experiment, ti
     records = [{"run": dataclasses.asdict(tiny_run(head_seed=seed)), "outcome": {"failed": seed % 2 == 0}} for seed in range(1, 11)]
     kept = []
     monkeypatch.setattr(experiment, "drop_weights", lambda _, but, *__: kept.extend(r["run"]["head_seed"] for r in but))
-    monkeypatch.setattr(experiment, "trained_weights", lambda new, *_: {Run(**r["run"]).id: b"" for r in new})
+    monkeypatch.setattr(experiment, "train_for_weights", lambda *_: None)
+    monkeypatch.setattr(experiment, "weights_of", lambda *_: b"")
     monkeypatch.setattr(experiment, "measure_all", lambda *_: [])
     monkeypatch.setattr(catastrophic_forgetting, "curves", lambda record: [])
     opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--pairs", "3")
@@ -57,7 +58,6 @@ def test_the_plane_of_the_first_pair_and_the_line_of_every_pair(tiny_run, tmp_pa
     """Of 3 failed and 7 successful runs --pairs 5 makes 3 pairs, each run in one."""
     records = [{"run": dataclasses.asdict(tiny_run(**dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), seed))),
                 "outcome": {"failed": seed in (2, 4, 9)}} for seed in range(1, 11)]
-    monkeypatch.setattr(loss_surfaces, "trained_weights", lambda some, *_: {Run(**r["run"]).id: b"" for r in some})
     monkeypatch.setattr(loss_surfaces, "drop_weights", lambda *_: None)
     monkeypatch.setattr(loss_surfaces, "measured_rows", lambda _, rows, *__: [[(*point, 0.7, 1.0) for point in row] for row in rows])
     loss_surfaces.write(options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--points", "4", "--pairs", "5"), records)

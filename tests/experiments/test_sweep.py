@@ -1,12 +1,13 @@
 """A sweep: the order of its runs, and what goes on when something crashes."""
 
 import argparse
+import dataclasses
 import json
 
 import pandas as pd
 import pytest
 
-from experiments import bias_correction, reinitialization
+from experiments import bias_correction, checkpoint_selection, reinitialization
 from experiments.finetuning import runs, sweep
 from experiments.finetuning.command import run_command
 from experiments.finetuning.errors import BadInput, RunsCrashed
@@ -77,16 +78,29 @@ def test_a_crashed_run_is_named_left_out_and_tried_again(tiny_model, tmp_path, m
     assert not [path for path in (tmp_path / "leases").iterdir() if path.name != ".lock"]
 
 
-def test_a_run_that_scores_otherwise_when_trained_again_is_refused(tiny_run, tmp_path, monkeypatch):
-    """Its weights would be another run's than the row's."""
+def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(tiny_run, tmp_path, monkeypatch):
+    """Its weights would be another run's than the row's. The stored result stays; the same one again gives the weights."""
     run = tiny_run()
+    outcome = {"score": 0.8, "train_loss": float("nan"), "dev_loss": 0.5, "failed": False}
+    runs.save(tmp_path, run, {"outcome": outcome, "history": {}})
+    record = {**runs.load(tmp_path, run), "run": dataclasses.asdict(run)}
+    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu")
 
-    def store(score):
-        runs.save(tmp_path, run, {"outcome": {"score": score}, "history": {}})
-        return {}
+    def train_again(**changed):
+        monkeypatch.setattr("experiments.finetuning.training.train",
+                            lambda run: {"outcome": {**outcome, **changed}, "history": {}, "weights": b"w"})
+        sweep.train_for_weights([record], opts, "loss_surfaces")
 
-    store(0.8)
-    record = runs.load(tmp_path, run)
-    monkeypatch.setattr(sweep, "train_all", lambda *_, **__: store(0.5))
-    with pytest.raises(BadInput, match="scores 0.5 and not 0.8 as before"):
-        sweep.trained_weights([record], argparse.Namespace(results=tmp_path), "loss_surfaces")
+    for changed in ({"score": 0.5}, {"score": 0.5}, {"dev_loss": 0.6}):
+        with pytest.raises(BadInput, match=rf"end otherwise than before: {run.id} \(score {changed.get('score', 0.8)}, was 0.8\)"):
+            train_again(**changed)
+        assert runs.load(tmp_path, run)["outcome"]["score"] == 0.8 and not runs.weights_path(tmp_path, run).exists()
+    train_again()
+    assert sweep.weights_of(record, opts) == b"w"
+
+
+def test_one_seed_held_at_the_others_value(tiny_model, tmp_path):
+    """Then a row's seed is a number in one run and head/order/dropout in the others; the CSVs sort all the same."""
+    sweep.sweep([checkpoint_selection.EXPERIMENT], ["--model", str(tiny_model), "--head-seed", "1", "--seeds", "2", "--long-seeds", "0",
+                "--learning-rates", "1e-3", "--epochs", "1", "--results", str(tmp_path), "--engine", "serial"])
+    assert set(pd.read_csv(tmp_path / "checkpoint_selection.csv")["seed"]) == {"1", "1/2/2"}

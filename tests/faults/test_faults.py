@@ -4,6 +4,7 @@ A few faults of each kind by default; FAULTS=20 pytest tests/faults injects that
 """
 
 import contextlib
+import json
 import os
 import random
 import re
@@ -44,7 +45,12 @@ def finished(results):
 
 
 def contents(results):
-    return pd.read_csv(Path(results) / "bias_correction.csv").drop(columns=list(TIMING_COLUMNS)).to_csv()
+    """The CSV and all stored records, histories among them, without what measures time."""
+    records = [json.loads(path.read_text()) for path in sorted((Path(results) / "runs").glob("*.json"))]
+    for record in records:
+        record["outcome"] = {name: value for name, value in record["outcome"].items() if name not in TIMING_COLUMNS}
+        del record["run"]["checkpoint_folder"]
+    return pd.read_csv(Path(results) / "bias_correction.csv").drop(columns=list(TIMING_COLUMNS)).to_csv(), records
 
 
 def trained(output):
