@@ -46,7 +46,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     rates = [panel["learning_rate"].nunique() for _, panel in groups]
     narrow = [count == 1 for count in rates]
     if all(narrow):
-        figure, grid = panels_for(len(groups), 2.5, side_by_side=4)
+        figure, grid = panels_for(len(groups), max(2.5, 3.6 / len(groups)), side_by_side=4)  # one is no narrower than its legend
     elif any(narrow):  # a line for each task with several rates, one for all the others
         figure = plt.figure(figsize=(max(7.5, 2.5 * sum(narrow)), 0.5 + 3.6 * (narrow.count(False) + 1)))
         lines = figure.add_gridspec(narrow.count(False) + 1, sum(narrow))

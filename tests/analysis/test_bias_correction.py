@@ -53,6 +53,14 @@ def test_tasks_at_one_rate_share_a_line_under_those_with_several(a_run, tasks, l
     assert list(placed.values()) == lines
 
 
+@pytest.mark.parametrize("tasks", [["rte"], ["rte", "cola"], ["rte", "cola", "mrpc", "qnli"]])
+def test_the_legend_is_inside_the_figure(a_run, tasks):
+    figure = draw(pd.DataFrame([a_run(0.8, task=task) for task in tasks]))
+    figure.canvas.draw()
+    box = figure.legends[0].get_window_extent()
+    assert box.x0 >= 0 and box.x1 <= figure.bbox.width
+
+
 def test_the_learning_rate_that_takes_effect(results, steps):
     left, right = draw_learning_rate(steps, pd.read_csv(results / "bias_correction.csv")).axes[:2]
     assert left.get_title() == "entailment (mini's RTE)\nmini, 3 epochs, 40 steps"
