@@ -44,7 +44,11 @@ class Leases:
         with self._lock():
             if path.exists() and not self.stale(run_id):
                 return False
-            path.write_text(json.dumps(me()))
+            try:
+                path.write_text(json.dumps(me()))
+            except OSError:  # a full disk: an empty lease would be waited for
+                path.unlink(missing_ok=True)
+                raise
             self.held.add(run_id)
             return True
 

@@ -188,6 +188,7 @@ def test_a_full_disk_keeps_finished_runs(when, tmp_path, tiny_model, monkeypatch
         error = capsys.readouterr().err
         assert ended.value.code == 2 and "No space left on device" in error.splitlines()[-1] and "finished runs are kept" in error
         assert [path.name for path in (disk / "runs").iterdir()] == ["finished.json"]
+        assert [path.name for path in (disk / "leases").iterdir()] == [".lock"]  # or the next call waits until it is stale
         (disk / "filler").unlink()
         monkeypatch.setattr(training, "train", real)
         run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], one_run(tiny_model, disk)))
