@@ -213,13 +213,18 @@ def shown(figures: Sequence[Path], tables: Sequence[Path], experiment: Section |
     return lines + [line for path in tables for line in embedded(path)]
 
 
+def drawn_from(stem: str, name: str) -> bool:
+    """Whether a figure or table is what NAME.csv gives: NAME or NAME_something."""
+    return stem == name or stem.startswith(f"{name}_")
+
+
 def report(profile: str, results: Path, figures: Path) -> str:
     """The page as Markdown."""
     if not figures.is_dir():
         raise BadInput(f"no folder {figures}: expected figures and tables; run bash run_all.sh figures first, or give --figures")
     empty = {path.stem for path in results.glob("*.csv") if not path.stat().st_size}  # what is drawn of these is an earlier call's
     left = {kind: {path.stem: path for path in sorted(figures.glob(f"*.{kind}")) if path.stem != "report" and not any(
-        re.fullmatch(f"{name}(_.*)?", path.stem) for name in empty)} for kind in ("png", "md")}
+        drawn_from(path.stem, name) for name in empty)} for kind in ("png", "md")}
     runs, only_named = run_rows(results)
     sections: dict[str, list[str]] = {}  # by title
     first, last = ({title: shown([left["png"].pop(name)] if name in left["png"] else [], []) + embedded(left["md"].pop(name), True)
@@ -233,7 +238,7 @@ def report(profile: str, results: Path, figures: Path) -> str:
     for title, lines in first.items():
         add(title, lines)
     for experiment in STUDY:
-        pictures, texts = ([left[kind].pop(stem) for stem in list(left[kind]) if re.fullmatch(f"{experiment.name}(_.*)?", stem)]
+        pictures, texts = ([left[kind].pop(stem) for stem in list(left[kind]) if drawn_from(stem, experiment.name)]
                            for kind in ("png", "md"))
         missing = ("" if pictures or texts else "had nothing to draw: it had no such runs, or could measure nothing"
                    if experiment.name in empty else "has not been drawn: `bash run_all.sh figures`"
