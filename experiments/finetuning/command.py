@@ -58,9 +58,10 @@ def parser(description: str) -> argparse.ArgumentParser:
     seed = number(int, 0, 2**31, "a whole number")
     p.add_argument("--profile", type=one_of(PROFILES), default="mini", metavar="NAME",
                    help=f"{', '.join(PROFILES)} (default mini)")
-    p.add_argument("--model", metavar="NAME_OR_DIR", help="model on the hub, or a transformers folder with safetensors")
+    p.add_argument("--model", metavar="NAME_OR_DIR",
+                   help="model on the hub (NAME@REVISION for another than the newest), or a transformers folder with safetensors")
     p.add_argument("--data", metavar="NAME_OR_DIR",
-                   help="mini, a data set on the hub such as nyu-mll/glue, or a folder in GLUE's TSV layout")
+                   help="mini, a data set on the hub such as nyu-mll/glue (@REVISION likewise), or a folder in GLUE's TSV layout")
     p.add_argument("--tasks", nargs="+", type=one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}")
     p.add_argument("--learning-rates", nargs="+", type=rate, metavar="RATE",
                    help="peak learning rates; the middle one, of an even number the higher, is the default recipe's")

@@ -26,7 +26,7 @@ from transformers.utils import logging as transformers_logging
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.packing import first_position
 from experiments.finetuning.probes import check_layers, layer_of
-from experiments.finetuning.profiles import located
+from experiments.finetuning.profiles import at_revision, located
 from experiments.finetuning.runs import Run
 
 huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
@@ -135,8 +135,10 @@ class _PaperRobertaHead(RobertaClassificationHead):
 def _load(kind: Any, source: str, **options: Any) -> Any:
     """from_pretrained without remote code and without the hub for folders, and with one clear line when it fails."""
     source = located(source)
+    name, revision = at_revision(source)
     try:
-        return kind.from_pretrained(source, trust_remote_code=False, local_files_only=Path(source).is_dir(), **options)
+        return kind.from_pretrained(name, revision=revision or "main", trust_remote_code=False,
+                                    local_files_only=Path(source).is_dir(), **options)
     except SafetensorError as error:
         raise BadInput(f"cannot read the weights of {source} ({error}); expected undamaged safetensors files") from None
     except ImportError as error:

@@ -73,3 +73,9 @@ def portable(source: str) -> str:
 def located(source: str) -> str:
     """Where a portable source is on this machine."""
     return str(REPOSITORY / source) if (REPOSITORY / source).is_dir() else source
+
+
+def at_revision(source: str) -> tuple[str, str | None]:
+    """A hub name and the branch, tag or commit it names after an @, None for the newest; a folder's path is left as it is."""
+    name, _, revision = source.partition("@")
+    return (source, None) if Path(source).is_dir() else (name, revision or None)

@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.profiles import at_revision
 from experiments.finetuning.runs import fingerprint
 
 
 @lru_cache(maxsize=8)
 def identify_model(source: str) -> str:
-    """Run.model: the hub's name, or the folder's name with a hash of its configuration, weights and vocabulary."""
+    """Run.model: the hub's name, with @REVISION where one is asked for, or the folder's name with a hash of its configuration, weights
+    and vocabulary."""
     folder = Path(source)
     if folder.is_dir():
         weights = sorted(folder.glob("*.safetensors"))
@@ -19,7 +21,7 @@ def identify_model(source: str) -> str:
             raise BadInput(f"{folder} is no model: expected config.json and *.safetensors (pickled weights are not read)")
         others = [folder / name for name in ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")]
         return f"{folder.resolve().name}@{fingerprint(*(path for path in others if path.exists()), *weights)}"
-    if source.startswith((".", "/", "~")) or source.count("/") > 1:
+    if source.startswith((".", "/", "~")) or at_revision(source)[0].count("/") > 1:
         raise BadInput(f"no model folder {source}: expected a transformers folder, or a hub name such as "
                        "google-bert/bert-large-uncased")
     return source

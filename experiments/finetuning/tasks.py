@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.profiles import at_revision
 from experiments.finetuning.runs import fingerprint
 
 
@@ -131,15 +132,16 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
 
     huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, below
 
-    name, configuration = task.hub or (name, task.name)
+    source, configuration = task.hub or (name, task.name)
+    name, revision = at_revision(source)
     try:
-        loaded = datasets.load_dataset(name, configuration)
+        loaded = datasets.load_dataset(name, configuration, revision=revision)
         rows = {"train": loaded["train"], "dev": loaded["validation"]}
         splits = {split: Split(list(zip(*(part[c] for c in task.text_columns), strict=True)),
                                np.array([_label_id(task, label) for label in part[task.label_column]]))
                   for split, part in rows.items()}
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BadInput(f"cannot load {task.name} from the data hub's {name!r} ({type(error).__name__}); expected a data "
+        raise BadInput(f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__}); expected a data "
                        "set in GLUE's format and a connection, or give a folder with --data") from None
     for split, expected in (("train", task.train_rows), ("dev", task.dev_rows)):
         if len(splits[split].labels) != expected:
@@ -196,7 +198,7 @@ def identify_data(task_name: str, source: str) -> str:
     if Path(source).is_dir():
         files, name = _tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
         return f"{'folder-mini' if name == 'mini' else name}@{fingerprint(*(path for path, _ in files.values()))}"
-    if source.startswith((".", "/", "~")) or source.count("/") != 1:
+    if source.startswith((".", "/", "~")) or at_revision(source)[0].count("/") != 1:
         raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the data "
                        "hub such as nyu-mll/glue")
     hub = get_task(task_name).hub
@@ -207,7 +209,7 @@ def check_text(source: str, validation: bool = False) -> None:
     """Whether load_text can find what it is asked for, as far as that can be told without the hub."""
     if validation and Path(source).is_dir() and not (Path(source) / "wiki.valid.raw").is_file():
         raise BadInput(f"no file {Path(source) / 'wiki.valid.raw'}: expected WikiText-2's validation text, to fit a masked-LM head on")
-    if source != "mini" and (source.startswith((".", "/", "~")) or source.count("/") != 1):
+    if source != "mini" and (source.startswith((".", "/", "~")) or at_revision(source)[0].count("/") != 1):
         path = Path(source) / "wiki.test.raw"
         if not path.is_file():
             raise BadInput(f"no file {path}: expected mini, a folder with WikiText-2's test text as wiki.test.raw, or a name on "
@@ -228,7 +230,8 @@ def load_text(source: str, validation: bool = False) -> str:
 
     try:
         split = "validation" if validation else "test"
-        return "\n".join(datasets.load_dataset(source, "wikitext-2-raw-v1", split=split)["text"])
+        name, revision = at_revision(source)
+        return "\n".join(datasets.load_dataset(name, "wikitext-2-raw-v1", split=split, revision=revision)["text"])
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected WikiText-2 and a "
                        "connection, or give a folder with wiki.test.raw, --text") from None

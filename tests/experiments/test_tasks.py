@@ -116,13 +116,17 @@ def local_hub(tmp_path):
     return make
 
 
-def test_glue_from_the_hub(local_hub, tmp_path):
+def test_glue_from_the_hub(local_hub, monkeypatch):
     texts = {name: lambda count, name=name: [f"{name} {i}" for i in range(count)] for name in ("sentence1", "sentence2")}
     columns = {**texts, "label": lambda count: [i % 2 for i in range(count)], "idx": lambda count: list(range(count))}
     name = local_hub("rte", columns, {"train": 2490, "validation": 277})
     splits = tasks._read_hub(TASKS["rte"], name)
     assert splits["train"].texts[7] == ("sentence1 7", "sentence2 7") and splits["dev"].labels[:3].tolist() == [0, 1, 0]
-    (tmp_path / "other").mkdir()
+    asked = []
+    load = datasets.load_dataset
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **options: asked.append((names, options)) or load(*names, **options))
+    assert tasks._read_hub(TASKS["rte"], f"{name}@v1.0")["train"].texts == splits["train"].texts
+    assert asked == [((name, "rte"), {"revision": "v1.0"})]
     with pytest.raises(BadInput, match="rte train: 2,490 rows, expected 3,668"):
         tasks._read_hub(replace(TASKS["rte"], train_rows=3668), name)
 
@@ -134,6 +138,7 @@ def test_scitail_from_the_hub_and_from_its_own_files(local_hub, tmp_path):
                                                                      "snli_format"))
     assert tasks._read_hub(task, "nyu-mll/glue")["train"].labels.tolist() == [1, 0, 1, 0]
     assert tasks.identify_data("scitail", "nyu-mll/glue") == "allenai/scitail"
+    assert tasks.identify_data("rte", "nyu-mll/glue@refs/pr/1") == "nyu-mll/glue@refs/pr/1"
 
     (tmp_path / "SciTail").mkdir()
     lines = ["a premise\ta hypothesis\tentails", "another\tone\tneutral"]
