@@ -41,7 +41,7 @@ from experiments.finetuning.command import (
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
 from experiments.finetuning.sources import has_masked_lm_head, identify_model
-from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, train_for_weights, weights_of
+from experiments.finetuning.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
 from experiments.finetuning.tasks import check_text, identify_text, load_text
 
 MASK_SEED, FITTING_SEED = 1, 2
@@ -68,25 +68,36 @@ def planned(options: argparse.Namespace) -> list[Run]:
     default = default_rate(options)
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
                 learning_rates=learning_rates(options))
-    measured = (options.fit_head or has_masked_lm_head(options.models[0])) and not options.random_weights
     size = sum(path.stat().st_size for path in Path(options.models[0]).glob("*.safetensors")) or math.inf  # inf: on the hub
-    return [dataclasses.replace(run, keep_weights=measured and (run.learning_rate == default or size < SMALL)) for run in runs]
+    return [dataclasses.replace(run, keep_weights=not unmeasured(options) and (run.learning_rate == default or size < SMALL))
+            for run in runs]
+
+
+def unmeasured(options: argparse.Namespace) -> str:
+    """Why no perplexity can be measured; empty where it can."""
+    if options.random_weights:
+        return "random weights have nothing to forget, so no perplexity is measured"
+    if options.fit_head or has_masked_lm_head(options.models[0]):
+        return ""
+    return f"{options.models[0]} has no masked-LM head, so no perplexity can be measured; --fit-head fits one"
+
+
+def measured(options: argparse.Namespace, records: Records) -> Records:
+    """The runs whose perplexity is measured: first the failed ones."""
+    if unmeasured(options):
+        return []
+    failed_or_not = first_failed_and_successful(records, default_rate(options), options.of_each or (2 if options.quick else 3))
+    return failed_or_not[True] + failed_or_not[False]
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "catastrophic_forgetting_curves.csv", [
         point for record in records if record["run"]["learning_rate"] == default_rate(options) for point in curves(record)])
-    own_head = has_masked_lm_head(options.models[0])
-    if options.random_weights or not own_head and not options.fit_head:
-        reason = ("random weights have nothing to forget, so no perplexity is measured" if options.random_weights else
-                  f"{options.models[0]} has no masked-LM head, so no perplexity can be measured; --fit-head fits one")
+    if reason := unmeasured(options):
         print(f"catastrophic_forgetting: {reason}", file=sys.stderr)
         write_csv(options.results / "catastrophic_forgetting.csv", [])
         return
-    count = options.of_each or (2 if options.quick else 3)
-    used = max(count, getattr(options, "pairs", 0))  # loss_surfaces, in the same sweep, measures these
-    used_by_any = first_failed_and_successful(records, default_rate(options), used)
-    picked = [record for kind in used_by_any.values() for record in kind[:count]]
+    own_head, picked = has_masked_lm_head(options.models[0]), measured(options, records)
     settings = {"text": options.text, "fine_tuned_embeddings": options.fine_tuned_embeddings, "blocks": options.blocks}
     head = None if own_head else fitted_head(options)
     how = [{**settings, "text": identify_text(options.text)}, MASK_SEED, head and fingerprint(head)]
@@ -97,7 +108,6 @@ def write(options: argparse.Namespace, records: Records) -> None:
 
     missing = [record for record in picked if not path(record).exists()]
     train_for_weights(missing, options, "catastrophic_forgetting")
-    drop_weights(records, used_by_any[True] + used_by_any[False], options)
     print(f"catastrophic_forgetting: perplexities of {len(picked)} runs, {len(picked) - len(missing)} finished", flush=True)
     jobs = ((record, weights_of(record, options)) for record in missing)  # read when there is room: 1.3 GB each for BERT-large
     for (record, _), rows in measure_all(partial(perplexities, **settings, head=head), jobs, options, "perplexities"):
@@ -184,7 +194,7 @@ def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool
     return rows
 
 
-EXPERIMENT = Experiment("catastrophic_forgetting", __doc__, planned, write, add_flags)
+EXPERIMENT = Experiment("catastrophic_forgetting", __doc__, planned, write, add_flags, measured)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

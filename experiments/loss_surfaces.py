@@ -30,7 +30,7 @@ import numpy as np
 from experiments.finetuning.command import default_rate, first_failed_and_successful, grid, number, one_of, write_csv
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
-from experiments.finetuning.sweep import Experiment, Records, drop_weights, main, measure_all, train_for_weights, weights_of
+from experiments.finetuning.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
 
 EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
 EXAMPLES_SEED = 1
@@ -58,6 +58,22 @@ def planned(options: argparse.Namespace) -> list[Run]:
     return [dataclasses.replace(run, keep_weights=not options.random_weights) for run in runs]
 
 
+def pairs_of_runs(options: argparse.Namespace, records: Records) -> dict[str, list[tuple[dict, dict]]]:
+    """By task the pairs (failed, successful) that are measured; a first look stops at the first task that has one."""
+    pairs: dict[str, list[tuple[dict, dict]]] = {}
+    for task in dict.fromkeys(record["run"]["task"] for record in records):
+        if not (options.quick and any(pairs.values())):
+            failed_or_not = first_failed_and_successful([record for record in records if record["run"]["task"] == task],
+                                                        default_rate(options), options.pairs)
+            pairs[task] = list(zip(failed_or_not[True], failed_or_not[False], strict=False))
+    return pairs
+
+
+def measured(options: argparse.Namespace, records: Records) -> Records:
+    """The runs of all pairs."""
+    return [record for pairs in pairs_of_runs(options, records).values() for pair in pairs for record in pair]
+
+
 def write(options: argparse.Namespace, records: Records) -> None:
     if options.random_weights:
         print("loss_surfaces: without a pre-trained model there is no plane through it, so nothing is measured", flush=True)
@@ -65,19 +81,12 @@ def write(options: argparse.Namespace, records: Records) -> None:
     points = options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
-    for task in dict.fromkeys(record["run"]["task"] for record in records):
-        of_task = [record for record in records if record["run"]["task"] == task]
-        used = max(options.pairs, getattr(options, "of_each", None) or 3)  # forgetting, in the same sweep, measures these
-        failed_or_not = first_failed_and_successful(of_task, default_rate(options), used)
-        enough = options.quick and surfaces
-        drop_weights(of_task, [] if enough else failed_or_not[True] + failed_or_not[False], options)
-        if enough:
+    for task, pairs in pairs_of_runs(options, records).items():
+        if not pairs:
+            outcomes = [record["outcome"]["failed"] for record in records if record["run"]["task"] == task]
+            print(f"loss_surfaces: the {len(outcomes)} runs of the default recipe on {task} have all "
+                  f"{'failed' if outcomes[0] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
             continue
-        if not failed_or_not[True] or not failed_or_not[False]:
-            print(f"loss_surfaces: the {len(of_task)} runs of the default recipe on {task} have all "
-                  f"{'failed' if failed_or_not[True] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
-            continue
-        pairs = list(zip(failed_or_not[True], failed_or_not[False], strict=False))[:options.pairs]
         axis = np.linspace(-REACH, REACH, points).tolist()
         for number_of_pair, pair in enumerate(pairs):
             failed, successful = (Run(**record["run"]) for record in pair)
@@ -179,7 +188,7 @@ def prepare_plane(plane: Plane) -> tuple:
     return lambda batch: batch_loss(network, batch, run, training=False), batches, parameters, corners
 
 
-EXPERIMENT = Experiment("loss_surfaces", __doc__, planned, write, add_flags)
+EXPERIMENT = Experiment("loss_surfaces", __doc__, planned, write, add_flags, measured)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

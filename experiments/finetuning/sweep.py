@@ -24,13 +24,15 @@ Records = list[dict[str, Any]]
 class Experiment:
     """One hypothesis. `planned` turns the options into the runs it needs, BadInput for what cannot be. `write` gets the records of
     those that are finished, in that order (a crashed one is missing), measures more where it has to, and writes the CSVs, whole and
-    even where they are empty; it raises BadInput, or RunsCrashed from measuring. `add_flags` adds flags of its own."""
+    even where they are empty; it raises BadInput, or RunsCrashed from measuring. `add_flags` adds flags of its own. `measured` says
+    of the same records which ones' weights `write` will ask for."""
 
     name: str
     description: str
     planned: Callable[[argparse.Namespace], list[Run]]
     write: Callable[[argparse.Namespace, Records], None]
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda p: None
+    measured: Callable[[argparse.Namespace, Records], Records] | None = None
 
 
 def main(experiment: Experiment) -> None:
@@ -59,11 +61,11 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     if options.plan:
         return
     crashed = train_missing(planned, options)
+    drop_weights(experiments, planned, options)
     unwritten: dict[str, str] = {}
     for experiment in experiments:
         try:
-            experiment.write(options, [{**record, "run": dataclasses.asdict(run)}  # with today's folders, which may have moved
-                                       for run in planned[experiment.name] if (record := runs.load(options.results, run))])
+            experiment.write(options, stored(planned[experiment.name], options))
         except BadInput as error:
             unwritten[experiment.name] = str(error)
         except RunsCrashed as error:  # measuring did, or what it needs trained again
@@ -72,6 +74,11 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
         raise BadInput("; ".join(f"{name}: {reason}" for name, reason in unwritten.items()))
     if crashed or unwritten:
         raise RunsCrashed(crashed | unwritten, "and this is not in the CSVs (tracebacks: the results folder's crashed/)")
+
+
+def stored(wanted: Iterable[Run], options: argparse.Namespace) -> Records:
+    """The records of those runs that are finished, with today's folders, which may have moved."""
+    return [{**record, "run": dataclasses.asdict(run)} for run in wanted if (record := runs.load(options.results, run))]
 
 
 def unique(planned: Iterable[list[Run]]) -> list[Run]:
@@ -181,11 +188,13 @@ def measure_all(function: Callable[[Any], Any], items: Iterable[Any], options: a
         raise RunsCrashed(crashed, "so what it was for is not written")
 
 
-def drop_weights(records: Records, but: Records, options: argparse.Namespace) -> None:
-    """Delete the kept weights of finished runs that nothing needs any more: 1.3 GB each for BERT-large."""
-    for record in records:
-        if record not in but:
-            runs.weights_path(options.results, Run(**record["run"])).unlink(missing_ok=True)
+def drop_weights(experiments: Sequence[Experiment], planned: dict[str, list[Run]], options: argparse.Namespace) -> None:
+    """Delete the kept weights of runs that none of the experiments measures: 1.3 GB each for BERT-large."""
+    measured = {Run(**record["run"]).id for experiment in experiments if experiment.measured
+                for record in experiment.measured(options, stored(planned[experiment.name], options))}
+    for run in unique(planned.values()):
+        if run.keep_weights and run.id not in measured:
+            runs.weights_path(options.results, run).unlink(missing_ok=True)
 
 
 class _Progress:

@@ -9,7 +9,9 @@ from conftest import options
 from transformers import BertConfig
 
 from experiments import catastrophic_forgetting, generalization, loss_surfaces
+from experiments.finetuning import runs
 from experiments.finetuning.sources import _configuration, has_masked_lm_head
+from experiments.finetuning.sweep import drop_weights, unique
 
 
 @pytest.mark.parametrize(("arguments", "measured"), [([], 2), (["--seeds", "5"], 3), (["--seeds", "5", "--of-each", "4"], 4)])
@@ -18,7 +20,6 @@ def test_so_many_failed_and_successful_runs_are_measured(arguments, measured, ti
     monkeypatch.setattr(catastrophic_forgetting, "curves", lambda record: [])
     monkeypatch.setattr(catastrophic_forgetting, "train_for_weights", lambda *_: None)
     monkeypatch.setattr(catastrophic_forgetting, "weights_of", lambda *_: b"")
-    monkeypatch.setattr(catastrophic_forgetting, "drop_weights", lambda *_: None)
     monkeypatch.setattr(catastrophic_forgetting, "measure_all",
                         lambda _, jobs, *__: [(job, [{"seed": job[0]["run"]["head_seed"]}]) for job in jobs])
     catastrophic_forgetting.write(options(catastrophic_forgetting.EXPERIMENT, "--results", str(tmp_path), "--text", "mini", *arguments),
@@ -27,21 +28,22 @@ def test_so_many_failed_and_successful_runs_are_measured(arguments, measured, ti
     assert sorted(seeds) == list(range(1, 2 * measured + 1))  # every second one has failed
 
 
-@pytest.mark.parametrize("experiment", [catastrophic_forgetting, loss_surfaces])
-def test_forgetting_and_surfaces_keep_the_weights_the_other_needs(experiment, tiny_run, tmp_path, monkeypatch):
-    """In one sweep, --of-each 2 and --pairs 3: those of the first three failed and successful runs, whichever is written first."""
-    records = [{"run": dataclasses.asdict(tiny_run(head_seed=seed)), "outcome": {"failed": seed % 2 == 0}} for seed in range(1, 11)]
-    kept = []
-    monkeypatch.setattr(experiment, "drop_weights", lambda _, but, *__: kept.extend(r["run"]["head_seed"] for r in but))
-    monkeypatch.setattr(experiment, "train_for_weights", lambda *_: None)
-    monkeypatch.setattr(experiment, "weights_of", lambda *_: b"")
-    monkeypatch.setattr(experiment, "measure_all", lambda *_: [])
-    monkeypatch.setattr(catastrophic_forgetting, "curves", lambda record: [])
-    opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--pairs", "3")
-    vars(opts).update(of_each=2, text="mini", fit_head=False, fine_tuned_embeddings=False, blocks=None)
-    with pytest.raises(FileNotFoundError):  # nothing was measured
-        experiment.write(opts, records)
-    assert sorted(kept) == [1, 2, 3, 4, 5, 6]
+@pytest.mark.parametrize(("together", "kept"), [
+    ([catastrophic_forgetting, loss_surfaces], [1, 2, 3, 4, 6]), ([catastrophic_forgetting], [1, 2, 3, 4]),
+    ([loss_surfaces], [1, 2, 3, 6])])
+def test_a_sweep_keeps_the_weights_that_one_of_its_experiments_measures(together, kept, tiny_run, tmp_path):
+    """Even seeds have failed. --of-each 2 measures seeds 2, 4 and 1, 3; --pairs 2 measures 2, 6 and 1, 3. Seed 5 is in both plans and
+    measured by none; seed 7 is in no plan, and another sweep's business."""
+    seeds_of = {catastrophic_forgetting: range(1, 6), loss_surfaces: (1, 2, 3, 5, 6)}
+    planned, of_another = {}, tiny_run(head_seed=7, keep_weights=True)
+    for experiment in together:
+        planned[experiment.EXPERIMENT.name] = [tiny_run(head_seed=seed, keep_weights=True) for seed in seeds_of[experiment]]
+    for run in [*unique(planned.values()), of_another]:
+        runs.save(tmp_path, run, {"outcome": {"score": 0.5, "failed": run.head_seed % 2 == 0}, "history": {}, "weights": b"w"})
+    opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--pairs", "2")
+    vars(opts).update(of_each=2, fit_head=False)
+    drop_weights([experiment.EXPERIMENT for experiment in together], planned, opts)
+    assert [seed for seed in range(1, 8) if runs.weights_path(tmp_path, tiny_run(head_seed=seed)).exists()] == [*kept, 7]
 
 
 def test_a_unigram_model_by_hand(tmp_path, monkeypatch):
@@ -58,7 +60,6 @@ def test_the_plane_of_the_first_pair_and_the_line_of_every_pair(tiny_run, tmp_pa
     """Of 3 failed and 7 successful runs --pairs 5 makes 3 pairs, each run in one."""
     records = [{"run": dataclasses.asdict(tiny_run(**dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), seed))),
                 "outcome": {"failed": seed in (2, 4, 9)}} for seed in range(1, 11)]
-    monkeypatch.setattr(loss_surfaces, "drop_weights", lambda *_: None)
     monkeypatch.setattr(loss_surfaces, "measured_rows", lambda _, rows, *__: [[(*point, 0.7, 1.0) for point in row] for row in rows])
     loss_surfaces.write(options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--points", "4", "--pairs", "5"), records)
     surface, lines = (pd.read_csv(tmp_path / f"{name}.csv") for name in ("loss_surfaces", "loss_surfaces_lines"))
