@@ -120,7 +120,7 @@ def by_task(groups: Iterable[tuple[tuple, pd.DataFrame]]) -> list[tuple[tuple, p
 
 
 def model_name(model: str, data: str) -> str:
-    """Run.model without its hash; the mini model by its name, not its folder's."""
+    """Run.model without its hash or revision; the mini model by its name, not its folder's."""
     return "mini" if is_mini(data) and model.startswith("checkpoint@") else model.split("@")[0].split("/")[-1]
 
 

@@ -38,7 +38,7 @@ from experiments.finetuning.command import (
     whole_path,
     write_csv,
 )
-from experiments.finetuning.profiles import LENGTHS
+from experiments.finetuning.profiles import LENGTHS, at_revision
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
 from experiments.finetuning.sources import has_masked_lm_head, identify_model
 from experiments.finetuning.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
@@ -51,7 +51,7 @@ LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has
 
 def add_flags(p: argparse.ArgumentParser) -> None:
     p.add_argument("--text", metavar="NAME_OR_DIR", help="running text for perplexity: mini, a folder with wiki.test.raw, or "
-                   "WikiText-2's name on the data hub (default: the profile's)")
+                   "WikiText-2's name on the data hub, @REVISION likewise (default: the profile's)")
     p.add_argument("--fine-tuned-embeddings", action="store_true",
                    help="measure perplexity with the fine-tuned input embeddings (default: the pre-trained ones)")
     p.add_argument("--fit-head", action="store_true", help="where the model comes without a masked-LM head, fit one on the frozen "
@@ -69,8 +69,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
                 learning_rates=learning_rates(options))
     size = sum(path.stat().st_size for path in Path(options.models[0]).glob("*.safetensors")) or math.inf  # inf: on the hub
-    return [dataclasses.replace(run, keep_weights=not unmeasured(options) and (run.learning_rate == default or size < SMALL))
-            for run in runs]
+    measurable = not unmeasured(options)
+    return [dataclasses.replace(run, keep_weights=measurable and (run.learning_rate == default or size < SMALL)) for run in runs]
 
 
 def unmeasured(options: argparse.Namespace) -> str:
@@ -189,9 +189,15 @@ def perplexities(job: tuple[dict, bytes], text: str, fine_tuned_embeddings: bool
             "run": run.id, "seed": run.seed, "failed": record["outcome"]["failed"], "score": record["outcome"]["score"],
             "layers_put_back": top, "layers": layers, "perplexity": masked_lm_perplexity(model, inputs, labels),
             "pretrained_perplexity": pretrained_perplexity, "words": int((labels != -100).sum()),
-            "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained", "text": text.rstrip("/").split("/")[-1],
+            "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained", "text": text_name(text),
             "masked_lm_head": "fitted" if head else "its own"})
     return rows
+
+
+def text_name(source: str) -> str:
+    """A folder's name, or the last part of a hub name, with its revision."""
+    name, revision = at_revision(source)
+    return name.rstrip("/").split("/")[-1] + (f"@{revision}" if revision else "")
 
 
 EXPERIMENT = Experiment("catastrophic_forgetting", __doc__, planned, write, add_flags, measured)

@@ -58,20 +58,20 @@ def planned(options: argparse.Namespace) -> list[Run]:
     return [dataclasses.replace(run, keep_weights=not options.random_weights) for run in runs]
 
 
-def pairs_of_runs(options: argparse.Namespace, records: Records) -> dict[str, list[tuple[dict, dict]]]:
-    """By task the pairs (failed, successful) that are measured; a first look stops at the first task that has one."""
-    pairs: dict[str, list[tuple[dict, dict]]] = {}
+def failed_and_successful(options: argparse.Namespace, records: Records) -> dict[str, dict[bool, list[dict]]]:
+    """By task the failed (True) and successful runs that pairs are made of; a first look stops at the first task that has both. Three
+    of each at least, so that forgetting finds its weights if it is asked for after this."""
+    chosen: dict[str, dict[bool, list[dict]]] = {}
     for task in dict.fromkeys(record["run"]["task"] for record in records):
-        if not (options.quick and any(pairs.values())):
-            failed_or_not = first_failed_and_successful([record for record in records if record["run"]["task"] == task],
-                                                        default_rate(options), options.pairs)
-            pairs[task] = list(zip(failed_or_not[True], failed_or_not[False], strict=False))
-    return pairs
+        if not (options.quick and any(all(kinds.values()) for kinds in chosen.values())):
+            of_task = [record for record in records if record["run"]["task"] == task]
+            chosen[task] = first_failed_and_successful(of_task, default_rate(options), max(options.pairs, 3))
+    return chosen
 
 
 def measured(options: argparse.Namespace, records: Records) -> Records:
-    """The runs of all pairs."""
-    return [record for pairs in pairs_of_runs(options, records).values() for pair in pairs for record in pair]
+    """The runs of all tasks whose weights may be asked for."""
+    return [record for kinds in failed_and_successful(options, records).values() for kind in kinds.values() for record in kind]
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
@@ -81,11 +81,11 @@ def write(options: argparse.Namespace, records: Records) -> None:
     points = options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
-    for task, pairs in pairs_of_runs(options, records).items():
+    for task, kinds in failed_and_successful(options, records).items():
+        pairs = list(zip(kinds[True], kinds[False], strict=False))[:options.pairs]
         if not pairs:
-            outcomes = [record["outcome"]["failed"] for record in records if record["run"]["task"] == task]
-            print(f"loss_surfaces: the {len(outcomes)} runs of the default recipe on {task} have all "
-                  f"{'failed' if outcomes[0] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
+            print(f"loss_surfaces: the {sum(record['run']['task'] == task for record in records)} runs of the default recipe on {task} "
+                  f"have all {'failed' if kinds[True] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
             continue
         axis = np.linspace(-REACH, REACH, points).tolist()
         for number_of_pair, pair in enumerate(pairs):

@@ -12,6 +12,8 @@ runs.Run as defaults.
 from dataclasses import dataclass
 from pathlib import Path
 
+from experiments.finetuning.errors import BadInput
+
 LONG_EPOCHS = 10  # from here on a run is so expensive that a profile may give it fewer seeds
 LENGTHS = (3, 10, 20)  # epochs (paper, Table 3); the default recipe's is the first, the paper's own recipe's the last
 
@@ -76,6 +78,11 @@ def located(source: str) -> str:
 
 
 def at_revision(source: str) -> tuple[str, str | None]:
-    """A hub name and the branch, tag or commit it names after an @, None for the newest; a folder's path is left as it is."""
-    name, _, revision = source.partition("@")
-    return (source, None) if Path(source).is_dir() else (name, revision or None)
+    """A hub name and the branch, tag or commit it names after an @, None for the newest; a folder's path is left as it is. BadInput for
+    a folder with a revision, which would be ignored."""
+    name, at, revision = source.partition("@")
+    if not at or Path(source).is_dir():
+        return source, None
+    if not revision or Path(name).is_dir():
+        raise BadInput(f"no folder {source}: expected a folder's own path, or a hub name with a revision after the @")
+    return name, revision

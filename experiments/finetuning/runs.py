@@ -26,8 +26,8 @@ class Run:
     """One fine-tuning run. The defaults are what the paper's Table 3 has for BERT, with the default recipe's 3 epochs."""
 
     # ------------------------------------------------------------ fields that change the result (hashed into the id)
-    model: str  # hub name, or "folder@hash of its files"
-    data: str  # hub name, "mini@hash" or "folder@hash of the task's files"
+    model: str  # hub name (NAME@REVISION where asked for), or "folder@hash of its files"
+    data: str  # hub name likewise, "mini@hash" or "folder@hash of the task's files"
     task: str  # a name in tasks.TASKS
     learning_rate: float  # the peak, reached at the end of warm-up
     bias_correction: bool  # Adam with (Kingma and Ba 2015) or without (Devlin et al. 2019) bias correction

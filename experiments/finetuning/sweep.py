@@ -25,7 +25,7 @@ class Experiment:
     """One hypothesis. `planned` turns the options into the runs it needs, BadInput for what cannot be. `write` gets the records of
     those that are finished, in that order (a crashed one is missing), measures more where it has to, and writes the CSVs, whole and
     even where they are empty; it raises BadInput, or RunsCrashed from measuring. `add_flags` adds flags of its own. `measured` says
-    of the same records which ones' weights `write` will ask for."""
+    of the same records which ones' weights `write` may ask for."""
 
     name: str
     description: str
@@ -189,11 +189,13 @@ def measure_all(function: Callable[[Any], Any], items: Iterable[Any], options: a
 
 
 def drop_weights(experiments: Sequence[Experiment], planned: dict[str, list[Run]], options: argparse.Namespace) -> None:
-    """Delete the kept weights of runs that none of the experiments measures: 1.3 GB each for BERT-large."""
-    measured = {Run(**record["run"]).id for experiment in experiments if experiment.measured
-                for record in experiment.measured(options, stored(planned[experiment.name], options))}
-    for run in unique(planned.values()):
-        if run.keep_weights and run.id not in measured:
+    """Delete the kept weights of runs that none of the experiments that keep any measures: 1.3 GB each for BERT-large."""
+    measuring = {experiment.name: experiment.measured for experiment in experiments
+                 if experiment.measured and any(run.keep_weights for run in planned[experiment.name])}
+    measured = {Run(**record["run"]).id for name, choose in measuring.items()
+                for record in choose(options, stored(planned[name], options))}
+    for run in unique(planned[name] for name in measuring):
+        if run.id not in measured:
             runs.weights_path(options.results, run).unlink(missing_ok=True)
 
 

@@ -4,6 +4,7 @@ Row counts are checked against GLUE's own, since a wrong number changes every st
 quoting on loses a row). A file called train_subset_<N>.tsv may stand for train.tsv; it must hold N rows.
 """
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -126,16 +127,25 @@ def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
     return Split(texts, np.array(labels))
 
 
-def _read_hub(task: Task, name: str) -> dict[str, Split]:
+def _load_hub(source: str, configuration: str) -> Any:
+    """The splits of a data set on the hub. BadInput for another commit than the one asked for: out of reach of the hub `datasets` takes
+    whatever its cache has."""
     import datasets  # heavy, and not needed for local data
     import huggingface_hub
 
-    huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, below
-
-    source, configuration = task.hub or (name, task.name)
+    huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by the caller
     name, revision = at_revision(source)
+    loaded = datasets.load_dataset(name, configuration, revision=revision)
+    files = [file["filename"] for files in loaded.cache_files.values() for file in files]
+    if revision and re.fullmatch("[0-9a-f]{40}", revision) and not all(revision in file for file in files):
+        raise BadInput(f"{source}: found another revision in the cache; expected that one, or a connection to the data hub")
+    return loaded
+
+
+def _read_hub(task: Task, name: str) -> dict[str, Split]:
+    source, configuration = task.hub or (name, task.name)
     try:
-        loaded = datasets.load_dataset(name, configuration, revision=revision)
+        loaded = _load_hub(source, configuration)
         rows = {"train": loaded["train"], "dev": loaded["validation"]}
         splits = {split: Split(list(zip(*(part[c] for c in task.text_columns), strict=True)),
                                np.array([_label_id(task, label) for label in part[task.label_column]]))
@@ -145,9 +155,9 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
                        "set in GLUE's format and a connection, or give a folder with --data") from None
     for split, expected in (("train", task.train_rows), ("dev", task.dev_rows)):
         if len(splits[split].labels) != expected:
-            raise BadInput(f"{name} {task.name} {split}: {len(splits[split].labels):,} rows, expected {expected:,}")
+            raise BadInput(f"{source} {task.name} {split}: {len(splits[split].labels):,} rows, expected {expected:,}")
         if not set(splits[split].labels.tolist()) <= set(range(len(task.labels))):
-            raise BadInput(f"{name} {task.name} {split}: labels outside 0..{len(task.labels) - 1}")
+            raise BadInput(f"{source} {task.name} {split}: labels outside 0..{len(task.labels) - 1}")
     return splits
 
 
@@ -191,7 +201,8 @@ def train_rows(task_name: str, source: str) -> int:
 
 @lru_cache(maxsize=8)
 def identify_data(task_name: str, source: str) -> str:
-    """Run.data: the hub's name, or a name with a hash of what is read, so that other data gives other runs."""
+    """Run.data: the hub's name, with @REVISION where one is asked for, or a name with a hash of what is read, so that other data gives
+    other runs."""
     if source == "mini":
         splits = load_splits(task_name, source)
         return "mini@" + fingerprint(repr([(s.texts, s.labels.tolist()) for s in splits.values()]).encode())
@@ -226,19 +237,15 @@ def load_text(source: str, validation: bool = False) -> str:
         return " ".join(sentence for document in documents for sentence in document)  # take three times as long for each k
     if Path(source).is_dir():
         return (Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")).read_text(encoding="utf-8")
-    import datasets
-
     try:
-        split = "validation" if validation else "test"
-        name, revision = at_revision(source)
-        return "\n".join(datasets.load_dataset(name, "wikitext-2-raw-v1", split=split, revision=revision)["text"])
+        return "\n".join(_load_hub(source, "wikitext-2-raw-v1")["validation" if validation else "test"]["text"])
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected WikiText-2 and a "
                        "connection, or give a folder with wiki.test.raw, --text") from None
 
 
 def identify_text(source: str) -> str:
-    """What load_text reads: the hub's name, so that what is finished needs no network, else a hash."""
+    """What load_text reads: the hub's name and revision, so that what is finished needs no network, else a hash."""
     if source == "mini":
         return fingerprint(load_text(source).encode())
     return fingerprint(Path(source) / "wiki.test.raw") if Path(source).is_dir() else source

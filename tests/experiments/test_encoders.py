@@ -9,6 +9,7 @@ import torch
 
 from experiments.finetuning.encoders import load_classifier, load_config, load_tokenizer
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.profiles import at_revision
 from experiments.finetuning.sources import architecture, identify_model
 
 NEWEST, OLDER = "a" * 40, "b" * 40  # commits
@@ -47,3 +48,14 @@ def test_a_revision_that_is_not_there(cached_model):
     assert identify_model(f"{cached_model}@refs/pr/1") == f"{cached_model}@refs/pr/1"
     with pytest.raises(BadInput, match="cannot load the model nobody/tiny@v2"):
         load_config(f"{cached_model}@v2")
+
+
+def test_a_folder_has_no_revisions(tmp_path, monkeypatch):
+    """What follows the @ would be ignored, and the run named after it; a folder with an @ in its name is one."""
+    monkeypatch.chdir(tmp_path)
+    for name in ("checkpoint", "at@home"):
+        (tmp_path / name).mkdir()
+    for source in ("checkpoint@v1", "nobody/tiny@"):
+        with pytest.raises(BadInput, match=f"no folder {source}"):
+            identify_model(source)
+    assert at_revision("at@home") == ("at@home", None)

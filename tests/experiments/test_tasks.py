@@ -3,6 +3,7 @@
 import hashlib
 import json
 from dataclasses import replace
+from pathlib import Path
 from random import Random
 
 import datasets
@@ -116,19 +117,40 @@ def local_hub(tmp_path):
     return make
 
 
-def test_glue_from_the_hub(local_hub, monkeypatch):
+def test_glue_from_the_hub(local_hub):
     texts = {name: lambda count, name=name: [f"{name} {i}" for i in range(count)] for name in ("sentence1", "sentence2")}
     columns = {**texts, "label": lambda count: [i % 2 for i in range(count)], "idx": lambda count: list(range(count))}
     name = local_hub("rte", columns, {"train": 2490, "validation": 277})
     splits = tasks._read_hub(TASKS["rte"], name)
     assert splits["train"].texts[7] == ("sentence1 7", "sentence2 7") and splits["dev"].labels[:3].tolist() == [0, 1, 0]
-    asked = []
-    load = datasets.load_dataset
-    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **options: asked.append((names, options)) or load(*names, **options))
-    assert tasks._read_hub(TASKS["rte"], f"{name}@v1.0")["train"].texts == splits["train"].texts
-    assert asked == [((name, "rte"), {"revision": "v1.0"})]
     with pytest.raises(BadInput, match="rte train: 2,490 rows, expected 3,668"):
         tasks._read_hub(replace(TASKS["rte"], train_rows=3668), name)
+
+
+def test_a_revision_of_a_data_set(tmp_path, monkeypatch):
+    """Out of reach of the hub, with one commit in the cache as `datasets` lays it out: that one is read, no other is taken for it."""
+    cached, other = "a" * 40, "b" * 40
+    folder = tmp_path / "nobody___text" / "wikitext-2-raw-v1" / "0.0.0" / cached
+    for split in ("test", "validation"):
+        datasets.Dataset.from_dict({"text": [f"{split} text"]}).to_parquet(tmp_path / f"{split}.parquet")
+    made = datasets.load_dataset("parquet", data_files={split: str(tmp_path / f"{split}.parquet") for split in ("test", "validation")},
+                                 cache_dir=str(tmp_path / "made"))
+    made_in = Path(made.cache_files["test"][0]["filename"]).parent
+    folder.parent.mkdir(parents=True)
+    made_in.rename(folder)
+    for path in folder.glob("parquet-*.arrow"):
+        path.rename(folder / path.name.replace("parquet", "text"))
+    info = json.loads((folder / "dataset_info.json").read_text())
+    (folder / "dataset_info.json").write_text(json.dumps({**info, "config_name": "wikitext-2-raw-v1"}))
+    monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
+    monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
+    assert tasks.load_text(f"nobody/text@{cached}") == "test text"
+    with pytest.raises(BadInput, match=f"nobody/text@{other}: found another revision"):
+        tasks.load_text(f"nobody/text@{other}")
+    asked = []
+    monkeypatch.setattr(datasets, "load_dataset", lambda *names, **options: asked.append((names, options)) or made)
+    tasks.load_text("nobody/text@v1", validation=True)
+    assert asked == [(("nobody/text", "wikitext-2-raw-v1"), {"revision": "v1"})]
 
 
 def test_scitail_from_the_hub_and_from_its_own_files(local_hub, tmp_path):
