@@ -81,7 +81,7 @@ def test_the_readmes_counts_of_claims_are_the_scorecards():
     for source, pattern in {
             "published": r"Published: (\d+) hold, (\d+) do not, (\d+) are open, (\d+) have no points\.",
             "mini": r"mini \([^)]*\): (\d+) hold, (\d+) does not, (\d+) are open, (\d+) have no data\.",
-            "small": r"small \([^)]*\): (\d+) hold, [^.]*?(\d+) are open, (\d+) have no data\."}.items():
+            "small": r"small \([^)]*\): (\d+) holds?, (\d+) are open, (\d+) have no data\."}.items():
         counts = scorecard[f"{source}_verdict"].value_counts()
         verdicts = ("holds", "does not hold", "open", "no data") if source != "small" else ("holds", "open", "no data")
         assert [int(number) for number in re.search(pattern, readme).groups()] == [counts[verdict] for verdict in verdicts]
