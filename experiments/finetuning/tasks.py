@@ -209,18 +209,23 @@ def identify_data(task_name: str, source: str) -> str:
     if Path(source).is_dir():
         files, name = _tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
         return f"{'folder-mini' if name == 'mini' else name}@{fingerprint(*(path for path, _ in files.values()))}"
-    if source.startswith((".", "/", "~")) or at_revision(source)[0].count("/") != 1:
+    if not _may_be_on_hub(source):
         raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the data "
                        "hub such as nyu-mll/glue")
     hub = get_task(task_name).hub
     return hub[0] if hub else source
 
 
+def _may_be_on_hub(source: str) -> bool:
+    """Whether a source reads as NAMESPACE/NAME on the data hub, or NAMESPACE/NAME@REVISION."""
+    return not source.startswith((".", "/", "~")) and at_revision(source)[0].count("/") == 1
+
+
 def check_text(source: str, validation: bool = False) -> None:
     """Whether load_text can find what it is asked for, as far as that can be told without the hub."""
     if validation and Path(source).is_dir() and not (Path(source) / "wiki.valid.raw").is_file():
         raise BadInput(f"no file {Path(source) / 'wiki.valid.raw'}: expected WikiText-2's validation text, to fit a masked-LM head on")
-    if source != "mini" and (source.startswith((".", "/", "~")) or at_revision(source)[0].count("/") != 1):
+    if source != "mini" and not _may_be_on_hub(source):
         path = Path(source) / "wiki.test.raw"
         if not path.is_file():
             raise BadInput(f"no file {path}: expected mini, a folder with WikiText-2's test text as wiki.test.raw, or a name on "
