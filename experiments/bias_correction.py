@@ -30,9 +30,14 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "bias_correction.csv", [row(record) for record in records])
-    schedules = {(run.model, run.task, run.epochs): run for run in (Run(**record["run"]) for record in records)}
-    write_csv(options.results / "bias_correction_learning_rate.csv",
-              [step for run in schedules.values() for step in effective_learning_rates(run)])
+    schedules: dict[tuple, Run] = {}
+    for record in records:
+        run = Run(**record["run"])
+        schedules[run.model, run.task, run.epochs] = run
+    rates = []
+    for run in schedules.values():
+        rates += effective_learning_rates(run)
+    write_csv(options.results / "bias_correction_learning_rate.csv", rates)
 
 
 def effective_learning_rates(run: Run) -> list[dict]:

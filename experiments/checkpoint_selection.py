@@ -34,11 +34,13 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    write_csv(options.results / "checkpoint_selection.csv", [
-        {**point, "total_steps": record["outcome"]["steps"], **halves}
-        for record in records for point, halves in zip(curves(record), half_scores(record), strict=True)])
-    write_csv(options.results / "checkpoint_selection_early.csv", [
-        early_signs_of(record, share) for record in records for share in SHARES])
+    points, early = [], []
+    for record in records:
+        for point, halves in zip(curves(record), half_scores(record), strict=True):
+            points.append({**point, "total_steps": record["outcome"]["steps"], **halves})
+        early += [early_signs_of(record, share) for share in SHARES]
+    write_csv(options.results / "checkpoint_selection.csv", points)
+    write_csv(options.results / "checkpoint_selection_early.csv", early)
 
 
 def early_signs_of(record: dict[str, Any], share: float) -> dict[str, Any]:

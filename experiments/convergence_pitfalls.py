@@ -65,8 +65,10 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "convergence_pitfalls.csv", [
         {"condition": condition(record, highest), **row(record), **curve_summary(record)}
         for record in alike(stored(options.results), records, VARIED)])
-    write_csv(options.results / "convergence_pitfalls_curves.csv", [
-        {"condition": condition(record, highest), **point} for record in records for point in curve(record)])
+    points = []
+    for record in records:
+        points += [{"condition": condition(record, highest), **point} for point in curve(record)]
+    write_csv(options.results / "convergence_pitfalls_curves.csv", points)
 
 
 def condition(record: dict[str, Any], highest_rate: float) -> str:

@@ -29,16 +29,25 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    return [run for name in options.paths
-            for run in grid(argparse.Namespace(**{**vars(options), **PATHS[name]}), tasks=options.tasks or ["rte"],
-                            learning_rates=[default_rate(options)], corrections=[False])]
+    runs = []
+    for name in options.paths:
+        changed = argparse.Namespace(**{**vars(options), **PATHS[name]})
+        runs += grid(changed, tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)],
+                     corrections=[False])
+    return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    def path(run: dict[str, Any]) -> str:
-        return next(name for name, flags in PATHS.items() if (not run["packed"], run["dtype"]) == (flags["plain"], flags["dtype"]))
+    rows = [{"path": path_of(record["run"]), **row(record)} for record in records]
+    write_csv(options.results / "fast_path.csv", rows)
 
-    write_csv(options.results / "fast_path.csv", [{"path": path(record["run"]), **row(record)} for record in records])
+
+def path_of(run: dict[str, Any]) -> str:
+    """The name in PATHS of the flags a run was made with."""
+    for name, flags in PATHS.items():
+        if (not run["packed"], run["dtype"]) == (flags["plain"], flags["dtype"]):
+            return name
+    raise KeyError(f"no path with packed {run['packed']} and {run['dtype']}")
 
 
 EXPERIMENT = Experiment("fast_path", __doc__, planned, write, add_flags)

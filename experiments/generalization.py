@@ -29,7 +29,10 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "generalization.csv", [
         row(record) for record in alike(stored(options.results), records, VARIED)
         if record["run"]["learning_rate"] <= 10 * max(learning_rates(options))])  # convergence_pitfalls has one far beyond
-    write_csv(options.results / "generalization_curves.csv", [point for record in records for point in curves(record)])
+    points = []
+    for record in records:
+        points += curves(record)
+    write_csv(options.results / "generalization_curves.csv", points)
 
 
 EXPERIMENT = Experiment("generalization", __doc__, planned, write)

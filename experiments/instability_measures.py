@@ -22,9 +22,11 @@ CONDITIONS = {"default": (LENGTHS[0], False), "with bias correction": (LENGTHS[0
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    return [run for epochs, corrected in CONDITIONS.values()
-            for run in grid(options, tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)], corrections=[corrected],
-                            epochs=[epochs])]
+    runs = []
+    for epochs, corrected in CONDITIONS.values():
+        runs += grid(options, tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)],
+                     corrections=[corrected], epochs=[epochs])
+    return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
@@ -32,9 +34,13 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "instability_measures.csv", [
         {"condition": names[record["run"]["epochs"], record["run"]["bias_correction"]], **row(record),
          "dev_margins": record["history"]["dev_margins"][-1]} for record in records])
-    data_sets = {(run.task, run.data): run for run in (Run(**record["run"]) for record in records)}
+    data_sets: dict[tuple[str, str], Run] = {}
+    for record in records:
+        run = Run(**record["run"])
+        data_sets[run.task, run.data] = run
     write_csv(options.results / "instability_measures_labels.csv", [
-        {"task": task, "data": data, "labels": "".join(map(str, dev_labels(run)))} for (task, data), run in data_sets.items()])
+        {"task": task, "data": data, "labels": "".join(map(str, dev_labels(run)))}
+        for (task, data), run in data_sets.items()])
 
 
 EXPERIMENT = Experiment("instability_measures", __doc__, planned, write)

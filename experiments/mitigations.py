@@ -56,19 +56,27 @@ def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     corrections = (False,) if options.quick else BIAS_CORRECTION[options.bias_correction]
-    settings = [(changes, corrected) for changes in methods(options).values()
-                for corrected in (corrections if changes else (False, True))]
-    return [run for changes, corrected in settings
-            for run in grid(one_seed_at_first(options) if changes else options, tasks=options.tasks or ["rte"],
-                            learning_rates=[default_rate(options)], corrections=[corrected], epochs=LENGTHS[:1], **changes)]
+    runs = []
+    for changes in methods(options).values():
+        for corrected in corrections if changes else (False, True):
+            runs += grid(one_seed_at_first(options) if changes else options,
+                         tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)],
+                         corrections=[corrected], epochs=LENGTHS[:1], **changes)
+    return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    def method(run: dict[str, Any]) -> str:
-        return next((name for name, changes in methods(options).items()
-                     if changes and all(run[field] == value for field, value in changes.items())), "none")
+    known = methods(options)
+    rows = [{"method": method_of(record["run"], known), **row(record)} for record in records]
+    write_csv(options.results / "mitigations.csv", rows)
 
-    write_csv(options.results / "mitigations.csv", [{"method": method(record["run"]), **row(record)} for record in records])
+
+def method_of(run: dict[str, Any], known: dict[str, dict[str, Any]]) -> str:
+    """The name of the method in `known` whose changes a run has; "none" where it has those of none."""
+    for name, changes in known.items():
+        if changes and all(run[field] == value for field, value in changes.items()):
+            return name
+    return "none"
 
 
 EXPERIMENT = Experiment("mitigations", __doc__, planned, write, add_flags)

@@ -34,13 +34,16 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     short, long = LENGTHS[0], LENGTHS[-1]
-    settings = [(short, True, layers) for layers in options.layers or ((0, REINITIALIZED) if options.quick else LAYERS)]
+    compared = options.layers or ((0, REINITIALIZED) if options.quick else LAYERS)
+    settings = [(short, True, layers) for layers in compared]
     for layers in options.long_layers or ((0,) if options.quick else (0, REINITIALIZED)):
         settings += [(short, False, layers), (long, True, layers)]
-    return [run for epochs, corrected, layers in dict.fromkeys(settings)
-            for run in grid(one_seed_at_first(options) if layers else options, tasks=options.tasks or ["rte"],
-                            learning_rates=[default_rate(options)], corrections=[corrected], epochs=[epochs],
-                            reinitialized_layers=layers)]
+    runs = []
+    for epochs, corrected, layers in dict.fromkeys(settings):
+        runs += grid(one_seed_at_first(options) if layers else options, tasks=options.tasks or ["rte"],
+                     learning_rates=[default_rate(options)], corrections=[corrected], epochs=[epochs],
+                     reinitialized_layers=layers)
+    return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

@@ -39,11 +39,16 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    def recipe(run: dict[str, Any]) -> str:
-        fits = [name for name, changes in RECIPES.items() if all(run[field] == value for field, value in changes.items())]
-        return fits[-1]  # a run of Mixout has all that the default recipe has, and more
+    rows = [{"recipe": recipe_of(record["run"]), **row(record)} for record in records]
+    write_csv(options.results / "strong_baseline.csv", rows)
 
-    write_csv(options.results / "strong_baseline.csv", [{"recipe": recipe(record["run"]), **row(record)} for record in records])
+
+def recipe_of(run: dict[str, Any]) -> str:
+    """The last recipe in RECIPES that a run fits: one of Mixout has all that the default one has, and more."""
+    for name, changes in reversed(RECIPES.items()):
+        if all(run[field] == value for field, value in changes.items()):
+            return name
+    raise KeyError(f"no recipe has {run['epochs']} epochs with bias correction {run['bias_correction']}")
 
 
 EXPERIMENT = Experiment("strong_baseline", __doc__, planned, write)

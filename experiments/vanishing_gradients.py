@@ -38,7 +38,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
     rows = []
     for _, group in groupby(sorted(records, key=kind), key=kind):
         failed_or_not = first_failed_and_successful(list(group), default_rate(options), count=len(records) if options.all_runs else 1)
-        rows += [row for record in failed_or_not[True] + failed_or_not[False] for row in norms(record)]
+        for record in failed_or_not[True] + failed_or_not[False]:
+            rows += norms(record)
     write_csv(options.results / "vanishing_gradients.csv", rows)
 
 

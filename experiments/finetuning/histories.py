@@ -62,8 +62,9 @@ def half_scores(record: dict[str, Any]) -> list[dict[str, float]]:
     rows = []
     for text in record["history"]["dev_margins"]:
         margins = margins_from_text(text)
-        halves = {name: score_and_loss(margins[half], labels[half], record["outcome"]["metric"])
-                  for name, half in (("selection", chosen), ("reporting", ~chosen))}
-        rows.append({f"{name}_{what}": value for name, pair in halves.items()
-                     for what, value in zip(("score", "loss"), pair, strict=True)})
+        row: dict[str, float] = {}
+        for name, half in (("selection", chosen), ("reporting", ~chosen)):
+            score, loss = score_and_loss(margins[half], labels[half], record["outcome"]["metric"])
+            row |= {f"{name}_score": score, f"{name}_loss": loss}
+        rows.append(row)
     return rows

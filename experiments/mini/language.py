@@ -169,7 +169,9 @@ def say_words(rng: Random, event: Event) -> list[str]:
     tail = [pick(rng, part).split() for part in (event.place, event.time) if part]
     if tail and rng.random() < 0.3:
         core = tail.pop(int(rng.random() * len(tail))) + [","] + core
-    return core + [word for part in tail for word in part] + ["."]
+    for words in tail:
+        core += words
+    return [*core, "."]
 
 
 def say(rng: Random, event: Event) -> str:
@@ -273,11 +275,24 @@ def vocabulary() -> list[str]:
     """Every word the language can produce, sorted."""
     words = {"a", "an", "the", "that", "by", "is", "are", "was", "were", "do", "does", "did", "who", "what", "how",
              "where", "when", ".", ",", "?", *SINGULAR_DETERMINERS, *PLURAL_DETERMINERS}
-    for noun in [*(w for group in (PEOPLE, ANIMALS, THINGS) for words_ in group for w in words_),
-                 *set(CLASS_OF.values())]:
+    for noun in {*nouns(), *CLASS_OF.values()}:
         words |= {noun, plural(noun)}
-    for verb in [w for group in (TRANSITIVE, HANDLING, INTRANSITIVE) for words_ in group for w in words_]:
+    for verb in said_of(TRANSITIVE, HANDLING, INTRANSITIVE):
         words |= {verb, _with_s(verb), past(verb)}
-    for group in (ADJECTIVES, MANNERS, PLACES, TIMES):
-        words |= {word for words_ in group for phrase in words_ for word in phrase.split()}
+    for phrase in said_of(ADJECTIVES, MANNERS, PLACES, TIMES):
+        words |= set(phrase.split())
     return sorted(words)
+
+
+def nouns() -> set[str]:
+    """All nouns but the class nouns, in the singular."""
+    return said_of(PEOPLE, ANIMALS, THINGS)
+
+
+def said_of(*groups: Sequence[Word]) -> set[str]:
+    """All ways to say the concepts of some groups."""
+    said: set[str] = set()
+    for group in groups:
+        for concept in group:
+            said |= set(concept)
+    return said

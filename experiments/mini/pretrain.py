@@ -57,7 +57,7 @@ def pretraining_batches(word_ids: dict[str, int], batch_size: int, seed: int) ->
     rng, stream = Random(f"pre-training {seed}"), language.documents(seed)
 
     def encode(sentences: list[str]) -> list[int]:
-        return [word_ids[word] for sentence in sentences for word in sentence.split()]
+        return [word_ids[word] for word in " ".join(sentences).split()]
 
     def pair() -> tuple[list[int], list[int], int]:
         text, from_elsewhere = next(stream), int(rng.random() < 0.3)  # BERT's labels: 0 follows, 1 does not
@@ -75,19 +75,22 @@ def pretraining_batches(word_ids: dict[str, int], batch_size: int, seed: int) ->
 
     def examples_of_one_length() -> Iterator[list[tuple[list[int], list[int], int]]]:
         while True:  # pairs of like length share a batch: half the padding (a fine-tuning run must never do this)
-            pool = sorted((pair() for _ in range(14 * batch_size)), key=lambda example: len(example[0] + example[1]))
+            pool = [pair() for _ in range(14 * batch_size)]
+            pool.sort(key=lambda example: len(example[0] + example[1]))
             groups = [pool[i:i + batch_size] for i in range(0, len(pool), batch_size)]
-            groups += [[running_text() for _ in range(batch_size)] for _ in range(2)]
+            for _ in range(2):
+                groups.append([running_text() for _ in range(batch_size)])
             yield from language.shuffled(rng, groups)
 
     for examples in examples_of_one_length():
         ids = [[CLS, *a, SEP, *b, *([SEP] if b else [])] for a, b, _ in examples]
-        longest = max(map(len, ids))
+        position = torch.arange(max(map(len, ids)))
+        length = torch.tensor([[len(row)] for row in ids])
+        second = torch.tensor([[len(a) + 2] for a, _, _ in examples])  # where sentence B begins
         yield {
-            "input_ids": torch.tensor([row + [PAD] * (longest - len(row)) for row in ids]),
-            "token_type_ids": torch.tensor([[int(len(a) + 2 <= i < len(row)) for i in range(longest)]
-                                            for row, (a, _, _) in zip(ids, examples, strict=True)]),
-            "attention_mask": torch.tensor([[int(i < len(row)) for i in range(longest)] for row in ids]),
+            "input_ids": torch.tensor([row + [PAD] * (len(position) - len(row)) for row in ids]),
+            "token_type_ids": ((second <= position) & (position < length)).long(),
+            "attention_mask": (position < length).long(),
             "next_sentence_label": torch.tensor([label for _, _, label in examples]),
         }
 
@@ -106,7 +109,10 @@ def mask_words(batch: dict[str, torch.Tensor], vocabulary_size: int, generator: 
 @torch.no_grad()
 def held_out_perplexity(model: BertForPreTraining, word_ids: dict[str, int]) -> tuple[float, float]:
     """Perplexity per predicted word on the held-out text: (this model, unigram model fitted on the same text)."""
-    words = [word_ids[w] for text in held_out_text() for sentence in text for w in sentence.split()]
+    sentences: list[str] = []
+    for text in held_out_text():
+        sentences += text
+    words = [word_ids[word] for word in " ".join(sentences).split()]
     width = POSITIONS - 2
     blocks = torch.tensor(words[:len(words) // width * width]).view(-1, width)
     edge = torch.ones(len(blocks), 1, dtype=torch.long)

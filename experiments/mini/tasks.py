@@ -36,8 +36,8 @@ TRAIN_SIZE, DEV_SIZE = 1600, 300  # 300 steps in 3 epochs of batch 16: 21 to 32 
 
 def unacceptable(rng: Random) -> str:
     """A sentence with one error: agreement, missing or surplus object, word order, or determiner."""
-    verb_forms = {present(v, True): present(v, False) for group in
-                  (language.TRANSITIVE, language.HANDLING, language.INTRANSITIVE) for words in group for v in words}
+    verbs = language.said_of(language.TRANSITIVE, language.HANDLING, language.INTRANSITIVE)
+    verb_forms = {present(verb, True): present(verb, False) for verb in verbs}
     verb_forms |= {"are": "is", "were": "was"}
     verb_forms |= {singular: base for base, singular in verb_forms.items()}
     while True:  # an error that does not apply to the sentence drawn is drawn again with a new sentence
@@ -56,13 +56,13 @@ def unacceptable(rng: Random) -> str:
                 return " ".join([*words[:i], verb_forms[words[i]], *words[i + 1:]])
         elif error == "order":
             before_noun = {*language.SINGULAR_DETERMINERS, *language.PLURAL_DETERMINERS,
-                           *(word for words_ in language.ADJECTIVES for word in words_)}
+                           *language.said_of(language.ADJECTIVES)}
             i = pick(rng, [i for i, word in enumerate(words) if word in before_noun])
             return " ".join([*words[:i], words[i + 1], words[i], *words[i + 2:]])
         else:
             wrong = {"a": "two", "an": "some", "every": "these", "this": "those", "that": "two",
                      "some": "every", "two": "a", "these": "this", "those": "every"}
-            nouns = {n for group in (language.PEOPLE, language.ANIMALS, language.THINGS) for ws in group for n in ws}
+            nouns = language.nouns()
             nouns |= {plural(noun) for noun in nouns}
             places = [i for i in range(len(words) - 2) if words[i] in wrong
                       and (words[i + 1] in nouns or words[i + 2] in nouns)]
