@@ -67,10 +67,14 @@ def stopped_unseen(risks: np.ndarray, failed: np.ndarray) -> np.ndarray:
 
 def within_rates(risks: np.ndarray, failed: np.ndarray, rates: pd.Series) -> float:
     """The area under the ROC curve over pairs of runs of the same learning rate; nan if no rate has both classes."""
-    pairs = [(risks[failed & same], risks[~failed & same]) for rate in rates.unique() for same in [(rates == rate).to_numpy()]]
-    weights = [len(first) * len(second) for first, second in pairs]
-    areas = [area_under_roc(*pair) if weight else 0 for pair, weight in zip(pairs, weights, strict=True)]
-    return float(np.average(areas, weights=weights)) if any(weights) else np.nan
+    areas, weights = [], []
+    for rate in rates.unique():
+        same = (rates == rate).to_numpy()
+        of_failed, of_others = risks[failed & same], risks[~failed & same]
+        if len(of_failed) and len(of_others):
+            areas.append(area_under_roc(of_failed, of_others))
+            weights.append(len(of_failed) * len(of_others))
+    return float(np.average(areas, weights=weights)) if weights else np.nan
 
 
 def roc(risks: np.ndarray, failed: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -104,17 +108,20 @@ def uncorrected(early: pd.DataFrame) -> list[tuple[tuple, pd.DataFrame]]:
 
 def table(early: pd.DataFrame) -> pd.DataFrame:
     """One row a task, model, share of the training and sign; all learning rates together."""
-    return pd.DataFrame([
-        {**dict(zip(PANEL, panel, strict=True)), "after": f"{share:.0%}", "sign": sign, "n": len(part), "failed": part["failed"].sum(),
-         **judge(part, column)}
-        for panel, runs in uncorrected(early) for share in sorted(early["share"].unique())
-        for part in [runs[runs["share"] == share]] for sign, column in SIGNS.items()])
+    rows = []
+    for panel, runs in uncorrected(early):
+        for share in sorted(early["share"].unique()):
+            part = runs[runs["share"] == share]
+            for sign, column in SIGNS.items():
+                rows.append({**dict(zip(PANEL, panel, strict=True)), "after": f"{share:.0%}", "sign": sign,
+                             "n": len(part), "failed": part["failed"].sum(), **judge(part, column)})
+    return pd.DataFrame(rows)
 
 
 def draw(early: pd.DataFrame) -> plt.Figure:
     """A line of panels a task and model: both signs of each run at the middle share, and a panel of ROC curves for each sign."""
     groups, shares = uncorrected(early), sorted(early["share"].unique())
-    rates = sorted({rate for _, runs in groups for rate in runs["learning_rate"]})
+    rates = sorted(early.loc[~early["bias_correction"].astype(bool), "learning_rate"].unique())
     looks = dict(zip(rates, LOOKS * len(rates), strict=False))
     figure, grid = panels(len(groups), 3, 3.7, 3.9)
     for i, ((task, model, data, dtype, pretrained), runs) in enumerate(groups):
