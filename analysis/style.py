@@ -105,12 +105,14 @@ def run_command(main: Callable[[], None]) -> None:
 
 
 def is_mini(data: str) -> bool:
-    """Whether Run.data names mini's generated tasks: "mini@hash"."""
-    return data.split("@")[0] == "mini"
+    """Whether Run.data names mini's generated tasks: "mini@hash", or "mini-noisy@hash"."""
+    return data.split("@")[0] in ("mini", "mini-noisy")
 
 
 def task_name(task: str, data: str) -> str:
-    return (MINI_TASK_NAMES if is_mini(data) else TASK_NAMES).get(task, task)
+    """A task as a person says it; of mini its own name, and whether training labels are flipped."""
+    name = (MINI_TASK_NAMES if is_mini(data) else TASK_NAMES).get(task, task)
+    return f"{name}, 10 % of labels flipped" if data.startswith("mini-noisy@") else name
 
 
 def by_task(groups: Iterable[tuple[tuple, pd.DataFrame]]) -> list[tuple[tuple, pd.DataFrame]]:

@@ -19,7 +19,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sweep import Experiment, Records, main
-from experiments.finetuning.tasks import train_rows
+from experiments.finetuning.tasks import MINI, train_rows
 
 PAPER_SAMPLE = 1000
 MINI_SAMPLE = 400  # of 1,600: as MRPC's 1,000 of 3,668
@@ -47,7 +47,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def sample_size(options: argparse.Namespace) -> int:
-    return options.sample_size or (MINI_SAMPLE if options.data == "mini" else PAPER_SAMPLE)
+    return options.sample_size or (MINI_SAMPLE if options.data in MINI else PAPER_SAMPLE)
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

@@ -18,9 +18,10 @@ from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, MODEL_RECIPES, PACKABLE, PROFILES, REPOSITORY, Profile, portable
 from experiments.finetuning.runs import Run
 from experiments.finetuning.sources import architecture, identify_model
-from experiments.finetuning.tasks import TASKS, identify_data, train_rows
+from experiments.finetuning.tasks import MINI, TASKS, identify_data, train_rows
 
 BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
+SEGMENT_IDS = {"on": True, "off": False}
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
 
 
@@ -61,7 +62,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     p.add_argument("--model", metavar="NAME_OR_DIR",
                    help="model on the hub (NAME@REVISION for another than the newest), or a transformers folder with safetensors")
     p.add_argument("--data", metavar="NAME_OR_DIR",
-                   help="mini, a data set on the hub such as nyu-mll/glue (@REVISION likewise), or a folder in GLUE's TSV layout")
+                   help="mini, mini-noisy (10 %% of the training labels flipped), a data set on the hub such as nyu-mll/glue "
+                        "(@REVISION likewise), or a folder in GLUE's TSV layout")
     p.add_argument("--tasks", nargs="+", type=one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}")
     p.add_argument("--learning-rates", nargs="+", type=rate, metavar="RATE",
                    help="peak learning rates; the middle one, of an even number the higher, is the default recipe's")
@@ -78,6 +80,8 @@ def parser(description: str) -> argparse.ArgumentParser:
     p.add_argument("--max-length", type=number(int, 8, 512, "a number of tokens"), metavar="N",
                    help="tokens of an input, special ones included")
     p.add_argument("--random-weights", action="store_true", help="do without pre-training: same architecture, N(0, 0.02)")
+    p.add_argument("--segment-ids", type=one_of(SEGMENT_IDS), metavar="WHICH",
+                   help="on: second sentences have token type 1; off: 0, as in the released script (default on; paper off)")
     p.add_argument("--plain", action="store_true", help="padded batches and HF's own attention: slower, for comparison")
     p.add_argument("--dtype", type=one_of(("float32", "bfloat16")), metavar="TYPE",
                    help="float32, or bfloat16 autocast with float32 weights and optimiser")
@@ -100,6 +104,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.data = whole_path(options.data or profile.data)
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
+    options.segment_ids = SEGMENT_IDS[options.segment_ids] if options.segment_ids else profile.segment_ids
     options.quick = profile.quick and not (options.seeds or options.long_seeds is not None or options.epochs)
     if options.address:
         os.environ["RAY_ADDRESS"] = options.address
@@ -128,8 +133,8 @@ def learning_rates(options: argparse.Namespace) -> Sequence[float]:
 
 
 def whole_path(name: str) -> str:
-    """A folder's whole path, so that workers find what the caller named; a hub name, and "mini", as it is."""
-    return str(Path(name).resolve()) if name != "mini" and Path(name).is_dir() else name
+    """A folder's whole path, so that workers find what the caller named; a hub name, and one of MINI, as it is."""
+    return str(Path(name).resolve()) if name not in MINI and Path(name).is_dir() else name
 
 
 def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: Iterable[float],
@@ -159,7 +164,8 @@ def grid(options: argparse.Namespace, *, tasks: Iterable[str], learning_rates: I
             model=identify_model(model), data=identify_data(task, options.data), task=task, learning_rate=rate,
             bias_correction=corrected, epochs=length, max_length=options.max_length, dtype=options.dtype,
             pretrained=not options.random_weights, packed=not options.plain, model_source=portable(model),
-            data_source=options.data, device=options.device, checkpoint_minutes=options.checkpoint_minutes,
+            segment_ids=options.segment_ids, data_source=options.data, device=options.device,
+            checkpoint_minutes=options.checkpoint_minutes,
             checkpoint_folder=str(options.results / "checkpoints"), git_commit=_commit(),
             **{**MODEL_RECIPES.get(kind, {}), **seeds, **fields}))
         if planned[-1].packed and kind not in PACKABLE:

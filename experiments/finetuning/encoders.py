@@ -79,6 +79,8 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
                 parameters[name].normal_(0.0, config.initializer_range, generator=generator)
         if run.reinitialized_layers:
             reinitialize(model, run.reinitialized_layers, generator, skip=drawn)
+        if run.start_noise:
+            move_start(model, run.start_noise, run.start_noise_seed)
     if config.model_type == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
     return model, drawn
@@ -99,6 +101,13 @@ def reinitialize(model: PreTrainedModel, top: int, generator: torch.Generator, s
             p.fill_(1.0)
         else:
             p.normal_(0.0, model.config.initializer_range, generator=generator)
+
+
+def move_start(model: PreTrainedModel, share: float, seed: int) -> None:
+    """Multiply every parameter w by 1 + share * z, z from N(0, 1): another start that differs by rounding only, for a small share."""
+    generator = torch.Generator().manual_seed(seed)
+    for p in model.parameters():
+        p.mul_(1 + share * torch.randn(p.shape, generator=generator))
 
 
 def layers_above(name: str, config: PretrainedConfig) -> int:

@@ -33,6 +33,7 @@ class Profile:
     quick: bool  # a first look: experiments leave settings out, unless --seeds, --long-seeds or --epochs asks for all
     text: str  # for masked-LM perplexity: "mini", a folder with wiki.test.raw, or WikiText-2 on the hub
     dtype: str  # arithmetic of Run.dtype
+    segment_ids: bool  # of Run.segment_ids
     seconds_per_step: float  # one batch of 16, one worker: only for the estimate in the plan
 
 
@@ -40,17 +41,17 @@ PROFILES = {
     "mini": Profile(
         models=(str(REPOSITORY / "experiments/mini/checkpoint"),), data="mini",
         learning_rates=(2e-4, 3e-4, 4e-4), max_length=64, seeds=3, long_seeds=1, quick=True, text="mini",
-        dtype="float32", seconds_per_step=0.12,
+        dtype="float32", segment_ids=True, seconds_per_step=0.12,
     ),
     "small": Profile(
         models=("thenlper/gte-small",), data="nyu-mll/glue",
         learning_rates=(5e-5, 1e-4, 2e-4), max_length=128, seeds=5, long_seeds=3, quick=True, text="Salesforce/wikitext",
-        dtype="bfloat16", seconds_per_step=0.5,
+        dtype="bfloat16", segment_ids=True, seconds_per_step=0.5,
     ),
     "paper": Profile(
         models=("google-bert/bert-large-uncased", "FacebookAI/roberta-large", "albert/albert-large-v2"), data="nyu-mll/glue",
         learning_rates=(1e-5, 2e-5, 3e-5), max_length=128, seeds=25, long_seeds=25, quick=False,
-        text="Salesforce/wikitext", dtype="float32", seconds_per_step=0.03,
+        text="Salesforce/wikitext", dtype="float32", segment_ids=False, seconds_per_step=0.03,
     ),
 }
 

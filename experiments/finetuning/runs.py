@@ -55,6 +55,9 @@ class Run:
     layerwise_decay: float = 1.0  # learning rate of a layer as a share of that of the layer above it
     component_clipping: float | None = None  # L2 norm to which the gradient of each parameter tensor is clipped (Yang and Ma 2022)
     packed: bool = True  # packing.py's fast path; False: HF's own forward, with other dropout masks for a seed
+    segment_ids: bool = True  # second sentences have token type 1; False: zeros, as in the released script (experiments/README.md)
+    start_noise: float = 0.0  # every weight w starts as w (1 + start_noise z), z from N(0, 1): a start moved by rounding
+    start_noise_seed: int = 0  # draws z
     device: str = "cpu"  # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names the device
     # ------------------------------------------------------------ fields that do not
     model_source: str = _unhashed("")  # hub name or folder to load the model from

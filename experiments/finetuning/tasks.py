@@ -35,6 +35,8 @@ class Task:
     label_column: str = "label"  # on the hub
 
 
+MINI = {"mini": 0.0, "mini-noisy": 0.1}  # the generated tasks, by name of the source: share of the training labels flipped
+
 TASKS = {task.name: task for task in (
     Task("rte", "RTE", ("sentence1", "sentence2"), ("entailment", "not_entailment"), "accuracy", 2490, 277, (1, 2, 3)),
     Task("mrpc", "MRPC", ("sentence1", "sentence2"), ("0", "1"), "f1", 3668, 408, (3, 4, 0)),
@@ -168,14 +170,14 @@ def _label_id(task: Task, label: int | str) -> int:
 
 @lru_cache(maxsize=8)
 def load_splits(task_name: str, source: str) -> dict[str, Split]:
-    """The "train" and "dev" splits of a task from "mini", a folder in GLUE's TSV layout, or the hub."""
+    """The "train" and "dev" splits of a task from a name in MINI, a folder in GLUE's TSV layout, or the hub."""
     task = get_task(task_name)
-    if source == "mini":
+    if source in MINI:
         from experiments.mini.tasks import GENERATORS, rows
 
         if task_name not in GENERATORS:
             raise BadInput(f"mini has no task {task_name}: expected one of {', '.join(GENERATORS)}")
-        parts = {split: rows(task_name, split) for split in ("train", "dev")}
+        parts = {"train": rows(task_name, "train", MINI[source]), "dev": rows(task_name, "dev")}
         return {split: Split([tuple(str(row[c]) for c in task.text_columns) for row in part],
                              np.array([row["label"] for row in part])) for split, part in parts.items()}
     if Path(source).is_dir():
@@ -194,7 +196,7 @@ def sample(split: Split, size: int, seed: int) -> Split:
 
 def train_rows(task_name: str, source: str) -> int:
     """Number of training examples; for the hub GLUE's own number, so that a plan loads nothing."""
-    if source == "mini" or Path(source).is_dir():
+    if source in MINI or Path(source).is_dir():
         return len(load_splits(task_name, source)["train"].labels)
     return get_task(task_name).train_rows
 
@@ -203,15 +205,15 @@ def train_rows(task_name: str, source: str) -> int:
 def identify_data(task_name: str, source: str) -> str:
     """Run.data: the hub's name, with @REVISION where one is asked for, or a name with a hash of what is read, so that other data gives
     other runs."""
-    if source == "mini":
+    if source in MINI:
         splits = load_splits(task_name, source)
-        return "mini@" + fingerprint(repr([(s.texts, s.labels.tolist()) for s in splits.values()]).encode())
+        return f"{source}@{fingerprint(repr([(s.texts, s.labels.tolist()) for s in splits.values()]).encode())}"
     if Path(source).is_dir():
         files, name = _tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
-        return f"{'folder-mini' if name == 'mini' else name}@{fingerprint(*(path for path, _ in files.values()))}"
+        return f"{f'folder-{name}' if name in MINI else name}@{fingerprint(*(path for path, _ in files.values()))}"
     if not _may_be_on_hub(source):
-        raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the data "
-                       "hub such as nyu-mll/glue")
+        raise BadInput(f"no data folder {source}: expected {' or '.join(MINI)}, a folder in GLUE's TSV layout, or a name on the "
+                       "data hub such as nyu-mll/glue")
     hub = get_task(task_name).hub
     return hub[0] if hub else source
 
@@ -256,9 +258,10 @@ def identify_text(source: str) -> str:
     return fingerprint(Path(source) / "wiki.test.raw") if Path(source).is_dir() else source
 
 
-def tokenize(split: Split, tokenizer: Any, max_length: int) -> TokenizedSplit:
-    """Token ids of all examples, cut to max_length tokens from the end of the longer sentence."""
+def tokenize(split: Split, tokenizer: Any, max_length: int, segment_ids: bool = True) -> TokenizedSplit:
+    """Token ids of all examples, cut to max_length tokens from the end of the longer sentence. Without `segment_ids` the token types
+    are 0 everywhere."""
     columns = [list(column) for column in zip(*split.texts, strict=True)]
     encoded = tokenizer(*columns, truncation="longest_first", max_length=max_length, return_token_type_ids=True)
-    return TokenizedSplit([np.array(ids) for ids in encoded["input_ids"]],
-                          [np.array(types) for types in encoded["token_type_ids"]], split.labels, tokenizer.pad_token_id)
+    types = [np.array(types) * int(segment_ids) for types in encoded["token_type_ids"]]
+    return TokenizedSplit([np.array(ids) for ids in encoded["input_ids"]], types, split.labels, tokenizer.pad_token_id)

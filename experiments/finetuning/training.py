@@ -146,7 +146,8 @@ def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, Tokenize
     """The training and the dev set of a run, as tokens."""
     splits = load_splits(run.task, run.data_source)
     train_split = splits["train"] if run.train_examples is None else sample(splits["train"], run.train_examples, run.sampling_seed)
-    return tokenize(train_split, tokenizer, run.max_length), tokenize(splits["dev"], tokenizer, run.max_length)
+    train_set, dev_set = (tokenize(split, tokenizer, run.max_length, run.segment_ids) for split in (train_split, splits["dev"]))
+    return train_set, dev_set
 
 
 def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[ParameterGroup]]:

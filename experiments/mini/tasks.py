@@ -127,13 +127,17 @@ GENERATORS: dict[str, tuple[Callable[[Random, int], Row], float]] = {  # task ->
 }
 
 
-def rows(task: str, split: str) -> list[Row]:
-    """The rows of one split ("train" or "dev"), in a fixed random order."""
+def rows(task: str, split: str, flipped: float = 0.0) -> list[Row]:
+    """The rows of one split ("train" or "dev"), in a fixed random order; a share `flipped` of them, to the nearest row, with the
+    other label."""
     generate, share_of_ones = GENERATORS[task]
     rng = Random(f"{DATA_SEED} {task} {split}")
     size = {"train": TRAIN_SIZE, "dev": DEV_SIZE}[split]
     ones = round(size * share_of_ones)
-    return [generate(rng, label) for label in language.shuffled(rng, [1] * ones + [0] * (size - ones))]
+    made = [generate(rng, label) for label in language.shuffled(rng, [1] * ones + [0] * (size - ones))]
+    for i in language.shuffled(Random(f"{DATA_SEED} {task} flipped"), range(size))[:round(flipped * size)]:
+        made[i]["label"] = 1 - int(made[i]["label"])
+    return made
 
 
 def held_out_text(documents: int = 600) -> list[list[str]]:
