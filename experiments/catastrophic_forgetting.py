@@ -38,14 +38,16 @@ from experiments.finetuning.command import (
     whole_path,
     write_csv,
 )
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import LENGTHS, at_revision
 from experiments.finetuning.runs import Run, fingerprint, write_atomically
-from experiments.finetuning.sources import has_masked_lm_head, identify_model
+from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
 from experiments.finetuning.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
 from experiments.finetuning.tasks import check_text, identify_text, load_text
 
 MASK_SEED, FITTING_SEED = 1, 2
 SMALL = 50e6  # bytes; of a model so small all weights are kept until enough failed runs are found, at whatever rate
+MEASURABLE = ("bert", "roberta", "xlm-roberta", "camembert")  # architectures whose layers and masked-LM head we know by name
 LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
 
 
@@ -70,6 +72,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
                 learning_rates=learning_rates(options))
     size = sum(path.stat().st_size for path in Path(options.models[0]).glob("*.safetensors")) or math.inf  # inf: on the hub
     measurable = not unmeasured(options)
+    if measurable and not options.plan:
+        check_blocks(options)
     return [dataclasses.replace(run, keep_weights=measurable and (run.learning_rate == default or size < SMALL)) for run in runs]
 
 
@@ -77,6 +81,10 @@ def unmeasured(options: argparse.Namespace) -> str:
     """Why no perplexity can be measured; empty where it can."""
     if options.random_weights:
         return "random weights have nothing to forget, so no perplexity is measured"
+    kind = architecture(options.models[0])[0]
+    if kind not in MEASURABLE:
+        return (f"{options.models[0]} is of type {kind}, whose layers or head have other names, so no perplexity is measured; "
+                f"expected one of {', '.join(MEASURABLE)}")
     if options.fit_head or has_masked_lm_head(options.models[0]):
         return ""
     return f"{options.models[0]} has no masked-LM head, so no perplexity can be measured; --fit-head fits one"
@@ -117,13 +125,25 @@ def write(options: argparse.Namespace, records: Records) -> None:
         {**row, **compared} for record in picked for row in json.loads(path(record).read_text(encoding="utf-8"))])
 
 
+def check_blocks(options: argparse.Namespace) -> None:
+    """BadInput, before anything is trained, where perplexity could not be measured afterwards."""
+    from experiments.finetuning.encoders import load_config
+
+    source = options.models[0]
+    _, labels = blocks_of(load_text(options.text), source, load_config(source), MASK_SEED)
+    if not (labels[:options.blocks] != -100).any():
+        raise BadInput(f"the text {options.text} has no token that can be predicted: all are unknown to {source} or special; expected "
+                       "running text in the model's language, see --text")
+
+
 def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:
     """Text as masked-LM inputs and labels [blocks, length] for a model."""
+    from experiments.finetuning.checks import check_mask, first_position
     from experiments.finetuning.encoders import load_tokenizer
-    from experiments.finetuning.packing import first_position
     from experiments.finetuning.probes import mask_blocks
 
     tokenizer = load_tokenizer(source)
+    check_mask(tokenizer, source)
     length = min(LONGEST_BLOCK, config.max_position_embeddings - first_position(config))
     return mask_blocks(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"], tokenizer, length, seed)
 

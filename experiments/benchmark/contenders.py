@@ -17,7 +17,7 @@ from transformers import PreTrainedModel
 from experiments.finetuning import engine
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
-from experiments.finetuning.packing import NOT_DECAYED
+from experiments.finetuning.packing import decays
 from experiments.finetuning.probes import probed_matrices
 from experiments.finetuning.runs import Run
 from experiments.finetuning.tasks import TokenizedSplit, get_task
@@ -145,7 +145,7 @@ def official(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Con
                 second.mul_(run.adam_beta2).addcmul_(p.grad, p.grad, value=1 - run.adam_beta2)
                 corrected = rate * (1 - run.adam_beta2**done) ** 0.5 / (1 - run.adam_beta1**done)
                 p.addcdiv_(first, second.sqrt().add_(run.adam_epsilon), value=-corrected)
-                if not any(part in name for part in NOT_DECAYED):
+                if decays(name):
                     p.add_(p, alpha=-rate * run.weight_decay)
                 p.grad = None
     return timed(step, run.device)

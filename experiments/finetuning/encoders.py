@@ -23,8 +23,16 @@ from transformers import (
 from transformers.models.roberta.modeling_roberta import RobertaClassificationHead
 from transformers.utils import logging as transformers_logging
 
+from experiments.finetuning.checks import (
+    HEADS,
+    check_configuration,
+    check_files,
+    check_finite,
+    check_loaded,
+    check_tokenizer,
+    first_position,
+)
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.packing import first_position
 from experiments.finetuning.probes import check_layers, layer_of
 from experiments.finetuning.profiles import at_revision, located
 from experiments.finetuning.runs import Run
@@ -40,14 +48,20 @@ def load_config(source: str, **options: Any) -> PretrainedConfig:
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """A model's tokenizer, likewise."""
-    return _load(AutoTokenizer, source)
+    """A model's tokenizer, likewise; BadInput where it lacks its files or what batches are made of."""
+    if Path(located(source)).is_dir():
+        check_files(Path(located(source)))
+    tokenizer = _load(AutoTokenizer, source)
+    check_tokenizer(tokenizer, source)
+    return tokenizer
 
 
 def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[str]]:
-    """The model of a run in float32, and the names of the parameters drawn from its head seed. BadInput for inputs longer than the
-    model's positions, a checkpoint that lacks encoder weights, and layers by other names where they are to be told apart."""
+    """The model of a run in float32, and the names of the parameters drawn from its head seed: its classifier, whether the checkpoint
+    has one or not, and what else it lacks. BadInput for inputs longer than the model's positions, a checkpoint that is not that of its
+    configuration or not finite, and layers by other names where they are to be told apart."""
     config = load_config(run.model_source, num_labels=label_count)
+    check_configuration(config, run.model_source)
     positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
     if run.max_length > positions:
         raise BadInput(f"{run.model_source} has {positions} positions, fewer than --max-length {run.max_length}; expected "
@@ -57,12 +71,11 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
             setattr(config, name, run.dropout)
     if run.pretrained:
         model, report = _load(AutoModelForSequenceClassification, run.model_source, config=config, dtype=torch.float32,
-                              use_safetensors=True, output_loading_info=True)
-        drawn = sorted(report["missing_keys"])
-        lacking = [name for name in drawn if "classifier" not in name and "pooler" not in name]
-        if lacking:
-            raise BadInput(f"{run.model_source} lacks {len(lacking)} encoder weights, {lacking[0]} first; "
-                           "expected a complete checkpoint of the architecture in its config.json")
+                              use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True)
+        check_loaded(report, run.model_source)
+        heads = {name for name, _ in model.named_parameters() if HEADS.search(name)}
+        drawn = sorted(heads | set(report["missing_keys"]))
+        check_finite(((name, p) for name, p in model.named_parameters() if name not in drawn), run.model_source)
     else:
         torch.manual_seed(run.head_seed)
         model = AutoModelForSequenceClassification.from_config(config)

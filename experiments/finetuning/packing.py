@@ -12,6 +12,7 @@ Gains are measured in LOG.md; tests hold logits and gradients equal to the plain
 """
 
 import math
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
@@ -22,7 +23,12 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 from transformers import PretrainedConfig, PreTrainedModel
 
-NOT_DECAYED = ("bias", "LayerNorm.weight")  # parameters whose name holds one of these get no weight decay (released code)
+from experiments.finetuning.checks import first_position
+
+
+def decays(name: str) -> bool:
+    """Whether a parameter gets weight decay: biases and the weights of LayerNorms, by whatever name, do not (released code)."""
+    return "bias" not in name and not re.search(r"norm\w*\.weight$", name, re.IGNORECASE)
 
 
 class AttentionGroup(NamedTuple):
@@ -48,10 +54,10 @@ class FlatParameters:
     """All parameters of a model as views of one vector, and their gradients as views of another."""
 
     def __init__(self, model: nn.Module) -> None:
-        named = sorted(model.named_parameters(), key=lambda item: any(part in item[0] for part in NOT_DECAYED))
+        named = sorted(model.named_parameters(), key=lambda item: not decays(item[0]))
         self.values = torch.cat([p.detach().flatten() for _, p in named])
         self.values.grad = torch.zeros_like(self.values)
-        self.decayed = self.values[:sum(p.numel() for name, p in named if not any(part in name for part in NOT_DECAYED))]
+        self.decayed = self.values[:sum(p.numel() for name, p in named if decays(name))]
         self._start, start = {}, 0
         for _, p in named:
             self._start[p] = start
@@ -203,11 +209,6 @@ class _Lookup(torch.autograd.Function):
 
 def _norm(x: Tensor, module: nn.LayerNorm) -> Tensor:
     return layer_norm(x, x.shape[-1:], module.weight, module.bias, module.eps)
-
-
-def first_position(config: PretrainedConfig) -> int:
-    """The position id of an example's first token: RoBERTa counts from after the padding id, the others from 0."""
-    return config.pad_token_id + 1 if "roberta" in config.model_type else 0
 
 
 def pack(batch: dict[str, np.ndarray], config: PretrainedConfig, device: torch.device) -> PackedBatch:

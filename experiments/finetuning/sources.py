@@ -5,22 +5,30 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
+from experiments.finetuning.checks import SENTENCE_PIECE, SETTINGS
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.profiles import at_revision
 from experiments.finetuning.runs import fingerprint
+
+# tokenizer_config.json decides tokens (do_lower_case) and was not hashed at first. Two of them stand in the ids of reference results,
+# that of experiments/mini/checkpoint and gte-small's: they stay out, so that those runs keep their ids
+NOT_HASHED = ("921559d2", "bc3a5982")
 
 
 @lru_cache(maxsize=8)
 def identify_model(source: str) -> str:
     """Run.model: the hub's name, with @REVISION where one is asked for, or the folder's name with a hash of its configuration, weights
-    and vocabulary."""
+    and all that its tokenizer reads."""
     folder = Path(source)
     if folder.is_dir():
         weights = sorted(folder.glob("*.safetensors"))
         if not (folder / "config.json").is_file() or not weights:
             raise BadInput(f"{folder} is no model: expected config.json and *.safetensors (pickled weights are not read)")
-        others = [folder / name for name in ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")]
-        return f"{folder.resolve().name}@{fingerprint(*(path for path in others if path.exists()), *weights)}"
+        first = [folder / name for name in ("config.json", "tokenizer.json", "vocab.txt", "vocab.json", "merges.txt", "spiece.model")]
+        further = [folder / name for name in (*SENTENCE_PIECE, *SETTINGS) if folder / name not in first]
+        read = [path for path in first if path.exists()] + weights
+        read += [path for path in further if path.exists() and fingerprint(path) not in NOT_HASHED]
+        return f"{folder.resolve().name}@{fingerprint(*read)}"
     if source.startswith((".", "/", "~")) or at_revision(source)[0].count("/") > 1:
         raise BadInput(f"no model folder {source}: expected a transformers folder, or a hub name such as "
                        "google-bert/bert-large-uncased")

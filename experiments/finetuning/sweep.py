@@ -3,6 +3,7 @@
 import argparse
 import dataclasses
 import math
+import sys
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -103,8 +104,12 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
     runs that the store has; BadInput if one of these ends otherwise than before, which then stays as it was."""
     if not missing:
         return {}
-    from experiments.finetuning.training import train
+    from experiments.finetuning.training import inspect_inputs, train
 
+    one_of_each = {(run.model_source, run.data_source, run.task, run.max_length): run for run in missing}
+    for run in one_of_each.values():  # here, where warnings are seen, and before anything is trained
+        for warning in inspect_inputs(run):
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
     writable = options.results / "runs" / ".writable"  # an error is better now than after the first run
     runs.write_atomically(writable, "")
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same

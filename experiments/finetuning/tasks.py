@@ -212,7 +212,7 @@ def identify_data(task_name: str, source: str) -> str:
         files, name = _tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
         return f"{f'folder-{name}' if name in MINI else name}@{fingerprint(*(path for path, _ in files.values()))}"
     if not _may_be_on_hub(source):
-        raise BadInput(f"no data folder {source}: expected {' or '.join(MINI)}, a folder in GLUE's TSV layout, or a name on the "
+        raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the "
                        "data hub such as nyu-mll/glue")
     hub = get_task(task_name).hub
     return hub[0] if hub else source
@@ -243,7 +243,11 @@ def load_text(source: str, validation: bool = False) -> str:
         documents = held_out_text()[200:] if validation else held_out_text(documents=200)  # 1,800 predicted tokens; all 600 would
         return " ".join(sentence for document in documents for sentence in document)  # take three times as long for each k
     if Path(source).is_dir():
-        return (Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")).read_text(encoding="utf-8")
+        path = Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")
+        try:
+            return path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise BadInput(f"{path}: not UTF-8 at byte {error.start}; expected running text in UTF-8") from None
     try:
         return "\n".join(_load_hub(source, "wikitext-2-raw-v1")["validation" if validation else "test"]["text"])
     except (OSError, ValueError, KeyError, RuntimeError) as error:

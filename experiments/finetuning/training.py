@@ -12,14 +12,16 @@ import safetensors.torch
 import torch
 import transformers
 from torch.nn.functional import cross_entropy
+from transformers import PreTrainedModel
 
 from experiments.finetuning.checkpoints import Checkpoint
+from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
 from experiments.finetuning.errors import INTERRUPTS, BadInput
 from experiments.finetuning.histories import margins_as_text
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import PaperAdamW, ParameterGroup
-from experiments.finetuning.packing import NOT_DECAYED, PackedClassifier, pack
+from experiments.finetuning.packing import PackedClassifier, decays, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.runs import Run
 from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize, train_rows
@@ -36,7 +38,7 @@ def train(run: Run) -> dict[str, Any]:
     outcome, one value each: `score` and `metric`, its name; every metric on dev and `dev_loss` (nats) after the last step;
     `majority_level`, `failed` (score at or below it, or `diverged`), `constant_prediction`; `train_loss` (nats, mean of the last epoch)
     and `label_entropy` (nats); `first_layer_gradient`, `classifier_gradient` (L2 norms, medians over the last tenth); `steps`; what the
-    checkpoint lacked (`drawn_from_head_seed`); `device`, `seconds`, versions, commit.
+    checkpoint lacked (`drawn_from_head_seed`); `unknown_tokens`, share of the training tokens; `device`, `seconds`, versions, commit.
     history: `train_loss` [steps], nats; `evaluations` [evaluations], each with step, metrics and dev_loss; `dev_margins` [evaluations],
     text of histories.py; `gradient_norms` [steps / `gradient_norm_every`][matrices], L2, before clipping, of `gradient_norm_of`.
     With run.keep_weights also "weights": the parameters, as the bytes of a safetensors file.
@@ -49,9 +51,7 @@ def train(run: Run) -> dict[str, Any]:
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False
     task, device = get_task(run.task), torch.device(run.device)
-    tokenizer = load_tokenizer(run.model_source)
-    train_set, dev_set = tokenized_splits(run, tokenizer)
-    model, drawn = load_classifier(run, len(task.labels))
+    model, drawn, tokenizer, train_set, dev_set = load(run)
     network, groups = prepare(model.to(device), run)
     parameters = [tensor for group in groups for tensor in group.tensors]
     steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
@@ -113,6 +113,7 @@ def train(run: Run) -> dict[str, Any]:
         "first_layer_gradient": _median_of(last_tenth, matrices, "layer 1 output"),
         "classifier_gradient": _median_of(last_tenth, matrices, "classifier"),
         "steps": len(losses), "drawn_from_head_seed": " ".join(drawn),
+        "unknown_tokens": round(unknown_share(train_set.input_ids, tokenizer), 6),
         "device": run.device if run.device == "cpu" else torch.cuda.get_device_name(device),
         "seconds": round(time.monotonic() - started, 2), **versions(),
         "git_commit": run.git_commit,
@@ -122,6 +123,23 @@ def train(run: Run) -> dict[str, Any]:
     kept = {"weights": safetensors.torch.save({name: p.detach().cpu().clone() for name, p in model.named_parameters()})
             } if run.keep_weights else {}
     return {"outcome": outcome, "history": history, **kept}
+
+
+def load(run: Run) -> tuple[PreTrainedModel, list[str], Any, TokenizedSplit, TokenizedSplit]:
+    """A run's model, the names of its parameters that the head seed drew, its tokenizer, its training and its dev set. BadInput where
+    these do not belong together."""
+    tokenizer = load_tokenizer(run.model_source)
+    train_set, dev_set = tokenized_splits(run, tokenizer)
+    model, drawn = load_classifier(run, len(get_task(run.task).labels))
+    for split in (train_set, dev_set):
+        check_tokens(split.input_ids, split.token_type_ids, model.config, tokenizer, run.model_source)
+    return model, drawn, tokenizer, train_set, dev_set
+
+
+def inspect_inputs(run: Run) -> list[str]:
+    """What is odd about a run's model and data, a sentence each; BadInput for what cannot be trained. It trains nothing."""
+    *_, tokenizer, train_set, _ = load(run)
+    return check_vocabulary(unknown_share(train_set.input_ids, tokenizer), tokenizer, run.model_source, run.task)
 
 
 def training_step(model: torch.nn.Module, network: Network, optimizer: PaperAdamW, batch: dict[str, np.ndarray], run: Run,
@@ -163,8 +181,7 @@ def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[ParameterGr
     by_share: dict[float, list[tuple[str, torch.Tensor]]] = {}
     for name, p in model.named_parameters():
         by_share.setdefault(run.layerwise_decay ** layers_above(name, model.config), []).append((name, p))
-    decayed = {share: [p.data for name, p in named if not any(part in name for part in NOT_DECAYED)]
-               for share, named in by_share.items()}
+    decayed = {share: [p.data for name, p in named if decays(name)] for share, named in by_share.items()}
     return network, [ParameterGroup([p for _, p in named], decayed[share], _anchors(decayed[share], run), share)
                      for share, named in by_share.items()]
 
