@@ -71,7 +71,9 @@ def planned(options: argparse.Namespace) -> list[Run]:
     runs = grid(options, tasks=(options.tasks or ["rte"])[:1], corrections=[False], epochs=LENGTHS[:1],
                 learning_rates=learning_rates(options))
     size = sum(path.stat().st_size for path in Path(options.models[0]).glob("*.safetensors")) or math.inf  # inf: on the hub
-    measurable = not unmeasured(options)
+    measurable = not (reason := unmeasured(options))
+    if options.fit_head and not measurable:
+        raise BadInput(f"--fit-head: {reason}")
     if measurable and not options.plan:
         check_blocks(options)
     return [dataclasses.replace(run, keep_weights=measurable and (run.learning_rate == default or size < SMALL)) for run in runs]
