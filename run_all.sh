@@ -49,7 +49,7 @@ main() {
           "$python" -m ruff check .
           "$python" -m mypy
           OMP_NUM_THREADS=1 "$python" -m pytest -n 2 --dist loadfile "$@" ;;
-    status) install requirements.txt; run experiments.finetuning.status "$@" ;;
+    status) install requirements.txt; run experiments.sweeps.status "$@" ;;
     benchmark) install requirements.txt tests/requirements.txt
                experiments benchmark -- "$@" ;;
     fast_path) install requirements.txt
@@ -114,8 +114,8 @@ figures() {  # names -- flags: all that can be drawn, and everything on one page
 check() {  # flags: the published numbers against their own points; then the paper's claims on them and on the results
   local flags=() argument
   for argument in "$@"; do [[ $argument == --strict ]] || flags+=("$argument"); done
-  run analysis.audit ${flags[@]+"${flags[@]}"} > /dev/null || return
-  run analysis.scorecard "$@"
+  run analysis.published.audit ${flags[@]+"${flags[@]}"} > /dev/null || return
+  run analysis.published.scorecard "$@"
 }
 
 run() { "$python" -P -m "$@"; }

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from analysis.style import REPOSITORY, STOPPED, BadInput, parser, run_command
+from analysis.shared.style import REPOSITORY, STOPPED, BadInput, parser, run_command
 
 
 def main() -> None:

@@ -10,8 +10,8 @@ Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correctio
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.statistics import over_seeds
-from analysis.style import (
+from analysis.shared.statistics import over_seeds
+from analysis.shared.style import (
     CORRECTION_HANDLES,
     SCORES_NOTE,
     WITH,

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import SubFigure
 
-from analysis.style import (
+from analysis.shared.style import (
     LINES,
     METRIC_NAMES,
     model_name,

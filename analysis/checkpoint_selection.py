@@ -16,10 +16,10 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from analysis import early_signs
-from analysis.audit import PUBLISHED
-from analysis.estimates import ENOUGH_TO_DRAW, mean
-from analysis.statistics import expected_of_best, over_seeds
-from analysis.style import (
+from analysis.published.audit import PUBLISHED
+from analysis.shared.estimates import ENOUGH_TO_DRAW, mean
+from analysis.shared.statistics import expected_of_best, over_seeds
+from analysis.shared.style import (
     FURTHER,
     METRIC_NAMES,
     PANEL,

@@ -16,8 +16,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from analysis.statistics import wilson_interval
-from analysis.style import (
+from analysis.shared.statistics import wilson_interval
+from analysis.shared.style import (
     METRIC_NAMES,
     PANEL,
     WITH,

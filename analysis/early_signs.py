@@ -9,19 +9,8 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from analysis.statistics import area_under_roc, bootstrap_interval
-from analysis.style import (
-    FURTHER,
-    LINES,
-    PANEL,
-    label_log_axis,
-    number,
-    panels,
-    rate_name,
-    setting_name,
-    task_name,
-    write_in,
-)
+from analysis.shared.statistics import area_under_roc, bootstrap_interval
+from analysis.shared.style import FURTHER, LINES, PANEL, label_log_axis, number, panels, rate_name, setting_name, task_name, write_in
 
 NEEDED = [*PANEL, "learning_rate", "bias_correction", "run", "seed", "failed", "share", "steps", "train_loss", "label_entropy",
           "first_layer_gradient"]

@@ -10,8 +10,8 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import over_seeds, spearman
-from analysis.style import (
+from analysis.shared.statistics import over_seeds, spearman
+from analysis.shared.style import (
     METRIC_NAMES,
     PANEL,
     WITH,

@@ -14,8 +14,8 @@ import numpy as np
 import pandas as pd
 from scipy.special import entr, expit
 
-from analysis.statistics import bootstrap_interval
-from analysis.style import (
+from analysis.shared.statistics import bootstrap_interval
+from analysis.shared.style import (
     LINES,
     PANEL,
     BadInput,

@@ -12,8 +12,8 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.patheffects import withStroke
 
-from analysis.statistics import wilson_interval
-from analysis.style import (
+from analysis.shared.statistics import wilson_interval
+from analysis.shared.style import (
     LINES,
     label_log_axis,
     model_name,

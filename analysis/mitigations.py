@@ -11,9 +11,9 @@ from textwrap import fill
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis import estimates
-from analysis.statistics import fisher, holm, levene, over_seeds
-from analysis.style import (
+from analysis.shared import estimates
+from analysis.shared.statistics import fisher, holm, levene, over_seeds
+from analysis.shared.style import (
     CORRECTION_HANDLES,
     PANEL,
     SCORES_NOTE,

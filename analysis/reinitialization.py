@@ -11,9 +11,9 @@ from collections.abc import Sequence
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis import estimates
-from analysis.statistics import fisher, over_seeds
-from analysis.style import (
+from analysis.shared import estimates
+from analysis.shared.statistics import fisher, over_seeds
+from analysis.shared.style import (
     FURTHER,
     PANEL,
     SCORES_NOTE,

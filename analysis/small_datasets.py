@@ -11,8 +11,8 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.statistics import fisher, over_seeds
-from analysis.style import (
+from analysis.shared.statistics import fisher, over_seeds
+from analysis.shared.style import (
     FURTHER,
     PANEL,
     SCORES_NOTE,

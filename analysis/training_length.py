@@ -9,8 +9,8 @@ Writes  : figures/<profile>/training_length.png, .pdf, .md, .csv
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.statistics import over_seeds
-from analysis.style import (
+from analysis.shared.statistics import over_seeds
+from analysis.shared.style import (
     CORRECTION_HANDLES,
     PANEL,
     SCORES_NOTE,

@@ -13,7 +13,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 
-from analysis.style import (
+from analysis.shared.style import (
     model_name,
     number,
     parse,

@@ -8,9 +8,9 @@ import sys
 from itertools import takewhile
 from pathlib import Path
 
-from experiments.finetuning.command import run_command
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.sweep import sweep
+from experiments.sweeps.command import run_command
+from experiments.sweeps.sweep import sweep
 
 
 def main() -> None:

@@ -13,9 +13,9 @@ Writes     : results/<profile>/bias_correction.csv, one row per run; bias_correc
 import argparse
 from math import sqrt
 
-from experiments.finetuning.command import BIAS_CORRECTION, default_rate, grid, learning_rates, row, write_csv
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main, steps
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import BIAS_CORRECTION, default_rate, grid, learning_rates, row, write_csv
+from experiments.sweeps.sweep import Experiment, Records, main, steps
 
 
 def planned(options: argparse.Namespace) -> list[Run]:

@@ -27,7 +27,12 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from experiments.finetuning.command import (
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.files import at_revision, fingerprint, write_atomically
+from experiments.finetuning.run import Run
+from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
+from experiments.finetuning.tasks import check_text, identify_text, load_text
+from experiments.sweeps.command import (
     curves,
     default_rate,
     first_failed_and_successful,
@@ -38,12 +43,8 @@ from experiments.finetuning.command import (
     whole_path,
     write_csv,
 )
-from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import LENGTHS, at_revision
-from experiments.finetuning.runs import Run, fingerprint, write_atomically
-from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
-from experiments.finetuning.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
-from experiments.finetuning.tasks import check_text, identify_text, load_text
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
 
 MASK_SEED, FITTING_SEED = 1, 2
 SMALL = 50e6  # bytes; of a model so small all weights are kept until enough failed runs are found, at whatever rate

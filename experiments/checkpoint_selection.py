@@ -17,11 +17,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import curves, default_rate, grid, learning_rates, write_csv
 from experiments.finetuning.histories import gradient_norms_of, half_scores
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main, steps
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import curves, default_rate, grid, learning_rates, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main, steps
 
 SHARES = (0.1, 0.2, 0.3)  # of all steps, after which a run may be judged
 

@@ -20,7 +20,10 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import (
+from experiments.finetuning.histories import gradient_norms_of, margins_from_text
+from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import train_rows
+from experiments.sweeps.command import (
     SEED_FLAGS,
     alike,
     default_rate,
@@ -31,11 +34,9 @@ from experiments.finetuning.command import (
     run_columns,
     write_csv,
 )
-from experiments.finetuning.histories import gradient_norms_of, margins_from_text
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run, stored
-from experiments.finetuning.sweep import Experiment, Records, main
-from experiments.finetuning.tasks import train_rows
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.store import stored
+from experiments.sweeps.sweep import Experiment, Records, main
 
 TOO_HIGH = 250  # times the default recipe's rate
 FEW = (2, 8)  # examples

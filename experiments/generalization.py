@@ -12,10 +12,11 @@ Writes     : results/<profile>/generalization.csv, one row per finished run of t
 
 import argparse
 
-from experiments.finetuning.command import SEED_FLAGS, alike, curves, default_rate, grid, learning_rates, row, write_csv
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run, stored
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import SEED_FLAGS, alike, curves, default_rate, grid, learning_rates, row, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.store import stored
+from experiments.sweeps.sweep import Experiment, Records, main
 
 VARIED = ("learning_rate", "bias_correction", "epochs", *SEED_FLAGS)  # in all else the runs of generalization.csv are alike
 

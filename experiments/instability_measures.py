@@ -12,11 +12,11 @@ Writes     : results/<profile>/instability_measures.csv, one row per run, with i
 
 import argparse
 
-from experiments.finetuning.command import default_rate, grid, row, write_csv
 from experiments.finetuning.histories import dev_labels
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import default_rate, grid, row, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main
 
 CONDITIONS = {"default": (LENGTHS[0], False), "with bias correction": (LENGTHS[0], True), "paper's recipe": (LENGTHS[-1], True)}
 

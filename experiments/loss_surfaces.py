@@ -27,10 +27,11 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.command import default_rate, first_failed_and_successful, grid, number, one_of, write_csv
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run, fingerprint, write_atomically
-from experiments.finetuning.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
+from experiments.finetuning.files import fingerprint, write_atomically
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import default_rate, first_failed_and_successful, grid, number, one_of, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
 
 EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
 EXAMPLES_SEED = 1

@@ -24,10 +24,10 @@ al.'s released code leaves out.
 import argparse
 from typing import Any
 
-from experiments.finetuning.command import BIAS_CORRECTION, default_rate, grid, number, one_seed_at_first, row, write_csv
-from experiments.finetuning.profiles import LENGTHS, REINITIALIZED
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import BIAS_CORRECTION, default_rate, grid, number, one_seed_at_first, row, write_csv
+from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
+from experiments.sweeps.sweep import Experiment, Records, main
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:

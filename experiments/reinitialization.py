@@ -15,11 +15,11 @@ without correction and at 20 epochs only L = 0 and L = 5 (--long-layers), which 
 
 import argparse
 
-from experiments.finetuning.command import default_rate, grid, number, one_seed_at_first, row, write_csv
 from experiments.finetuning.histories import half_scores
-from experiments.finetuning.profiles import LENGTHS, REINITIALIZED
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import default_rate, grid, number, one_seed_at_first, row, write_csv
+from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
+from experiments.sweeps.sweep import Experiment, Records, main
 
 LAYERS = (0, 1, 2, 3, 4, 5, 6)
 

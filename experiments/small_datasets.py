@@ -14,12 +14,12 @@ all runs (--sampling-seed).
 
 import argparse
 
-from experiments.finetuning.command import default_rate, grid, matching_epochs, number, row, write_csv
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import MINI, train_rows
+from experiments.sweeps.command import default_rate, grid, matching_epochs, number, row, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main
 
 PAPER_SAMPLE = 1000
 MINI_SAMPLE = 400  # of 1,600: as MRPC's 1,000 of 3,668

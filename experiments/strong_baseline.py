@@ -15,10 +15,10 @@ The paper's Mixout row equals a row of Lee et al. (2020): p = 0.7 and weight dec
 import argparse
 from typing import Any
 
-from experiments.finetuning.command import default_rate, grid, row, write_csv
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import default_rate, grid, row, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main
 
 RECIPES: dict[str, dict[str, Any]] = {  # what they change in a run
     "default": {"epochs": LENGTHS[0], "bias_correction": False},

@@ -10,10 +10,10 @@ Writes     : results/<profile>/training_length.csv, one row per run.
 
 import argparse
 
-from experiments.finetuning.command import BIAS_CORRECTION, grid, learning_rates, row, write_csv
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import BIAS_CORRECTION, grid, learning_rates, row, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main
 
 
 def planned(options: argparse.Namespace) -> list[Run]:

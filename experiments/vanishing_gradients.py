@@ -16,10 +16,10 @@ is none of a kind, the nearest other rate's. All norms are recorded in every run
 import argparse
 from itertools import groupby
 
-from experiments.finetuning.command import default_rate, first_failed_and_successful, grid, learning_rates, write_csv
-from experiments.finetuning.profiles import LENGTHS
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import default_rate, first_failed_and_successful, grid, learning_rates, write_csv
+from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.sweep import Experiment, Records, main
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:

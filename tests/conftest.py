@@ -19,7 +19,7 @@ def _present(path: Path) -> Path:
 
 def options(experiment, *arguments: str):
     """The flags of an experiment, read from arguments as on the command line."""
-    from experiments.finetuning.command import parse, parser
+    from experiments.sweeps.command import parse, parser
 
     p = parser("")
     experiment.add_flags(p)
@@ -56,7 +56,7 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def tiny_run(tiny_model: Path):
     """A function that makes a Run of the tiny model on mini's entailment task."""
-    from experiments.finetuning.runs import Run
+    from experiments.finetuning.run import Run
     from experiments.finetuning.sources import identify_model
     from experiments.finetuning.tasks import identify_data
 

@@ -65,7 +65,7 @@ def test_the_readmes_example_of_an_experiment(tmp_path, capsys, monkeypatch):
     monkeypatch.syspath_prepend(tmp_path)
     from warmup import EXPERIMENT
 
-    from experiments.finetuning.sweep import sweep
+    from experiments.sweeps.sweep import sweep
 
     arguments = ["--plan", "--seeds", "2", "--results", str(tmp_path)]
     sweep([EXPERIMENT], arguments)
@@ -76,9 +76,9 @@ def test_the_readmes_example_of_an_experiment(tmp_path, capsys, monkeypatch):
 
 def test_what_analysis_repeats_of_the_profiles():
     """It may not import them."""
-    from analysis import style
-    from analysis.evidence import LEARNING_RATES
-    from experiments.finetuning.profiles import PROFILES
+    from analysis.published.evidence import LEARNING_RATES
+    from analysis.shared import style
+    from experiments.sweeps.profiles import PROFILES
 
     assert {name: profile.learning_rates for name, profile in PROFILES.items()} == LEARNING_RATES
     assert tuple(PROFILES) == style.PROFILES

@@ -38,8 +38,8 @@ SWEEP = "[-P][-m][experiments]" + "".join(f"[{name}]" for name in STUDY)
 
 def drawn(flags="", names=STUDY):
     """The figures, the checks, and at the end the report of them all."""
-    return [f"[-P][-m][analysis]{''.join(f'[{name}]' for name in names)}{flags}", f"[-P][-m][analysis.audit]{flags}",
-            f"[-P][-m][analysis.scorecard]{flags}", f"[-P][-m][analysis.report]{flags}"]
+    return [f"[-P][-m][analysis]{''.join(f'[{name}]' for name in names)}{flags}", f"[-P][-m][analysis.published.audit]{flags}",
+            f"[-P][-m][analysis.published.scorecard]{flags}", f"[-P][-m][analysis.report]{flags}"]
 
 
 @pytest.mark.parametrize(("arguments", "calls"), [
@@ -52,8 +52,8 @@ def drawn(flags="", names=STUDY):
     (["figures", "--profile", "small"], drawn("[--profile][small]")),
     (["figures", "--results", REFERENCE], [f"[-P][-m][analysis][--results][{REFERENCE}]"]),
     (["fast_path", "--seeds", "25"], ["[-P][-m][experiments][fast_path][--seeds][25]", *drawn(names=["fast_path"])]),
-    (["check", "--profile", "small", "--strict"], ["[-P][-m][analysis.audit][--profile][small]",
-                                                    "[-P][-m][analysis.scorecard][--profile][small][--strict]"]),
+    (["check", "--profile", "small", "--strict"], ["[-P][-m][analysis.published.audit][--profile][small]",
+                                                    "[-P][-m][analysis.published.scorecard][--profile][small][--strict]"]),
     (["help"], [SWEEP + "[--help]"]),
     (["bias_correction", "--help"], [SWEEP + "[--help]"]),
 ], ids=lambda value: " ".join(value) if isinstance(value, list) and not str(value).startswith("['[") else "")

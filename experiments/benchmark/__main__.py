@@ -26,9 +26,9 @@ import argparse
 from experiments.benchmark.contenders import compare
 from experiments.benchmark.growth import growth
 from experiments.benchmark.machine import whole_machine
-from experiments.finetuning.command import default_rate, grid, number, parse, parser, run_command, write_csv
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tasks import train_rows
+from experiments.sweeps.command import default_rate, grid, number, parse, parser, run_command, write_csv
 
 
 def main() -> None:

@@ -14,14 +14,14 @@ import torch
 from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
-from experiments.finetuning import engine
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import decays
 from experiments.finetuning.probes import probed_matrices
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import TokenizedSplit, get_task
 from experiments.finetuning.training import LOG_EVERY, prepare, tokenized_splits, training_step, versions
+from experiments.sweeps import engine
 
 Step = Callable[[np.ndarray], None]  # one optimiser step on the examples of these indices
 Contender = Callable[[np.ndarray], float]  # trains on batches [steps, examples] of indices; seconds per step

@@ -15,12 +15,12 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from experiments.benchmark.contenders import examples_of, make, rounds, row
-from experiments.finetuning import engine
 from experiments.finetuning.encoders import load_config, load_tokenizer
 from experiments.finetuning.errors import RunsCrashed
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import train_rows
 from experiments.finetuning.training import train
+from experiments.sweeps import engine
 
 STACKED = (1, 2, 5, 12, 25)  # times as many examples in a step
 

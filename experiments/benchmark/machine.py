@@ -11,8 +11,8 @@ import numpy as np
 import torch
 
 from experiments.benchmark.contenders import contenders, examples_of, make, rounds, row
-from experiments.finetuning import engine
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
+from experiments.sweeps import engine
 
 WAIT = 600  # seconds, after which the other processes must have failed
 _together: Barrier  # of the processes that are measured at the same time; a process gets it when it starts

@@ -15,8 +15,9 @@ import safetensors
 import safetensors.torch
 import torch
 
+from experiments.finetuning.files import write_atomically
 from experiments.finetuning.optimizers import PaperAdamW
-from experiments.finetuning.runs import Run, write_atomically
+from experiments.finetuning.run import Run
 
 FACTS = ("losses", "norms", "evaluations", "margins", "seconds")  # what training.py has recorded when it stores a state
 

@@ -33,9 +33,9 @@ from experiments.finetuning.checks import (
     first_position,
 )
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.files import at_revision, located
 from experiments.finetuning.probes import check_layers, layer_of
-from experiments.finetuning.profiles import at_revision, located
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 
 huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
 transformers_logging.set_verbosity_error()

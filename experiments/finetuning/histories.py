@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.metrics import all_metrics
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
 
 HALVES_SEED = 1  # shuffles each class before it is cut in two

@@ -18,7 +18,7 @@ from math import sqrt
 
 import torch
 
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 
 
 def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float) -> float:

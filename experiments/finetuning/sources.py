@@ -7,8 +7,7 @@ from typing import Any
 
 from experiments.finetuning.checks import SENTENCE_PIECE, SETTINGS
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import at_revision
-from experiments.finetuning.runs import fingerprint
+from experiments.finetuning.files import at_revision, fingerprint
 
 # tokenizer_config.json decides tokens (do_lower_case) and was not hashed at first. Two of them stand in the ids of reference results,
 # that of experiments/mini/checkpoint and gte-small's: they stay out, so that those runs keep their ids

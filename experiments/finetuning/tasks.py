@@ -14,8 +14,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import at_revision
-from experiments.finetuning.runs import fingerprint
+from experiments.finetuning.files import at_revision, fingerprint
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import PaperAdamW, ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize, train_rows
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)

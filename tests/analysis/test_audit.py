@@ -2,7 +2,7 @@
 
 import pytest
 
-from analysis.audit import audit, read_published, sum_up
+from analysis.published.audit import audit, read_published, sum_up
 
 
 @pytest.fixture(scope="module")

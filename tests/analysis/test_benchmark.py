@@ -3,8 +3,8 @@
 import pandas as pd
 import pytest
 
-from analysis.benchmark import growth, machine, main, steps
-from analysis.style import BadInput
+from analysis.benchmark.__main__ import growth, machine, main, steps
+from analysis.shared.style import BadInput
 
 
 @pytest.fixture

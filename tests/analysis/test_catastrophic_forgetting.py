@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.catastrophic_forgetting import draw_perplexity, main, settled
-from analysis.style import BadInput
+from analysis.shared.style import BadInput
 
 PERPLEXITY = {True: [900.0, float("inf"), 19.0, 30.0, 15.0, 10.9, 10.0], False: [30.0, 19.0, 12.0, 9.5, 8.9, 9.5, 10.0]}  # k = 0..6
 KINDS = ("png", "pdf", "md", "csv")

@@ -26,7 +26,7 @@ from analysis.checkpoint_selection import (
     restarts,
     table,
 )
-from analysis.statistics import area_under_roc, expected_of_best
+from analysis.shared.statistics import area_under_roc, expected_of_best
 
 # of each evaluation: score on dev, score and loss on the selection half, score on the reporting half
 BEFORE = (0.9, 0.9, 0.1, 0.9)

@@ -7,9 +7,9 @@ import pandas as pd
 import pytest
 from scipy.stats import hypergeom
 
-from analysis.comparison import compare, main, readable, tolerance
-from analysis.evidence import all_runs, published_points, published_runs, results
-from analysis.style import BadInput
+from analysis.published.comparison import compare, main, readable, tolerance
+from analysis.published.evidence import all_runs, published_points, published_runs, results
+from analysis.shared.style import BadInput
 
 
 def test_a_csv_of_before_mixout_keeps_its_runs(a_run, tmp_path):

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.convergence_pitfalls import DIAGNOSES, diagnose, draw, main, medians, table, with_diagnoses
-from analysis.style import BadInput, run_command
+from analysis.shared.style import BadInput, run_command
 
 MOVED = {"first_loss": 0.69, "highest_loss": 0.72, "first_dev_loss": 0.7, "margin_change": 3.0, "margin_spread": 2.0,
          "first_layer_gradient_at_start": 0.2, "classifier_gradient_at_start": 2.0, "first_layer_gradient_at_end": 0.2,

@@ -5,8 +5,8 @@ import pandas as pd
 import pytest
 from scipy.stats import norm, t
 
-from analysis.estimates import mean, rank_correlation, share, spread
-from analysis.statistics import bootstrap_interval, newcombe_interval, wilson_interval
+from analysis.shared.estimates import mean, rank_correlation, share, spread
+from analysis.shared.statistics import bootstrap_interval, newcombe_interval, wilson_interval
 
 
 def test_standard_deviations_and_their_test_may_disagree():

@@ -5,7 +5,7 @@ from math import comb
 import pandas as pd
 import pytest
 
-from analysis.fast_path import comparisons, like
+from analysis.benchmark.fast_path import comparisons, like
 
 
 @pytest.fixture

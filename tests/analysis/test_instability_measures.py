@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from analysis.instability_measures import divergence, draw, main, measures, settings, table, times_right
-from analysis.style import BadInput, run_command
+from analysis.shared.style import BadInput, run_command
 
 LABELS = np.array([1, 0, 1, 0])
 MARGINS = np.array([[1.0, -1.0, 2.0, 3.0],  # answers 1 0 1 1

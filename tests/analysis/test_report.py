@@ -9,8 +9,8 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from analysis.report import STUDY, anchor, claims, report, run_rows, to_html
-from analysis.style import BadInput, save_table
+from analysis.report.__main__ import STUDY, anchor, claims, report, run_rows, to_html
+from analysis.shared.style import BadInput, save_table
 
 VOID = {"meta", "img"}
 RUN = {"model": "checkpoint@1", "data": "mini@1", "task": "rte", "dtype": "float32", "pretrained": True, "failed": False,

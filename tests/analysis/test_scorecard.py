@@ -8,10 +8,10 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from analysis.claims import ABSENT, CLAIMS, PRINTED
-from analysis.evidence import Missing, published, published_points, results
-from analysis.scorecard import FAILS, HOLDS, NO_DATA, OPEN, draw, estimate, evaluate, summary
-from analysis.statistics import holm
+from analysis.published.claims import ABSENT, CLAIMS, PRINTED
+from analysis.published.evidence import Missing, published, published_points, results
+from analysis.published.scorecard import FAILS, HOLDS, NO_DATA, OPEN, draw, estimate, evaluate, summary
+from analysis.shared.statistics import holm
 
 NOISE = 0.001 * np.sin(np.arange(100))  # a little spread, always the same
 VERDICTS = {"true": HOLDS, "false": FAILS, "undecidable": OPEN}
@@ -219,7 +219,7 @@ def test_same_bytes_twice_without_torch(run_twice, groups, tmp_path):
 
 
 def command(tmp_path, *flags):
-    return subprocess.run([sys.executable, "-m", "analysis.scorecard", "--results", tmp_path, "--figures", tmp_path / "figures",
+    return subprocess.run([sys.executable, "-m", "analysis.published.scorecard", "--results", tmp_path, "--figures", tmp_path / "figures",
                            *flags], cwd=REPOSITORY, capture_output=True, text=True)
 
 

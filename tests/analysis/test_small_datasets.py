@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from scipy.stats import hypergeom
 
+from analysis.shared.style import BadInput
 from analysis.small_datasets import CONDITIONS, compare, draw, main, table
-from analysis.style import BadInput
 
 FULL, EPOCHS, ITERATIONS = CONDITIONS
 

@@ -4,7 +4,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.statistics import fisher, levene, over_seeds, spearman, wilson_interval
+from analysis.shared.statistics import fisher, levene, over_seeds, spearman, wilson_interval
 
 
 def test_wilson_interval_by_hand():
@@ -28,7 +28,7 @@ def test_over_seeds_by_hand():
 
 def test_published_points_give_the_published_statistics():
     """Mosbach et al. 2021, Fig. 9, RTE, 2e-5, 3 epochs, no correction: the points behind Table 1's 4.5 / 50.9 / 67.5."""
-    from analysis.evidence import published_runs
+    from analysis.published.evidence import published_runs
     runs = published_runs()
     chosen = runs[(runs["locator"] == "Fig. 9") & (runs["learning_rate"] == 2e-5) & ~runs["bias_correction"]]
     row = over_seeds(chosen, ["learning_rate"]).iloc[0]

@@ -4,8 +4,8 @@ import pandas as pd
 import pytest
 from scipy.stats import f
 
+from analysis.shared.style import BadInput
 from analysis.strong_baseline import DEFAULT, PAPER, compare, draw, main, table
-from analysis.style import BadInput
 
 RECIPES = {DEFAULT: {"epochs": 3, "bias_correction": False}, PAPER: {"epochs": 20, "bias_correction": True},
            "Mixout": {"epochs": 3, "bias_correction": False}}

@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from matplotlib.patches import PathPatch
 
-from analysis.style import box_plot, by_task, correction_panel
+from analysis.shared.style import box_plot, by_task, correction_panel
 
 
 def test_pairs_of_boxes_by_any_column(a_run):

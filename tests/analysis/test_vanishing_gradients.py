@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.style import BadInput
+from analysis.shared.style import BadInput
 from analysis.vanishing_gradients import depths, main
 
 MATRICES = [(matrix, layer) for matrix in ("output", "key", "query", "value") for layer in (1, 2)] + [("pooler", 0), ("classifier", 0)]

@@ -10,11 +10,12 @@ import pytest
 from conftest import REPOSITORY
 
 from experiments import bias_correction
-from experiments.finetuning import sweep, training
-from experiments.finetuning.command import run_command
+from experiments.finetuning import training
 from experiments.finetuning.encoders import load_tokenizer
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.probes import mask_blocks
+from experiments.sweeps import sweep
+from experiments.sweeps.command import run_command
 
 
 def call(*arguments, cwd=REPOSITORY):
@@ -217,7 +218,7 @@ def test_a_csv_without_rows_is_an_outcome(tmp_path):
 
 
 def test_a_mistyped_profile_is_not_judged(tmp_path):
-    expect_one_line(call("analysis.scorecard", "--profile", "smal", "--figures", tmp_path), "smal", "mini", "paper")
+    expect_one_line(call("analysis.published.scorecard", "--profile", "smal", "--figures", tmp_path), "smal", "mini", "paper")
 
 
 def test_a_folder_called_mini_is_not_the_data(tmp_path):

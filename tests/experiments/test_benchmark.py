@@ -71,6 +71,6 @@ def test_rows(tiny_run, tiny_model, tmp_path, monkeypatch):
 @pytest.mark.slow
 def test_whole_machine(tiny_run, monkeypatch):
     monkeypatch.setattr("experiments.benchmark.machine.contenders", lambda options: [("ours", "float32")])
-    monkeypatch.setattr("experiments.finetuning.engine.cores", lambda: 1)  # one process and one way
+    monkeypatch.setattr("experiments.sweeps.engine.cores", lambda: 1)  # one process and one way
     row, = whole_machine(tiny_run(), Namespace(steps=2, rounds=2, dtypes=["float32"]))
     assert (row["processes"], row["threads"], row["name"]) == (1, 1, "ours") and row["seconds"] > 0

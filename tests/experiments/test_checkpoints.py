@@ -7,9 +7,10 @@ import shutil
 import pytest
 import safetensors.torch
 
-from experiments.finetuning import runs, training
+from experiments.finetuning import training
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.training import train
+from experiments.sweeps import store
 
 
 class Interrupted(Exception):
@@ -63,5 +64,5 @@ def test_a_damaged_checkpoint_is_not_trusted_and_a_finished_run_leaves_none(tiny
     safetensors.torch.save_file(tensors, path, metadata={"facts": json.dumps(facts)})
     assert train(run)["history"] == result["history"]
     assert "it lacks margins" in capsys.readouterr().err
-    runs.save(tmp_path, run, result)
+    store.save(tmp_path, run, result)
     assert not path.exists()

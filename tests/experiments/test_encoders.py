@@ -9,7 +9,7 @@ import torch
 
 from experiments.finetuning.encoders import load_classifier, load_config, load_tokenizer
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import at_revision
+from experiments.finetuning.files import at_revision
 from experiments.finetuning.sources import architecture, identify_model
 
 NEWEST, OLDER = "a" * 40, "b" * 40  # commits

@@ -8,9 +8,9 @@ from threading import Timer
 
 import pytest
 
-from experiments.finetuning import engine
-from experiments.finetuning.engine import Crash
 from experiments.finetuning.errors import BadInput
+from experiments.sweeps import engine
+from experiments.sweeps.engine import Crash
 
 
 def square(x):

@@ -24,12 +24,12 @@ from experiments import (
     training_length,
     vanishing_gradients,
 )
-from experiments.finetuning import command, sweep
-from experiments.finetuning.command import first_failed_and_successful, matching_epochs
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import margins_from_text
-from experiments.finetuning.runs import stored
 from experiments.finetuning.tasks import load_splits, sample
+from experiments.sweeps import command, sweep
+from experiments.sweeps.command import first_failed_and_successful, matching_epochs
+from experiments.sweeps.store import stored
 
 MODULES = (bias_correction, catastrophic_forgetting, checkpoint_selection, convergence_pitfalls, generalization, instability_measures,
            loss_surfaces, mitigations, reinitialization, small_datasets, strong_baseline, training_length, vanishing_gradients)

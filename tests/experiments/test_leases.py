@@ -9,8 +9,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 from conftest import REPOSITORY
 
-from experiments.finetuning import leases
-from experiments.finetuning.leases import Leases
+from experiments.sweeps import leases
+from experiments.sweeps.leases import Leases
 
 
 def somebody_elses(folder, **holder):
@@ -99,7 +99,7 @@ def test_one_of_many_processes_takes_over_a_stale_lease(tmp_path):
     child = subprocess.Popen([sys.executable, "-c", ""])
     child.wait()
     somebody_elses(tmp_path, process=child.pid)
-    program = ("import sys, time; from pathlib import Path; from experiments.finetuning.leases import Leases\n"
+    program = ("import sys, time; from pathlib import Path; from experiments.sweeps.leases import Leases\n"
                "one = Leases(Path(sys.argv[1])); print(one.claim('run'), flush=True); time.sleep(3)")  # alive while the others try
     with ThreadPoolExecutor(8) as pool:
         answers = list(pool.map(lambda _: subprocess.run([sys.executable, "-c", program, str(tmp_path)], cwd=REPOSITORY, text=True,

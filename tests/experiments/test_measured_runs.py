@@ -9,9 +9,9 @@ from conftest import options
 from transformers import BertConfig
 
 from experiments import catastrophic_forgetting, generalization, loss_surfaces
-from experiments.finetuning import runs
 from experiments.finetuning.sources import _configuration, has_masked_lm_head
-from experiments.finetuning.sweep import drop_weights, unique
+from experiments.sweeps import store
+from experiments.sweeps.sweep import drop_weights, unique
 
 
 @pytest.mark.parametrize(("arguments", "measured"), [([], 2), (["--seeds", "5"], 3), (["--seeds", "5", "--of-each", "4"], 4)])
@@ -38,11 +38,11 @@ def test_a_sweep_keeps_the_weights_that_one_of_its_experiments_measures(together
     planned = {experiment.EXPERIMENT.name: [tiny_run(head_seed=seed, keep_weights=seed < 12) for seed in seeds_of[experiment]]
                for experiment in together}
     for run in [*unique(planned.values()), tiny_run(head_seed=13, keep_weights=True)]:
-        runs.save(tmp_path, run, {"outcome": {"score": 0.5, "failed": run.head_seed % 2 == 0}, "history": {}, "weights": b"w"})
+        store.save(tmp_path, run, {"outcome": {"score": 0.5, "failed": run.head_seed % 2 == 0}, "history": {}, "weights": b"w"})
     opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--pairs", "2")
     vars(opts).update(of_each=4, fit_head=False)
     drop_weights([experiment.EXPERIMENT for experiment in together], planned, opts)
-    assert [seed for seed in range(1, 14) if runs.weights_path(tmp_path, tiny_run(head_seed=seed)).exists()] == [*kept, 13]
+    assert [seed for seed in range(1, 14) if store.weights_path(tmp_path, tiny_run(head_seed=seed)).exists()] == [*kept, 13]
 
 
 def test_where_none_has_failed_yet_the_weights_of_the_others_wait(tiny_run, tmp_path):

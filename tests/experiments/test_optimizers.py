@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from experiments.finetuning.optimizers import PaperAdamW, ParameterGroup, learning_rate_factor
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 
 STEPS = 50
 

@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from experiments.finetuning import runs
-from experiments.finetuning.runs import Run
+from experiments.finetuning import files, run
+from experiments.finetuning.run import Run
+from experiments.sweeps import store
 
 RUN = Run("m", "d", "rte", learning_rate=2e-5, bias_correction=False)
 RESULT = {"outcome": {"score": 0.5}, "history": {}}
@@ -26,20 +27,20 @@ def test_id_depends_on_what_changes_the_result_and_on_nothing_else():
 def test_a_new_field_or_a_new_order_changes_no_id():
     """What is at its default does not enter: the hash of schema and four names, computed here from the definition."""
     named = {"model": "m", "data": "d", "task": "rte", "learning_rate": 2e-5, "bias_correction": False}
-    assert RUN.id == hashlib.sha256(json.dumps([runs.SCHEMA, named], sort_keys=True).encode()).hexdigest()[:16]
+    assert RUN.id == hashlib.sha256(json.dumps([run.SCHEMA, named], sort_keys=True).encode()).hexdigest()[:16]
     assert dataclasses.replace(RUN, epochs=3).id == RUN.id
 
 
 def test_saved_and_loaded(tmp_path):
-    assert runs.load(tmp_path, RUN) is None
-    runs.save(tmp_path, RUN, RESULT)
-    assert runs.load(tmp_path, RUN)["outcome"] == {"score": 0.5}
+    assert store.load(tmp_path, RUN) is None
+    store.save(tmp_path, RUN, RESULT)
+    assert store.load(tmp_path, RUN)["outcome"] == {"score": 0.5}
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{RUN.id}.json"]  # no temporary file is left
 
 
 @pytest.mark.parametrize("damage", ["", "{", "[]", '{"schema": 0}', "null", "other run", "no score"])
 def test_a_damaged_file_is_set_aside_and_never_trusted(tmp_path, damage, capsys):
-    runs.save(tmp_path, RUN, RESULT)
+    store.save(tmp_path, RUN, RESULT)
     path = tmp_path / "runs" / f"{RUN.id}.json"
     record = json.loads(path.read_text())
     if damage == "other run":
@@ -49,7 +50,7 @@ def test_a_damaged_file_is_set_aside_and_never_trusted(tmp_path, damage, capsys)
         del record["outcome"]["score"]
         damage = json.dumps(record)
     path.write_text(damage)
-    assert runs.load(tmp_path, RUN) is None
+    assert store.load(tmp_path, RUN) is None
     assert "set aside" in capsys.readouterr().err
     assert not path.exists()
     assert path.with_suffix(".set-aside").read_text() == damage
@@ -57,9 +58,9 @@ def test_a_damaged_file_is_set_aside_and_never_trusted(tmp_path, damage, capsys)
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):
     path = tmp_path / "file"
-    runs.write_atomically(path, "old")
+    files.write_atomically(path, "old")
     with pytest.raises(UnicodeEncodeError):
-        runs.write_atomically(path, "\ud800")  # cannot be written as UTF-8: fails in the middle
+        files.write_atomically(path, "\ud800")  # cannot be written as UTF-8: fails in the middle
     assert path.read_text() == "old" and list(tmp_path.iterdir()) == [path]
 
 

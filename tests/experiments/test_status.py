@@ -5,14 +5,14 @@ import os
 import subprocess
 import sys
 
-from experiments.finetuning import leases, runs
-from experiments.finetuning.status import status
+from experiments.sweeps import leases, store
+from experiments.sweeps.status import status
 
 
 def test_every_kind(tiny_run, tmp_path):
     for seed, failed in ((1, True), (2, False)):
-        runs.save(tmp_path, tiny_run(order_seed=seed), {"outcome": {"score": 0.5, "failed": failed, "diverged": failed}, "history": {}})
-    runs.save_crash(tmp_path, tiny_run(order_seed=3), "ValueError: no", "Traceback ...")
+        store.save(tmp_path, tiny_run(order_seed=seed), {"outcome": {"score": 0.5, "failed": failed, "diverged": failed}, "history": {}})
+    store.save_crash(tmp_path, tiny_run(order_seed=3), "ValueError: no", "Traceback ...")
     (tmp_path / "runs" / "0123.set-aside").write_text("{")
     (tmp_path / "checkpoints").mkdir()
     (tmp_path / "checkpoints" / "4567.safetensors").write_bytes(b"")

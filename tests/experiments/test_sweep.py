@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 
 from experiments import bias_correction, checkpoint_selection, reinitialization
-from experiments.finetuning import runs, sweep
-from experiments.finetuning.command import run_command
 from experiments.finetuning.errors import BadInput, RunsCrashed
+from experiments.sweeps import store, sweep
+from experiments.sweeps.command import run_command
 
 
 def test_the_longest_runs_are_trained_first_and_settings_side_by_side(tmp_path, monkeypatch):
@@ -82,8 +82,8 @@ def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(tiny_
     """Its weights would be another run's than the row's. The stored result stays; the same one again gives the weights."""
     run = tiny_run()
     outcome = {"score": 0.8, "train_loss": float("nan"), "dev_loss": 0.5, "failed": False}
-    runs.save(tmp_path, run, {"outcome": outcome, "history": {}})
-    record = {**runs.load(tmp_path, run), "run": dataclasses.asdict(run)}
+    store.save(tmp_path, run, {"outcome": outcome, "history": {}})
+    record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
     opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu")
 
     def train_again(**changed):
@@ -94,7 +94,7 @@ def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(tiny_
     for changed in ({"score": 0.5}, {"score": 0.5}, {"dev_loss": 0.6}):
         with pytest.raises(BadInput, match=rf"end otherwise than before: {run.id} \(score {changed.get('score', 0.8)}, was 0.8\)"):
             train_again(**changed)
-        assert runs.load(tmp_path, run)["outcome"]["score"] == 0.8 and not runs.weights_path(tmp_path, run).exists()
+        assert store.load(tmp_path, run)["outcome"]["score"] == 0.8 and not store.weights_path(tmp_path, run).exists()
     train_again()
     assert sweep.weights_of(record, opts) == b"w"
 

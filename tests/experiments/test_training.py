@@ -11,11 +11,11 @@ import torch
 from conftest import TIMING_COLUMNS
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
-from experiments.finetuning import engine, runs
-from experiments.finetuning.command import row
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.tasks import get_task, load_splits, tokenize
 from experiments.finetuning.training import batch_loss, prepare, tokenized_splits, train
+from experiments.sweeps import engine, store
+from experiments.sweeps.command import row
 
 
 @pytest.mark.parametrize("bias_correction", [False, True])
@@ -150,8 +150,8 @@ def test_divergence_is_a_failed_run_and_not_a_crash(tiny_run, tmp_path):
     result = train(run)
     assert result["outcome"]["diverged"] and result["outcome"]["failed"]
     assert result["outcome"]["steps"] < 100
-    runs.save(tmp_path, run, result)
-    assert math.isnan(runs.load(tmp_path, run)["history"]["train_loss"][-1])
+    store.save(tmp_path, run, result)
+    assert math.isnan(store.load(tmp_path, run)["history"]["train_loss"][-1])
 
 
 def without_timing(row_: dict) -> str:
@@ -165,8 +165,8 @@ def test_same_run_same_bytes_and_serial_equals_ray(tiny_run, tmp_path):
     rows = []
     for i, name in enumerate(["serial", "serial", "ray"]):
         for run, result in engine.map(train, planned, name):
-            runs.save(tmp_path / str(i), run, result)
-        rows.append([without_timing(row(runs.load(tmp_path / str(i), run))) for run in planned])
+            store.save(tmp_path / str(i), run, result)
+        rows.append([without_timing(row(store.load(tmp_path / str(i), run))) for run in planned])
     assert rows[0] == rows[1] == rows[2]
     assert len(set(rows[0])) == 4
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from analysis.statistics import bootstrap_interval, fisher, levene, newcombe_interval, spearman, wilson_interval
+from analysis.shared.statistics import bootstrap_interval, fisher, levene, newcombe_interval, spearman, wilson_interval
 
 ENOUGH_TO_DRAW = 20  # runs in each group for a bootstrap interval; with 10 normal ones a 95 % interval of the mean covers 90 %
 NO_TEST, NO_SPREAD = "one run in a group: no test", "no spread: exact test"

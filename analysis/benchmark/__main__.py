@@ -9,19 +9,7 @@ Writes  : figures/<profile>/benchmark.png, .pdf, .md, .csv; benchmark_machine.md
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.style import (
-    WITH,
-    model_name,
-    number,
-    panels,
-    parse,
-    parser,
-    read_csv,
-    run_command,
-    save,
-    save_table,
-    task_name,
-)
+from analysis.shared.style import WITH, model_name, number, panels, parse, parser, read_csv, run_command, save, save_table, task_name
 
 ORDER = ["official", "trainer", "plain", "ours", "limit"]
 NAMES = {"official": "the released code's loop", "trainer": "Hugging Face's Trainer", "plain": "ours, --plain", "ours": "ours",

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from experiments.finetuning.errors import INTERRUPTS, BadInput
-from experiments.finetuning.profiles import REPOSITORY
+from experiments.finetuning.files import REPOSITORY
 
 ENGINES = ("ray", "serial")
 NOT_SENT = [".git", ".venv", "/results", "/figures", "/tests"]  # of the repository to a cluster's other machines

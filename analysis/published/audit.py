@@ -1,6 +1,6 @@
 """The statistics that the paper prints, recomputed from the runs that it plots: which agree and which differ.
 
-Command : python -m analysis.audit --profile paper
+Command : python -m analysis.published.audit --profile paper
 Reads   : analysis/published/runs.csv and numbers.csv; no results of ours, so every profile gives the same
 Writes  : figures/<profile>/audit.md (the agreeing ones summed up), .csv (all)
 
@@ -14,10 +14,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.statistics import levene
-from analysis.style import TASK_NAMES, number, parse, parser, rate_name, read_csv, run_command, save_table
+from analysis.shared.statistics import levene
+from analysis.shared.style import TASK_NAMES, number, parse, parser, rate_name, read_csv, run_command, save_table
 
-PUBLISHED = Path(__file__).parent / "published"
+PUBLISHED = Path(__file__).parent
 V1, V3 = "mosbach2020", "mosbach2021"
 NAMES = {V1: "Mosbach v1", V3: "Mosbach v3", "lee2020": "Lee et al."}
 SETTING = ["model", "task", "train_examples", "learning_rate", "bias_correction", "epochs", "metric"]

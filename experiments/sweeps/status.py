@@ -1,6 +1,6 @@
 """What is in a store: finished, running, stale, crashed and set-aside runs.
 
-Command : python -m experiments.finetuning.status --profile mini
+Command : python -m experiments.sweeps.status --profile mini
 A lease counts as running while its holder's process is there, or, for a holder on another machine, until it is silent for a minute.
 """
 
@@ -8,11 +8,12 @@ import json
 import time
 from pathlib import Path
 
-from experiments.finetuning import leases
-from experiments.finetuning.command import Parser, one_of, run_command
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.profiles import PROFILES, REPOSITORY
-from experiments.finetuning.runs import stored
+from experiments.finetuning.files import REPOSITORY
+from experiments.sweeps import leases
+from experiments.sweeps.command import Parser, one_of, run_command
+from experiments.sweeps.profiles import PROFILES
+from experiments.sweeps.store import stored
 
 
 def status(results: Path, watch: float = 0.0) -> dict[str, list[str]]:

@@ -1,4 +1,4 @@
-"""The claims of the paper as data, for analysis/scorecard.py: to add one, add one entry to CLAIMS.
+"""The claims of the paper as data, for analysis/published/scorecard.py: to add one, add one entry to CLAIMS.
 
 A claim picks the runs of a table (`where`), splits them in two groups (`first`, `second`; None: one group), takes a statistic of
 them (`estimate`), and says what its value must be (`relation`, `threshold`). Column values: `family` is bert, roberta or albert;
@@ -23,8 +23,8 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.estimates import Estimate, mean, printed_levene, rank_correlation, share, spread
 from analysis.loss_surfaces import BARRIER
+from analysis.shared.estimates import Estimate, mean, printed_levene, rank_correlation, share, spread
 
 TESTED, PRINTED, ABSENT = "tested", "as printed", "absent"
 MARGIN = 25  # points of failure rate

@@ -13,12 +13,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NoReturn
 
-from experiments.finetuning import engine, runs
+from experiments.finetuning import files
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
-from experiments.finetuning.profiles import LENGTHS, LONG_EPOCHS, MODEL_RECIPES, PACKABLE, PROFILES, REPOSITORY, Profile, portable
-from experiments.finetuning.runs import Run
+from experiments.finetuning.files import REPOSITORY, portable
+from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
 from experiments.finetuning.tasks import MINI, TASKS, identify_data, train_rows
+from experiments.sweeps import engine
+from experiments.sweeps.profiles import LENGTHS, LONG_EPOCHS, MODEL_RECIPES, PACKABLE, PROFILES, Profile
 
 BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
 SEGMENT_IDS = {"on": True, "off": False}
@@ -254,7 +256,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer = csv.DictWriter(text, fieldnames=list(dict.fromkeys(name for row in rows for name in row)), lineterminator="\n")
     writer.writeheader()
     writer.writerows(rows)
-    runs.write_atomically(path, text.getvalue() if rows else "")
+    files.write_atomically(path, text.getvalue() if rows else "")
     print(f"wrote {path}" if rows else f"nothing to write to {path}: it is empty", flush=True)
 
 

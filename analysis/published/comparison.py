@@ -1,6 +1,6 @@
 """Our means, standard deviations and failure counts beside the published ones, judged where the setting is the paper's.
 
-Command : python -m analysis.comparison --profile paper
+Command : python -m analysis.published.comparison --profile paper
 Reads   : results/<profile>/*.csv that have a row a run; analysis/published/runs.csv, numbers.csv
 Writes  : figures/<profile>/comparison.md, .csv
 
@@ -16,10 +16,21 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from analysis.audit import READ_OFF
-from analysis.evidence import RUN_TABLES, all_runs, published_points
-from analysis.statistics import fisher
-from analysis.style import PAPER_MODELS, BadInput, is_mini, model_name, parse, parser, rate_name, run_command, save_table, task_name
+from analysis.published.audit import READ_OFF
+from analysis.published.evidence import RUN_TABLES, all_runs, published_points
+from analysis.shared.statistics import fisher
+from analysis.shared.style import (
+    PAPER_MODELS,
+    BadInput,
+    is_mini,
+    model_name,
+    parse,
+    parser,
+    rate_name,
+    run_command,
+    save_table,
+    task_name,
+)
 
 SETTING = ["model", "task", "train_examples", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype"]
 IDENTITY = ["data", "whole_model"]  # with the hashes of their files

@@ -6,20 +6,17 @@
 
 The middle learning rate is the default recipe's: in the paper 2e-5, in mini and small the rate at which the recipe without
 bias correction fails for some seeds, found by the searches in LOG.md. What the recipe fixes for all models stands in
-runs.Run as defaults.
+run.Run as defaults.
 """
 
 from dataclasses import dataclass
-from pathlib import Path
 
-from experiments.finetuning.errors import BadInput
+from experiments.finetuning.files import REPOSITORY
 
 LONG_EPOCHS = 10  # from here on a run is so expensive that a profile may give it fewer seeds
 LENGTHS = (3, 10, 20)  # epochs (paper, Table 3); the default recipe's is the first, the paper's own recipe's the last
 
 REINITIALIZED = 5  # top layers drawn anew where re-initialisation is compared with something else (Du and Nguyen 2023)
-
-REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 @dataclass(frozen=True)
@@ -65,25 +62,3 @@ MODEL_RECIPES: dict[str, dict[str, float | None]] = {
 }
 
 
-def portable(source: str) -> str:
-    """A folder's whole path, or its path inside the repository, which other machines of a cluster have too; a hub name as it is."""
-    folder = Path(source).resolve()
-    if not folder.is_dir():
-        return source
-    return str(folder.relative_to(REPOSITORY)) if folder.is_relative_to(REPOSITORY) else str(folder)
-
-
-def located(source: str) -> str:
-    """Where a portable source is on this machine."""
-    return str(REPOSITORY / source) if (REPOSITORY / source).is_dir() else source
-
-
-def at_revision(source: str) -> tuple[str, str | None]:
-    """A hub name and the branch, tag or commit it names after an @, None for the newest; a folder's path is left as it is. BadInput for
-    a folder with a revision, which would be ignored."""
-    name, at, revision = source.partition("@")
-    if not at or Path(source).is_dir():
-        return source, None
-    if not revision or Path(name).is_dir():
-        raise BadInput(f"no folder {source}: expected a folder's own path, or a hub name with a revision after the @")
-    return name, revision

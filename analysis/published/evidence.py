@@ -9,9 +9,9 @@ import numpy as np
 import pandas as pd
 
 from analysis import catastrophic_forgetting, loss_surfaces
-from analysis.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
-from analysis.claims import RATES
-from analysis.style import PAPER_MODELS, BadInput, NothingToDraw, is_mini, model_name, read_csv
+from analysis.published.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
+from analysis.published.claims import RATES
+from analysis.shared.style import PAPER_MODELS, BadInput, NothingToDraw, is_mini, model_name, read_csv
 
 RUN_TABLES = ("bias_correction", "training_length", "small_datasets", "strong_baseline", "generalization")
 SETTING = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "train_examples"]

@@ -4,7 +4,7 @@ Not a hypothesis of the paper, but a check of this repository. Without dropout b
 path draws other masks of the same distribution, so that a seed gives another run, and only many of them can be compared. bfloat16
 autocast is another arithmetic and is compared as well.
 
-Command : python -m experiments.fast_path --profile mini --seeds 25
+Command : python -m experiments.benchmark.fast_path --profile mini --seeds 25
 Cost    : mini, 25 seeds: 75 runs, about 20 minutes on 2 cores, a third of them shared with bias_correction.
 Writes  : results/<profile>/fast_path.csv, one row per run, with its path.
 
@@ -15,9 +15,9 @@ difference in either direction could be seen.
 import argparse
 from typing import Any
 
-from experiments.finetuning.command import default_rate, grid, one_of, row, write_csv
-from experiments.finetuning.runs import Run
-from experiments.finetuning.sweep import Experiment, Records, main
+from experiments.finetuning.run import Run
+from experiments.sweeps.command import default_rate, grid, one_of, row, write_csv
+from experiments.sweeps.sweep import Experiment, Records, main
 
 PATHS = {"plain": {"plain": True, "dtype": "float32"}, "fast": {"plain": False, "dtype": "float32"},
          "fast, bfloat16": {"plain": False, "dtype": "bfloat16"}}  # name -> flags

@@ -18,7 +18,7 @@ from typing import NamedTuple
 
 import pandas as pd
 
-from analysis.style import PAPER_MODELS, BadInput, is_mini, model_name, parse, parser, read_csv, run_command
+from analysis.shared.style import PAPER_MODELS, BadInput, is_mini, model_name, parse, parser, read_csv, run_command
 
 
 class Section(NamedTuple):
@@ -73,7 +73,7 @@ EVIDENCE = {
 }
 KINDS = {"": re.compile(r"\s*$"), "heading": re.compile("#+ "), "table": re.compile(r"\|"), "list": re.compile("- "),
          "image": re.compile(r"!\["), "text": re.compile("")}  # of a line of Markdown, by its start
-STYLE = Path(__file__).with_suffix(".css").read_text(encoding="utf-8")
+STYLE = Path(__file__).with_name("report.css").read_text(encoding="utf-8")
 LOOK = {False: "", True: ' class="number"'}
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?%?|-?")
 VERSIONS = ["python_version", "torch_version", "transformers_version"]

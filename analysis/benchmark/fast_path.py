@@ -1,7 +1,7 @@
-"""Figure and table of experiments/fast_path.py: do the fast path's runs fail as often and score as well as the plain path's?
+"""Figure and table of experiments/benchmark/fast_path.py: do the fast path's runs fail as often and score as well as the plain path's?
 
 Paper   : none; a check of this repository.
-Command : python -m analysis.fast_path --profile mini
+Command : python -m analysis.benchmark.fast_path --profile mini
 Reads   : results/<profile>/fast_path.csv
 Writes  : figures/<profile>/fast_path.png, .pdf, .md, .csv
 """
@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.statistics import fisher, over_seeds
-from analysis.style import (
+from analysis.shared.statistics import fisher, over_seeds
+from analysis.shared.style import (
     SCORES_NOTE,
     WITH,
     WITHOUT,

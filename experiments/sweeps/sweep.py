@@ -10,13 +10,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from experiments.finetuning import engine, runs
-from experiments.finetuning.command import parse, parser, run_command
+from experiments.finetuning import files
 from experiments.finetuning.errors import BadInput, RunsCrashed
-from experiments.finetuning.leases import Leases
-from experiments.finetuning.profiles import PROFILES
-from experiments.finetuning.runs import Run
+from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import train_rows
+from experiments.sweeps import engine, store
+from experiments.sweeps.command import parse, parser, run_command
+from experiments.sweeps.leases import Leases
+from experiments.sweeps.profiles import PROFILES
 
 Records = list[dict[str, Any]]
 
@@ -49,7 +50,7 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     options = parse(p, arguments)
     planned = {experiment.name: list(dict.fromkeys(experiment.planned(options))) for experiment in experiments}
     different = unique(planned.values())
-    finished = {run.id for run in different if runs.load(options.results, run)}  # no records, which are large
+    finished = {run.id for run in different if store.load(options.results, run)}  # no records, which are large
     for name, wanted in planned.items():
         missing = [run for run in wanted if run.id not in finished]
         print(f"{name} ({options.profile}): {len(wanted)} runs, {len(wanted) - len(missing)} finished, "
@@ -79,7 +80,7 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
 
 def stored(wanted: Iterable[Run], options: argparse.Namespace) -> Records:
     """The records of those runs that are finished, with today's folders, which may have moved."""
-    return [{**record, "run": dataclasses.asdict(run)} for run in wanted if (record := runs.load(options.results, run))]
+    return [{**record, "run": dataclasses.asdict(run)} for run in wanted if (record := store.load(options.results, run))]
 
 
 def unique(planned: Iterable[list[Run]]) -> list[Run]:
@@ -94,7 +95,7 @@ def unique(planned: Iterable[list[Run]]) -> list[Run]:
 def train_missing(planned: dict[str, list[Run]], options: argparse.Namespace) -> dict[str, str]:
     """Train what the store lacks of the runs of each experiment: the longest first, so that no core is idle at the end; then by seed,
     so that a sweep that is stopped early has all settings. Returns the runs that crashed, and why."""
-    missing = [run for run in unique(planned.values()) if runs.load(options.results, run) is None]
+    missing = [run for run in unique(planned.values()) if store.load(options.results, run) is None]
     missing.sort(key=lambda run: (-steps(run), run.head_seed, run.order_seed, run.dropout_seed))
     return train_all(missing, options, {run.id: name for name, wanted in reversed(planned.items()) for run in wanted})
 
@@ -111,7 +112,7 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
         for warning in inspect_inputs(run):
             print(f"warning: {warning}", file=sys.stderr, flush=True)
     writable = options.results / "runs" / ".writable"  # an error is better now than after the first run
-    runs.write_atomically(writable, "")
+    files.write_atomically(writable, "")
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
     otherwise: list[str] = []
@@ -121,10 +122,10 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
             refused = 0  # in a row: then all that is left is being trained elsewhere
             while waiting:
                 run = waiting.popleft()
-                if not again and runs.load(options.results, run):
+                if not again and store.load(options.results, run):
                     progress.finished(run, "elsewhere")
                 elif leases.claim(run.id):
-                    if again or not runs.load(options.results, run):  # it may have been finished since
+                    if again or not store.load(options.results, run):  # it may have been finished since
                         yield run
                     else:
                         leases.release(run.id)
@@ -141,13 +142,13 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
         for run, result in engine.map(train, claimed(), options.engine, options.device):
             if isinstance(result, engine.Crash):
                 crashed[f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed})"] = result.error
-                runs.save_crash(options.results, run, result.error, result.details)
+                store.save_crash(options.results, run, result.error, result.details)
                 progress.finished(run, "crashed")
-            elif again and (before := runs.load(options.results, run)) and _ending(before) != _ending(result):
+            elif again and (before := store.load(options.results, run)) and _ending(before) != _ending(result):
                 otherwise.append(f"{run.id} (score {result['outcome']['score']}, was {before['outcome']['score']})")
                 progress.finished(run, "otherwise")
             else:
-                runs.save(options.results, run, result)
+                store.save(options.results, run, result)
                 progress.finished(run, "failed" if result["outcome"]["failed"] else "successful")
             leases.release(run.id)
     if otherwise:
@@ -164,7 +165,7 @@ def _ending(record: dict[str, Any]) -> list[str]:
 def train_for_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespace, experiment: str) -> None:
     """Train those of the finished runs again whose weights were not kept: the same, on the same machine."""
     wanted = [dataclasses.replace(Run(**record["run"]), keep_weights=True) for record in chosen]
-    missing = [run for run in wanted if not runs.weights_path(options.results, run).exists()]
+    missing = [run for run in wanted if not store.weights_path(options.results, run).exists()]
     if missing:
         print(f"{experiment}: training {len(missing)} runs again, since their weights were not kept", flush=True)
         if crashed := train_all(missing, options, dict.fromkeys((run.id for run in missing), experiment), again=True):
@@ -173,7 +174,7 @@ def train_for_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namesp
 
 def weights_of(record: dict[str, Any], options: argparse.Namespace) -> bytes:
     """The kept weights of a finished run, as the bytes of a safetensors file."""
-    return runs.weights_path(options.results, Run(**record["run"])).read_bytes()
+    return store.weights_path(options.results, Run(**record["run"])).read_bytes()
 
 
 def measure_all(function: Callable[[Any], Any], items: Iterable[Any], options: argparse.Namespace, what: str,
@@ -186,7 +187,7 @@ def measure_all(function: Callable[[Any], Any], items: Iterable[Any], options: a
         if isinstance(result, engine.Crash):
             name = f"{what} {len(crashed) + 1}"
             crashed[name] = result.error
-            runs.write_atomically(options.results / "crashed" / f"{name}.txt", result.details)
+            files.write_atomically(options.results / "crashed" / f"{name}.txt", result.details)
         else:
             yield item, result
     if crashed:
@@ -201,7 +202,7 @@ def drop_weights(experiments: Sequence[Experiment], planned: dict[str, list[Run]
                 for record in choose(options, stored(planned[name], options))}
     for run in unique(planned[name] for name in measuring):
         if run.id not in measured:
-            runs.weights_path(options.results, run).unlink(missing_ok=True)
+            store.weights_path(options.results, run).unlink(missing_ok=True)
 
 
 class _Progress:

@@ -1,12 +1,12 @@
 """Which of the paper's claims hold: on the published points, on the reference results, on yours.
 
-Command : python -m analysis.scorecard --profile mini [--strict]
+Command : python -m analysis.published.scorecard --profile mini [--strict]
 Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv, results/<profile>/*.csv
 Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv, .png, .pdf: those that our own runs have data for;
-          comparison.md, .csv (analysis/comparison.py) if there are runs of yours
+          comparison.md, .csv (analysis/published/comparison.py) if there are runs of yours
           With --results results/reference the table has no column for yours.
 
-The claims, their thresholds and the rules are data: analysis/claims.py. Every claim is evaluated by the same code on each
+The claims, their thresholds and the rules are data: analysis/published/claims.py. Every claim is evaluated by the same code on each
 source. --strict ends with status 1 if a claim does not hold on your results.
 """
 
@@ -17,12 +17,12 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from analysis import comparison
-from analysis.claims import ABSENT, CLAIMS, FAMILIES, FEWEST, MARGIN, PRINTED, TASKS, TESTED, Claim
-from analysis.estimates import ENOUGH_TO_DRAW, Estimate
-from analysis.evidence import LEARNING_RATES, Missing, Source, all_runs, published, results
-from analysis.statistics import holm
-from analysis.style import FURTHER, REPOSITORY, WITH, WITHOUT, BadInput, parse, parser, run_command, save, save_table
+from analysis.published import comparison
+from analysis.published.claims import ABSENT, CLAIMS, FAMILIES, FEWEST, MARGIN, PRINTED, TASKS, TESTED, Claim
+from analysis.published.evidence import LEARNING_RATES, Missing, Source, all_runs, published, results
+from analysis.shared.estimates import ENOUGH_TO_DRAW, Estimate
+from analysis.shared.statistics import holm
+from analysis.shared.style import FURTHER, REPOSITORY, WITH, WITHOUT, BadInput, parse, parser, run_command, save, save_table
 
 HOLDS, FAILS, OPEN, NO_DATA = "holds", "does not hold", "open", "no data"
 NO_RUNS = "no runs"
@@ -71,7 +71,7 @@ def p_value(claim: Claim, found: Estimate) -> float:
 
 
 def judge(claim: Claim, found: Estimate, p: float) -> str:
-    """The verdict by the claim's rule (analysis/claims.py), with p adjusted."""
+    """The verdict by the claim's rule (analysis/published/claims.py), with p adjusted."""
     right = {">": found.effect > claim.threshold, "<": found.effect < claim.threshold,
              "within": abs(found.effect) <= claim.threshold}[claim.relation]
     if claim.rule == PRINTED:
@@ -235,7 +235,7 @@ rank correlations. Intervals (95 %, not adjusted): Newcombe's and Wilson's of ra
 over the runs, with fewer than {ENOUGH_TO_DRAW} in a group that of the t test or none. p decides where the two disagree. All take runs
 as independent, though settings share seeds and claims share runs. n: runs in each group. Standard deviations are the population form.
 
-Where each threshold comes from stands in `scorecard.csv`; the claims as data in `analysis/claims.py`."""
+Where each threshold comes from stands in `scorecard.csv`; the claims as data in `analysis/published/claims.py`."""
 
 
 def main() -> None:

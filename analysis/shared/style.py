@@ -14,7 +14,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
-REPOSITORY = Path(__file__).resolve().parents[1]
+REPOSITORY = Path(__file__).resolve().parents[2]
 WITHOUT, WITH = "#D55E00", "#0072B2"  # Okabe and Ito's vermilion and blue: apart for the colour-blind; in grey by hatch
 FURTHER = [("#009E73", "...."), ("#CC79A7", "||||"), ("#E69F00", "----"), ("#56B4E9", "\\\\\\\\")]  # further boxes: colour, hatch
 STOPPED = 130  # exit status after Ctrl-C

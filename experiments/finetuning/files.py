@@ -1,0 +1,67 @@
+"""Files: hashes of their contents, writing them whole, where folders are on this machine."""
+
+import hashlib
+import os
+import tempfile
+from pathlib import Path
+
+from experiments.finetuning.errors import BadInput
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+
+
+def fingerprint(*parts: bytes | Path) -> str:
+    """8 hexadecimal digits over the contents of files or over bytes: names what a run was made from."""
+    digest = hashlib.sha256()
+    for part in parts:
+        if isinstance(part, Path):
+            with open(part, "rb") as file:
+                digest.update(hashlib.file_digest(file, "sha256").digest())
+        else:
+            digest.update(part)
+    return digest.hexdigest()[:8]
+
+
+def write_atomically(path: Path, content: str | bytes) -> None:
+    """Make `path` hold `content`, whole or not at all, also when the machine stops in between."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    descriptor, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(descriptor, "wb") as file:
+            file.write(content.encode() if isinstance(content, str) else content)
+            file.flush()
+            os.fsync(file.fileno())
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except BaseException:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+    folder = os.open(path.parent, os.O_RDONLY)
+    try:
+        os.fsync(folder)
+    finally:
+        os.close(folder)
+
+
+def portable(source: str) -> str:
+    """A folder's whole path, or its path inside the repository, which other machines of a cluster have too; a hub name as it is."""
+    folder = Path(source).resolve()
+    if not folder.is_dir():
+        return source
+    return str(folder.relative_to(REPOSITORY)) if folder.is_relative_to(REPOSITORY) else str(folder)
+
+
+def located(source: str) -> str:
+    """Where a portable source is on this machine."""
+    return str(REPOSITORY / source) if (REPOSITORY / source).is_dir() else source
+
+
+def at_revision(source: str) -> tuple[str, str | None]:
+    """A hub name and the branch, tag or commit it names after an @, None for the newest; a folder's path is left as it is. BadInput for
+    a folder with a revision, which would be ignored."""
+    name, at, revision = source.partition("@")
+    if not at or Path(source).is_dir():
+        return source, None
+    if not revision or Path(name).is_dir():
+        raise BadInput(f"no folder {source}: expected a folder's own path, or a hub name with a revision after the @")
+    return name, revision
