@@ -28,6 +28,7 @@ study=(
   reinitialization        # Does drawing the top layers anew help?                              Zhang et al. 2021, Table 1
   mitigations             # What do other remedies do, without and with bias correction?      Zhang et al. 2021, Table 2
   checkpoint_selection    # Which checkpoint, and which restart, do I keep?                     Dodge et al. 2020, Figs 1, 5
+  early_signs             # Can a failing run be told early?                                    none
   convergence_pitfalls    # What do other ways not to converge look like?                       none
   instability_measures    # Do runs with like scores give like answers?                         Du and Nguyen 2023
 )
@@ -47,6 +48,7 @@ main() {
     test) install requirements.txt tests/requirements.txt
           cd "$here"
           "$python" -m ruff check .
+          "$python" -m ruff format --check --quiet .
           "$python" -m mypy
           OMP_NUM_THREADS=1 "$python" -m pytest -n 2 --dist loadfile "$@" ;;
     status) install requirements.txt; run experiments.sweeps.status "$@" ;;
@@ -85,8 +87,11 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
     shift
   done
   local status=0
-  if [[ ${names[*]} == benchmark ]]; then run experiments.benchmark ${flags[@]+"${flags[@]}"}
-  else run experiments "${names[@]}" ${flags[@]+"${flags[@]}"} || status=$?; fi
+  case ${names[*]} in
+    benchmark) run experiments.benchmark ${flags[@]+"${flags[@]}"} ;;
+    fast_path) run experiments.benchmark.fast_path ${flags[@]+"${flags[@]}"} || status=$? ;;
+    *) run experiments "${names[@]}" ${flags[@]+"${flags[@]}"} || status=$? ;;
+  esac
   [[ -z $only_plan && $status -le 1 ]] || return $status
   figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"} || return
   return $status  # 1: a run crashed; what the others show is drawn

@@ -1,10 +1,13 @@
-"""Figures and table of experiments/bias_correction.py: dev scores per learning rate, without and with bias correction, and
-the learning rate that takes effect.
+"""Figures and table of experiments/bias_correction.py: dev scores per learning rate, without and
+with bias correction, and the learning rate that takes effect.
 
-Paper   : Mosbach et al. 2021 (ICLR), Figs 5 and 6, and the 3-epoch part of Fig. 9. Zhang et al. 2021, Fig. 1.
+Paper   : Mosbach et al. 2021 (ICLR), Figs 5 and 6, and the 3-epoch part of Fig. 9. Zhang et al.
+          2021, Fig. 1.
 Command : python -m analysis.bias_correction --profile mini
-Reads   : results/<profile>/bias_correction.csv, bias_correction_learning_rate.csv (where there is one)
-Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correction_learning_rate.png, .pdf
+Reads   : results/<profile>/bias_correction.csv, bias_correction_learning_rate.csv (where there is
+          one)
+Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correction_learning_rate.png,
+          .pdf
 """
 
 import matplotlib.pyplot as plt
@@ -34,72 +37,138 @@ from analysis.shared.style import (
     task_name,
 )
 
-SETTING = ["task", "model", "data", "epochs", "dtype", "pretrained", "learning_rate", "bias_correction"]
-NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged", "train_loss", "label_entropy",
-          "first_layer_gradient"]
+SETTING = [
+    "task",
+    "model",
+    "data",
+    "epochs",
+    "dtype",
+    "pretrained",
+    "learning_rate",
+    "bias_correction",
+]
+NEEDED = [
+    *SETTING,
+    "metric",
+    "score",
+    "majority_level",
+    "failed",
+    "diverged",
+    "train_loss",
+    "label_entropy",
+    "first_layer_gradient",
+]
 NEEDED_STEPS = ["model", "task", "epochs", "total_steps", "step", "scheduled", "without", "with"]
 
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a model, task and length of training: a pair of boxes for each learning rate."""
-    groups = by_task(runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True))
+    groups = by_task(
+        runs.groupby(["task", "model", "data", "epochs", "dtype", "pretrained"], sort=True)
+    )
     rates = [panel["learning_rate"].nunique() for _, panel in groups]
     narrow = [count == 1 for count in rates]
     if all(narrow):
-        figure, grid = panels_for(len(groups), max(2.5, 3.6 / len(groups)), side_by_side=4)  # one is no narrower than its legend
+        # one is no narrower than its legend
+        figure, grid = panels_for(len(groups), max(2.5, 3.6 / len(groups)), side_by_side=4)
     elif any(narrow):  # a line for each task with several rates, one for all the others
-        figure = plt.figure(figsize=(max(7.5, 2.5 * sum(narrow)), 0.5 + 3.6 * (narrow.count(False) + 1)))
+        figure = plt.figure(
+            figsize=(max(7.5, 2.5 * sum(narrow)), 0.5 + 3.6 * (narrow.count(False) + 1))
+        )
         lines = figure.add_gridspec(narrow.count(False) + 1, sum(narrow))
-        grid = [figure.add_subplot(lines[-1, sum(narrow[:i])] if narrow[i] else lines[narrow[:i].count(False), :])
-                for i in range(len(groups))]
+        grid = [
+            figure.add_subplot(
+                lines[-1, sum(narrow[:i])] if narrow[i] else lines[narrow[:i].count(False), :]
+            )
+            for i in range(len(groups))
+        ]
     else:
         figure, grid = panels_for(len(groups), max(3.6, 1.2 + 1.5 * max(rates)), side_by_side=2)
-    for axes, ((task, model, data, epochs, dtype, pretrained), panel), is_narrow in zip(grid, groups, narrow, strict=True):
+    for axes, ((task, model, data, epochs, dtype, pretrained), panel), is_narrow in zip(
+        grid, groups, narrow, strict=True
+    ):
         correction_panel(axes, panel)
         name = task_name(task, data).replace(" (", "\n(") if is_narrow else task_name(task, data)
-        axes.set_title(f"{name}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
+        axes.set_title(
+            f"{name}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}"
+        )
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 
 
 def draw_learning_rate(steps: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
-    """Left: the step size without and with bias correction, as a share of the peak learning rate, at each step. Right: their
-    quotient, sqrt(1 - b2^t) / (1 - b1^t) (paper, Fig. 6), and on the right axis its inverse, Zhang et al.'s bias ratio."""
+    """Left: the step size without and with bias correction, as a share of the peak learning rate,
+    at each step. Right: their quotient, sqrt(1 - b2^t) / (1 - b1^t) (paper, Fig. 6), and on the
+    right axis its inverse, Zhang et al.'s bias ratio."""
     data_of = runs.drop_duplicates(["model", "task"]).set_index(["model", "task"])["data"]
     groups = list(steps.groupby(["model", "task", "epochs", "total_steps"], sort=True))
     figure, grid = panels(len(groups), 2, 4.4, 3.2)
-    for ((model, task, epochs, total), group), left, right in zip(groups, grid[::2], grid[1::2], strict=True):
+    for ((model, task, epochs, total), group), left, right in zip(
+        groups, grid[::2], grid[1::2], strict=True
+    ):
         data = data_of.get((model, task), "")
         peak = group.loc[group["scheduled"].idxmax(), "step"]
         left.axvspan(0, peak, color="0.9", linewidth=0, label="warm-up")
         right.axvspan(1, peak, color="0.9", linewidth=0)
-        left.plot(group["step"], group["without"], color=WITHOUT, linestyle="--", label="without bias correction")
+        left.plot(
+            group["step"],
+            group["without"],
+            color=WITHOUT,
+            linestyle="--",
+            label="without bias correction",
+        )
         left.plot(group["step"], group["with"], color=WITH, label="with bias correction")
-        left.set(xlim=(0, total), ylim=(0, 1.05), xlabel="step", ylabel="effective / peak learning rate")
-        left.set_title(f"{task_name(task, data)}\n{model_name(model, data)}, {epochs} epochs, {total} steps")
+        left.set(
+            xlim=(0, total), ylim=(0, 1.05), xlabel="step", ylabel="effective / peak learning rate"
+        )
+        left.set_title(
+            f"{task_name(task, data)}\n{model_name(model, data)}, {epochs} epochs, {total} steps"
+        )
         group = group[group["scheduled"] > 0]  # nothing to divide by at the first step of a warm-up
         factor = group["with"] / group["without"]
         right.plot(group["step"], factor, color=WITH)
         lowest = factor.idxmin()
         right.plot(group["step"][lowest], factor[lowest], "o", color=WITH)
-        right.set(xscale="log", xlim=(1, total), ylim=(0, 1.05 * max(1, factor.max())), xlabel="step",
-                  ylabel="with / without bias correction")
-        right.set_title(f"largest bias ratio: {1 / factor[lowest]:.2f} at step {group['step'][lowest]}\n"
-                        f"(factor {factor[lowest]:.3f})")
-        ratios, inverse = [0.8, 1, 1.2, 1.5, 2, 3, 6], right.twinx()  # the same curve, read on the other axis
+        right.set(
+            xscale="log",
+            xlim=(1, total),
+            ylim=(0, 1.05 * max(1, factor.max())),
+            xlabel="step",
+            ylabel="with / without bias correction",
+        )
+        right.set_title(
+            f"largest bias ratio: {1 / factor[lowest]:.2f} at step {group['step'][lowest]}\n"
+            f"(factor {factor[lowest]:.3f})"
+        )
+        # the same curve, read on the other axis
+        ratios, inverse = [0.8, 1, 1.2, 1.5, 2, 3, 6], right.twinx()
         inverse.spines["right"].set_visible(True)
         inverse.set_yticks([1 / ratio for ratio in ratios], [f"{ratio:g}" for ratio in ratios])
         inverse.set(ylim=right.get_ylim(), ylabel="bias ratio (without / with)")
-    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+    figure.legend(
+        *left.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
     return figure
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
-    """Scores and failures over the seeds of each setting; losses and gradients of its failed and other runs (medians)."""
+    """Scores and failures over the seeds of each setting; losses and gradients of its failed and
+    other runs (medians)."""
     result = over_seeds(runs, SETTING)
-    for outcome, chosen in (("failed", runs[runs["failed"]]), ("successful", runs[~runs["failed"]])):
-        medians = chosen.groupby(SETTING, dropna=False)[["train_loss", "first_layer_gradient"]].median()
-        result = result.merge(medians.add_suffix(f"_{outcome}").reset_index(), on=SETTING, how="left")
+    for outcome, chosen in (
+        ("failed", runs[runs["failed"]]),
+        ("successful", runs[~runs["failed"]]),
+    ):
+        medians = chosen.groupby(SETTING, dropna=False)[
+            ["train_loss", "first_layer_gradient"]
+        ].median()
+        result = result.merge(
+            medians.add_suffix(f"_{outcome}").reset_index(), on=SETTING, how="left"
+        )
         for name, digits in (("train_loss", ".3f"), ("first_layer_gradient", ".1e")):
             column = f"{name}_{outcome}"
             result[column] = [format(x, digits) if x == x else "-" for x in result[column]]
@@ -112,17 +181,35 @@ def main() -> None:
     save(draw(runs), options.figures / "bias_correction")
     steps = options.results / "bias_correction_learning_rate.csv"
     if steps.is_file():
-        save(draw_learning_rate(read_csv(steps, NEEDED_STEPS), runs), options.figures / "bias_correction_learning_rate")
+        save(
+            draw_learning_rate(read_csv(steps, NEEDED_STEPS), runs),
+            options.figures / "bias_correction_learning_rate",
+        )
     settings = table(runs)
-    outcomes = [f"{name}_{outcome}" for name in ("train_loss", "first_layer_gradient") for outcome in ("failed", "successful")]
-    short = readable(settings.drop(columns=outcomes)).assign(**{
-        f"{name}, failed / other": settings[failed] + " / " + settings[successful]
-        for name, failed, successful in (("train loss", *outcomes[:2]), ("first-layer gradient", *outcomes[2:]))})
-    save_table(settings, options.figures / "bias_correction", "Bias correction (paper: Figs 5 and 9)",
-               SCORES_NOTE + " Train "
-               "loss: mean of the last epoch, nats. First-layer gradient: L2 norm at the attention output of layer 1, median "
-               "of the last tenth of training. The last columns are medians over the failed and over the other runs.",
-               short)
+    outcomes = [
+        f"{name}_{outcome}"
+        for name in ("train_loss", "first_layer_gradient")
+        for outcome in ("failed", "successful")
+    ]
+    short = readable(settings.drop(columns=outcomes)).assign(
+        **{
+            f"{name}, failed / other": settings[failed] + " / " + settings[successful]
+            for name, failed, successful in (
+                ("train loss", *outcomes[:2]),
+                ("first-layer gradient", *outcomes[2:]),
+            )
+        }
+    )
+    save_table(
+        settings,
+        options.figures / "bias_correction",
+        "Bias correction (paper: Figs 5 and 9)",
+        SCORES_NOTE
+        + " Train loss: mean of the last epoch, nats. First-layer gradient: L2 norm at the"
+        " attention output of layer 1, median of the last tenth of training. The last columns are"
+        " medians over the failed and over the other runs.",
+        short,
+    )
 
 
 if __name__ == "__main__":

@@ -1,12 +1,16 @@
-"""Figure and tables of experiments/convergence_pitfalls.py: can what went wrong be told from the curves of a run?
+"""Figure and tables of experiments/convergence_pitfalls.py: can what went wrong be told from the
+curves of a run?
 
-Paper   : none; what practitioners ask about, beside the vanishing gradients of Mosbach et al. 2021 (ICLR), section 5.1.
+Paper   : none; what practitioners ask about, beside the vanishing gradients of Mosbach et al. 2021
+          (ICLR), section 5.1.
 Command : python -m analysis.convergence_pitfalls --profile mini
 Reads   : results/<profile>/convergence_pitfalls.csv, convergence_pitfalls_curves.csv
-Writes  : figures/<profile>/convergence_pitfalls.png, .pdf, .md, .csv; convergence_pitfalls_runs.md, .csv
+Writes  : figures/<profile>/convergence_pitfalls.png, .pdf, .md, .csv; convergence_pitfalls_runs.md,
+          .csv
 
-The rule, diagnose(), sees losses, dev score, answers and gradient norms of one run, not what was done in it. Its thresholds and
-what is expected of each condition were fixed before any run of this experiment was looked at, and are tuned to nothing.
+The rule, diagnose(), sees losses, dev score, answers and gradient norms of one run, not what was
+done in it. Its thresholds and what is expected of each condition were fixed before any run of this
+experiment was looked at, and are tuned to nothing.
 """
 
 import re
@@ -36,37 +40,96 @@ from analysis.shared.style import (
     task_name,
 )
 
-UNINFORMED = np.log(2)  # nats, the loss of giving two labels equal chances; a small sample's own label entropy may be 0
-FAR = 0.5  # nats; a loss so far above UNINFORMED gives the right label 30 % on (geometric) average, less than guessing does
-STILL = 0.5  # root mean square of the change of the margins; so much is a factor of 1.65 in the odds
-SMALL = UNINFORMED / 10  # nats; two losses so close count as equal, a training loss below it as near 0
-NEAR = 1 / 10  # of the way from the majority level to a perfect score; a dev score below it is near the majority level
-GONE = 100  # times smaller than before the first step, and a gradient has vanished: the paper's "two orders of magnitude" (5.1)
+# nats, the loss of giving two labels equal chances; a small sample's own label entropy may be 0
+UNINFORMED = np.log(2)
+# nats; a loss so far above UNINFORMED gives the right label 30 % on (geometric) average, less than
+# guessing does
+FAR = 0.5
+# root mean square of the change of the margins; so much is a factor of 1.65 in the odds
+STILL = 0.5
+# nats; two losses so close count as equal, a training loss below it as near 0
+SMALL = UNINFORMED / 10
+# of the way from the majority level to a perfect score; a dev score below it is near the majority
+# level
+NEAR = 1 / 10
+# times smaller than before the first step, and a gradient has vanished: the paper's "two orders of
+# magnitude" (5.1)
+GONE = 100
 
 DIAGNOSES = ["loss rose", "never moved", "memorised", "vanished", "learnt", "unclear"]
 FAILED, NOT_FAILED = "without bias correction, failed", "without bias correction, not failed"
-EXPECTED = {"with bias correction": "learnt", FAILED: "vanished", NOT_FAILED: "learnt", "rate too high": "loss rose",
-            "SGD": "never moved", "examples": "memorised"}
+EXPECTED = {
+    "with bias correction": "learnt",
+    FAILED: "vanished",
+    NOT_FAILED: "learnt",
+    "rate too high": "loss rose",
+    "SGD": "never moved",
+    "examples": "memorised",
+}
 CONDITIONS = ["with bias correction", "without bias correction", "rate too high", "SGD", "examples"]
-SEEN = ["first_loss", "last_loss", "highest_loss", "first_dev_loss", "last_dev_loss", "margin_change", "margin_spread",
-        "first_layer_gradient_at_start", "first_layer_gradient_at_end", "classifier_gradient_at_start", "classifier_gradient_at_end"]
-NEEDED = ["condition", *PANEL, "score", "majority_level", "failed", "diverged", "constant_prediction", "label_entropy", *SEEN]
-NEEDED_CURVES = ["condition", *PANEL, "epochs", "run", "failed", "metric", "majority_level", "label_entropy", "step", "train_loss",
-                 "score", "first_layer_gradient", "classifier_gradient"]
+SEEN = [
+    "first_loss",
+    "last_loss",
+    "highest_loss",
+    "first_dev_loss",
+    "last_dev_loss",
+    "margin_change",
+    "margin_spread",
+    "first_layer_gradient_at_start",
+    "first_layer_gradient_at_end",
+    "classifier_gradient_at_start",
+    "classifier_gradient_at_end",
+]
+NEEDED = [
+    "condition",
+    *PANEL,
+    "score",
+    "majority_level",
+    "failed",
+    "diverged",
+    "constant_prediction",
+    "label_entropy",
+    *SEEN,
+]
+NEEDED_CURVES = [
+    "condition",
+    *PANEL,
+    "epochs",
+    "run",
+    "failed",
+    "metric",
+    "majority_level",
+    "label_entropy",
+    "step",
+    "train_loss",
+    "score",
+    "first_layer_gradient",
+    "classifier_gradient",
+]
 FLOOR = 1e-8  # losses and gradient norms below it are drawn there: a log axis has no place for 0
 SEED, MEDIAN = {"linewidth": 0.6, "alpha": 0.5}, {"linewidth": 1.5}
 LINE = {"color": "black", "linestyle": "-"}
-GRADIENTS: dict[str, tuple[str, dict]] = {"first_layer_gradient": ("first layer", {"color": WITHOUT, "linestyle": "-"}),
-             "classifier_gradient": ("classifier", {"color": WITH, "linestyle": (0, (3, 1))})}
+GRADIENTS: dict[str, tuple[str, dict]] = {
+    "first_layer_gradient": ("first layer", {"color": WITHOUT, "linestyle": "-"}),
+    "classifier_gradient": ("classifier", {"color": WITH, "linestyle": (0, (3, 1))}),
+}
 
 
 def diagnose(run: pd.Series) -> str:
     """What the curves of a run say happened to it, one of DIAGNOSES."""
     gone = GONE * run["first_layer_gradient_at_end"] < run["first_layer_gradient_at_start"]
     near_majority = run["score"] < run["majority_level"] + NEAR * (1 - run["majority_level"])
-    if run["diverged"] or not np.isfinite(run["last_loss"]) or run["highest_loss"] > UNINFORMED + FAR:
+    if (
+        run["diverged"]
+        or not np.isfinite(run["last_loss"])
+        or run["highest_loss"] > UNINFORMED + FAR
+    ):
         return "loss rose"
-    if run["margin_change"] < STILL and abs(run["last_loss"] - run["first_loss"]) < SMALL and not gone:
+    if (
+        run["margin_change"] < STILL
+        and abs(run["last_loss"] - run["first_loss"]) < SMALL
+        and not gone
+    ):
         return "never moved"
     if run["last_loss"] < SMALL and (run["last_dev_loss"] > UNINFORMED + FAR or near_majority):
         return "memorised"
@@ -79,18 +142,25 @@ def place(condition: str) -> tuple[int, int, str]:
     """Where a condition stands: as in CONDITIONS, those of few examples by their number."""
     kind = re.sub(r"^\d+ |, .*$", "", condition)
     if kind not in CONDITIONS:
-        raise BadInput(f"a CSV of convergence_pitfalls has the condition {condition!r}, which is none of the experiment's; "
-                       "run experiments/convergence_pitfalls.py again")
+        raise BadInput(
+            f"a CSV of convergence_pitfalls has the condition {condition!r}, which is none of the"
+            " experiment's; run experiments/convergence_pitfalls.py again"
+        )
     return CONDITIONS.index(kind), int(condition.split()[0]) if kind == "examples" else 0, condition
 
 
 def with_diagnoses(runs: pd.DataFrame) -> pd.DataFrame:
-    """`runs` in order, with the diagnosis of each; those without bias correction in two conditions."""
-    condition = runs["condition"].where(runs["condition"] != "without bias correction",
-                                        runs["failed"].map({True: FAILED, False: NOT_FAILED}))
+    """`runs` in order, with the diagnosis of each; those without bias correction in two
+    conditions."""
+    condition = runs["condition"].where(
+        runs["condition"] != "without bias correction",
+        runs["failed"].map({True: FAILED, False: NOT_FAILED}),
+    )
     places = {name: i for i, name in enumerate(sorted(set(condition), key=place))}
     return runs.assign(condition=condition, diagnosis=runs.apply(diagnose, axis=1)).sort_values(
-        [*PANEL, "condition"], key=lambda column: column.map(places) if column.name == "condition" else column)
+        [*PANEL, "condition"],
+        key=lambda column: column.map(places) if column.name == "condition" else column,
+    )
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:
@@ -101,56 +171,92 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
         expected = EXPECTED[re.sub(r"^\d+ ", "", setting[-1])]
         right = int(counts[expected])
         low, high = wilson_interval(right, len(group))
-        rows.append({**dict(zip([*PANEL, "condition"], setting, strict=True)), "n": len(group), "failed": int(group["failed"].sum()),
-                     **counts, "expected": expected, "as_expected": right / len(group), "as_expected_low": low,
-                     "as_expected_high": high})
+        rows.append(
+            {
+                **dict(zip([*PANEL, "condition"], setting, strict=True)),
+                "n": len(group),
+                "failed": int(group["failed"].sum()),
+                **counts,
+                "expected": expected,
+                "as_expected": right / len(group),
+                "as_expected_low": low,
+                "as_expected_high": high,
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def short(table: pd.DataFrame) -> pd.DataFrame:
     """The table with the share and its interval in one column."""
     share = ["as_expected", "as_expected_low", "as_expected_high"]
-    return readable(table.drop(columns=share)).assign(**{"as expected, 95 % interval": [f"{value:.0%} ({low:.0%} to {high:.0%})"
-                                                           for value, low, high in table[share].to_numpy()]})
+    return readable(table.drop(columns=share)).assign(
+        **{
+            "as expected, 95 % interval": [
+                f"{value:.0%} ({low:.0%} to {high:.0%})"
+                for value, low, high in table[share].to_numpy()
+            ]
+        }
+    )
 
 
 def medians(runs: pd.DataFrame) -> pd.DataFrame:
     """A row a condition: the median of what the rule sees, over the runs where it is a number."""
     groups = runs.replace([np.inf, -np.inf], np.nan).groupby([*PANEL, "condition"], sort=False)
     seen = groups[["score", *SEEN]].median().map(number)
-    return pd.concat([groups.agg(n=("failed", "size"), failed=("failed", "sum")), seen], axis=1).reset_index()
+    return pd.concat(
+        [groups.agg(n=("failed", "size"), failed=("failed", "sum")), seen], axis=1
+    ).reset_index()
 
 
 def draw(curves: pd.DataFrame) -> plt.Figure:
-    """For each task and model a line of panels a condition: loss, dev score and gradient norms over steps."""
+    """For each task and model a line of panels a condition: loss, dev score and gradient norms
+    over steps."""
     curves = curves.replace([np.inf, -np.inf], np.nan)
     groups = list(curves.groupby(PANEL, sort=True))
-    columns = [sorted(group.groupby(["condition", "epochs"]), key=lambda column: (place(column[0][0]), column[0][1]))
-               for _, group in groups]
+    columns = [
+        sorted(
+            group.groupby(["condition", "epochs"]),
+            key=lambda column: (place(column[0][0]), column[0][1]),
+        )
+        for _, group in groups
+    ]
     heights = [1.2 + 1.15 * len(conditions) for conditions in columns]  # inches
     figure = plt.figure(figsize=(7.2, sum(heights)))
     parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, (setting, _), conditions in zip(parts, groups, columns, strict=True):
-        part.suptitle(f"{task_name(setting[0], setting[2])}, {setting_name(*setting[1:])}", fontsize=10)
+        part.suptitle(
+            f"{task_name(setting[0], setting[2])}, {setting_name(*setting[1:])}", fontsize=10
+        )
         grid = part.subplots(len(conditions), 3, squeeze=False, sharex="row", sharey="col")
         for line, ((condition, epochs), runs) in zip(grid, conditions, strict=True):
             draw_condition(line, runs)
             failed = runs.groupby("run")["failed"].first()
-            line[0].set_ylabel(f"{condition}\n{epochs} epochs\n{failed.sum()} of {len(failed)} failed", fontsize=7)
+            line[0].set_ylabel(
+                f"{condition}\n{epochs} epochs\n{failed.sum()} of {len(failed)} failed", fontsize=7
+            )
         metric = conditions[0][1]["metric"].iloc[0]
-        for axes, name in zip(grid[0], ("training loss (nats)", f"dev {METRIC_NAMES[metric]} (%)", "gradient norm (L2)"), strict=True):
+        for axes, name in zip(
+            grid[0],
+            ("training loss (nats)", f"dev {METRIC_NAMES[metric]} (%)", "gradient norm (L2)"),
+            strict=True,
+        ):
             axes.set_title(name, fontsize=9)
         for axes in grid[-1]:
             axes.set_xlabel("step")
         part.align_ylabels(grid[:, 0])
-        part.legend(handles=legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=8)
+        part.legend(
+            handles=legend(), loc="outside lower center", ncols=3, frameon=False, fontsize=8
+        )
     return figure
 
 
 def draw_condition(panels: np.ndarray, runs: pd.DataFrame) -> None:
     """The three panels of a condition."""
     loss, score, gradient = panels
-    runs = runs.assign(score=100 * runs["score"], **{name: runs[name].clip(lower=FLOOR) for name in ("train_loss", *GRADIENTS)})
+    runs = runs.assign(
+        score=100 * runs["score"],
+        **{name: runs[name].clip(lower=FLOOR) for name in ("train_loss", *GRADIENTS)},
+    )
     loss.set_yscale("log")
     gradient.set_yscale("log")
     draw_seeds(loss, runs, "train_loss", LINE)
@@ -158,7 +264,15 @@ def draw_condition(panels: np.ndarray, runs: pd.DataFrame) -> None:
     for name, (_, look) in GRADIENTS.items():
         draw_seeds(gradient, runs, name, look)
     failed = runs[runs["failed"] & runs["score"].notna()].groupby("run").last()
-    score.plot(failed["step"], failed["score"], "x", color="black", markersize=5, markeredgewidth=1.1, zorder=3)
+    score.plot(
+        failed["step"],
+        failed["score"],
+        "x",
+        color="black",
+        markersize=5,
+        markeredgewidth=1.1,
+        zorder=3,
+    )
     entropy = runs["label_entropy"].median()
     if entropy > 0:
         loss.axhline(entropy, color="black", linestyle=":", linewidth=1)
@@ -174,11 +288,19 @@ def draw_seeds(axes: plt.Axes, runs: pd.DataFrame, name: str, look: dict) -> Non
 
 
 def legend() -> list[Line2D]:
-    return [Line2D([], [], **LINE, **SEED, label="a seed"), Line2D([], [], **LINE, **MEDIAN, label="median of the seeds"),
-            Line2D([], [], color="black", linestyle=":", linewidth=1, label="label entropy; majority level"),
-            Line2D([], [], color="black", marker="x", linestyle="none", label="end of a failed run"),
-            *(Line2D([], [], **look, **MEDIAN, label=f"gradient, {name}") for name, look in GRADIENTS.values()),
-            Line2D([], [], linestyle="none", label=f"below {rate_name(FLOOR)}: drawn there")]
+    return [
+        Line2D([], [], **LINE, **SEED, label="a seed"),
+        Line2D([], [], **LINE, **MEDIAN, label="median of the seeds"),
+        Line2D(
+            [], [], color="black", linestyle=":", linewidth=1, label="label entropy; majority level"
+        ),
+        Line2D([], [], color="black", marker="x", linestyle="none", label="end of a failed run"),
+        *(
+            Line2D([], [], **look, **MEDIAN, label=f"gradient, {name}")
+            for name, look in GRADIENTS.values()
+        ),
+        Line2D([], [], linestyle="none", label=f"below {rate_name(FLOOR)}: drawn there"),
+    ]
 
 
 def main() -> None:
@@ -187,25 +309,39 @@ def main() -> None:
     curves = read_csv(options.results / "convergence_pitfalls_curves.csv", NEEDED_CURVES)
     save(draw(curves), options.figures / "convergence_pitfalls")
     diagnoses, seen = table(runs), medians(runs)
-    save_table(diagnoses, options.figures / "convergence_pitfalls", "What was done, and what the curves say",
-               "All finished runs of the task and model in the store, whichever experiment trained them, that are alike in all but "
-               "rate, correction, length, examples and seeds, by what was done (with and without bias correction: at any rate and "
-               "length, on any number of examples) and by what a rule says of their losses, dev score, answers "
-               "and gradient norms alone. In this order: loss rose: a loss that is not finite, or "
-               f"the mean of ten steps' training loss above {UNINFORMED + FAR:.2f} nats; never moved: margins and training loss "
-               f"hardly changed (by less than {STILL} and {SMALL:.2f} nats) though the gradient had not vanished; memorised: "
-               f"training loss below {SMALL:.2f}, but dev loss above {UNINFORMED + FAR:.2f} or a dev score less than "
-               f"{100 * NEAR:.0f} % of the way from the majority level to 1; vanished: training loss within {SMALL:.2f} of the label "
-               f"entropy, constant answers, and a first-layer gradient {GONE} times smaller than before the first step;"
-               " learnt: none of these and not failed; unclear: none of these and failed. The rule and what is expected were "
-               "fixed before any run of this experiment was looked at. A long run that has learnt and is too sure of itself counts as "
-               "memorised too. The 95 % Wilson interval takes the runs as independent, "
-               "though they share seeds and data.", short(diagnoses))
-    save_table(seen, options.figures / "convergence_pitfalls_runs", "What the rule sees: medians",
-               "Medians over the runs of a condition, without values that are not finite. Losses in nats, first and last: over the "
-               "first and last tenth of the steps, highest: of ten steps, dev losses before training and at its end. Margin: the "
-               "logit of label 1 less that of label 0 of a dev example; change: root mean square from start to end, spread: standard "
-               "deviation at the end. Gradients: L2 norm of one weight matrix, median over the first and last tenth.", readable(seen))
+    save_table(
+        diagnoses,
+        options.figures / "convergence_pitfalls",
+        "What was done, and what the curves say",
+        "All finished runs of the task and model in the store, whichever experiment trained them,"
+        " that are alike in all but rate, correction, length, examples and seeds, by what was done"
+        " (with and without bias correction: at any rate and length, on any number of examples)"
+        " and by what a rule says of their losses, dev score, answers and gradient norms alone. In"
+        " this order: loss rose: a loss that is not finite, or the mean of ten steps' training"
+        f" loss above {UNINFORMED + FAR:.2f} nats; never moved: margins and training loss hardly"
+        f" changed (by less than {STILL} and {SMALL:.2f} nats) though the gradient had not"
+        f" vanished; memorised: training loss below {SMALL:.2f}, but dev loss above"
+        f" {UNINFORMED + FAR:.2f} or a dev score less than {100 * NEAR:.0f} % of the way from the"
+        f" majority level to 1; vanished: training loss within {SMALL:.2f} of the label entropy,"
+        f" constant answers, and a first-layer gradient {GONE} times smaller than before the first"
+        " step; learnt: none of these and not failed; unclear: none of these and failed. The rule"
+        " and what is expected were fixed before any run of this experiment was looked at. A long"
+        " run that has learnt and is too sure of itself counts as memorised too. The 95 % Wilson"
+        " interval takes the runs as independent, though they share seeds and data.",
+        short(diagnoses),
+    )
+    save_table(
+        seen,
+        options.figures / "convergence_pitfalls_runs",
+        "What the rule sees: medians",
+        "Medians over the runs of a condition, without values that are not finite. Losses in nats,"
+        " first and last: over the first and last tenth of the steps, highest: of ten steps, dev"
+        " losses before training and at its end. Margin: the logit of label 1 less that of label 0"
+        " of a dev example; change: root mean square from start to end, spread: standard deviation"
+        " at the end. Gradients: L2 norm of one weight matrix, median over the first and last"
+        " tenth.",
+        readable(seen),
+    )
 
 
 if __name__ == "__main__":

@@ -1,6 +1,8 @@
-"""Figure and tables of experiments/mitigations.py: other remedies, without and with bias correction.
+"""Figure and tables of experiments/mitigations.py: other remedies, without and with bias
+correction.
 
-Paper   : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1. Zhang et al. 2021, Table 2. Yang and Ma 2022.
+Paper   : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1. Zhang et al. 2021, Table 2. Yang and Ma
+          2022.
 Command : python -m analysis.mitigations --profile mini
 Reads   : results/<profile>/mitigations.csv
 Writes  : figures/<profile>/mitigations.png, .pdf, .md, .csv; mitigations_tests.md, .csv
@@ -34,7 +36,8 @@ from analysis.shared.style import (
     task_name,
 )
 
-NONE, ALONE, CONTROL = "none", "bias correction alone", "no dropout"  # what methods are compared with; the last is Mixout's control
+# what methods are compared with; the last is Mixout's control
+NONE, ALONE, CONTROL = "none", "bias correction alone", "no dropout"
 LINE = [*PANEL, "learning_rate"]
 SETTING = [*LINE, "method", "bias_correction"]
 TESTS = ["Fisher p", "Levene p"]
@@ -50,10 +53,16 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task and model: a pair of boxes for each method."""
     groups = list(runs.groupby(LINE, sort=True))
     figure, grid = panels(len(groups), 1, max(4.6, 0.8 + 1.15 * runs["method"].nunique()))
-    for axes, ((task, model, data, dtype, pretrained, rate), panel) in zip(grid, groups, strict=True):
-        names = {method: fill(method, 12, break_long_words=False, break_on_hyphens=False) for method in in_order(panel)}
+    for axes, ((task, model, data, dtype, pretrained, rate), panel) in zip(
+        grid, groups, strict=True
+    ):
+        names = {
+            method: fill(method, 12, break_long_words=False, break_on_hyphens=False)
+            for method in in_order(panel)
+        }
         correction_panel(axes, panel, "method", "method", names)
-        axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, rate_name(rate))}")
+        setting = setting_name(model, data, dtype, pretrained, rate_name(rate))
+        axes.set_title(f"{task_name(task, data)}\n{setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 
@@ -62,36 +71,68 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Scores and failures over the seeds of each method and optimiser."""
     order = in_order(runs)
     result = over_seeds(runs, SETTING).sort_values(
-        SETTING, key=lambda column: column.map(order.index) if column.name == "method" else column)
+        SETTING, key=lambda column: column.map(order.index) if column.name == "method" else column
+    )
     return result.assign(learning_rate=result["learning_rate"].map(rate_name))
 
 
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each method against none with the same optimiser, Mixout also against no dropout, and those without bias correction against
-    bias correction alone: failures (Fisher), spread (Levene), means; Holm over all p values."""
+    """Each method against none with the same optimiser, Mixout also against no dropout, and those
+    without bias correction against bias correction alone: failures (Fisher), spread (Levene),
+    means; Holm over all p values."""
     rows = []
     for (*_, rate), panel in runs.assign(points=100 * runs["score"]).groupby(LINE, sort=True):
         of = dict(list(panel.groupby(["method", "bias_correction"])))
-        compared = [(method, corrected, against, other) for corrected in (False, True) for method in in_order(panel)
-                    for against, other in ((NONE, (NONE, corrected)), (CONTROL, (CONTROL, corrected)), (ALONE, (NONE, True)))
-                    if method != NONE and (method, corrected) in of and (against == NONE or other in of)
-                    and (against != CONTROL or method.startswith("Mixout")) and (against != ALONE or not corrected)]
+        compared = [
+            (method, corrected, against, other)
+            for corrected in (False, True)
+            for method in in_order(panel)
+            for against, other in (
+                (NONE, (NONE, corrected)),
+                (CONTROL, (CONTROL, corrected)),
+                (ALONE, (NONE, True)),
+            )
+            if method != NONE
+            and (method, corrected) in of
+            and (against == NONE or other in of)
+            and (against != CONTROL or method.startswith("Mixout"))
+            and (against != ALONE or not corrected)
+        ]
         for method, corrected, against, other in compared:
             pair = {"method": of[method, corrected], "other": of.get(other, panel[:0])}
             means = estimates.mean(pair["method"], pair["other"], "points")
-            rows.append({
-                **panel.iloc[0][PANEL], "learning_rate": rate_name(rate), "bias_correction": corrected, "method": method,
-                "against": against,
-                **{f"{name}: {what}": value for name, seeds in pair.items() for what, value in (
-                    ("n", len(seeds)), ("failed", seeds["failed"].sum()), ("std", seeds["points"].std(ddof=0)))},
-                "Fisher p": fisher(*(seeds["failed"] for seeds in pair.values())),
-                "Levene p": levene(*(seeds["points"] for seeds in pair.values()), center="median"),
-                "difference of means": means.effect, "95 % from": means.low, "95 % to": means.high})
+            rows.append(
+                {
+                    **panel.iloc[0][PANEL],
+                    "learning_rate": rate_name(rate),
+                    "bias_correction": corrected,
+                    "method": method,
+                    "against": against,
+                    **{
+                        f"{name}: {what}": value
+                        for name, seeds in pair.items()
+                        for what, value in (
+                            ("n", len(seeds)),
+                            ("failed", seeds["failed"].sum()),
+                            ("std", seeds["points"].std(ddof=0)),
+                        )
+                    },
+                    "Fisher p": fisher(*(seeds["failed"] for seeds in pair.values())),
+                    "Levene p": levene(
+                        *(seeds["points"] for seeds in pair.values()), center="median"
+                    ),
+                    "difference of means": means.effect,
+                    "95 % from": means.low,
+                    "95 % to": means.high,
+                }
+            )
     result = pd.DataFrame(rows)
     adjusted = holm(result[TESTS].to_numpy().ravel()).reshape(-1, len(TESTS))
     for test, column in zip(TESTS, adjusted.T, strict=True):
         result[test] = result[test].map(p_name)
-        result.insert(result.columns.get_loc(test) + 1, f"{test}, Holm", [p_name(p) for p in column])
+        result.insert(
+            result.columns.get_loc(test) + 1, f"{test}, Holm", [p_name(p) for p in column]
+        )
     return result
 
 
@@ -99,21 +140,33 @@ def main() -> None:
     options = parse(parser(__doc__))
     runs = read_csv(options.results / "mitigations.csv", NEEDED)
     if set(runs["method"]) == {NONE}:
-        raise BadInput(f"mitigations.csv has no method but {NONE!r}; run experiments/mitigations.py again")
+        raise BadInput(
+            f"mitigations.csv has no method but {NONE!r}; run experiments/mitigations.py again"
+        )
     save(draw(runs), options.figures / "mitigations")
     settings, comparisons = table(runs), compare(runs)
-    save_table(settings, options.figures / "mitigations", "Mitigations, without and with bias correction (Zhang et al. 2021: Table 2)",
-               SCORES_NOTE, readable(settings))
+    save_table(
+        settings,
+        options.figures / "mitigations",
+        "Mitigations, without and with bias correction (Zhang et al. 2021: Table 2)",
+        SCORES_NOTE,
+        readable(settings),
+    )
     count = (comparisons[TESTS] != "-").to_numpy().sum()
-    save_table(comparisons, options.figures / "mitigations_tests", "Mitigations against none, and against bias correction alone",
-               "Against none, or no dropout: with the same optimiser. Failed runs: Fisher's exact test. Standard deviation (std, "
-               "ddof 0) of the dev scores, in percent points: Levene's test, centred at the median. Both two-sided; Holm: adjusted "
-               f"over all {count} p values of this table. A small std may be that of runs that all failed. Difference of means: "
-               "method less the other, with the 95 % interval of Welch's t test (bootstrap, from "
-               f"{estimates.ENOUGH_TO_DRAW} runs in both on), not adjusted. With few runs a large p does not show that there is "
-               "no difference. All take the runs as independent, also where "
-               "methods share seeds. -: not defined.",
-               readable(comparisons).astype(object).fillna("-"))
+    save_table(
+        comparisons,
+        options.figures / "mitigations_tests",
+        "Mitigations against none, and against bias correction alone",
+        "Against none, or no dropout: with the same optimiser. Failed runs: Fisher's exact test."
+        " Standard deviation (std, ddof 0) of the dev scores, in percent points: Levene's test,"
+        f" centred at the median. Both two-sided; Holm: adjusted over all {count} p values of this"
+        " table. A small std may be that of runs that all failed. Difference of means: method less"
+        " the other, with the 95 % interval of Welch's t test (bootstrap, from"
+        f" {estimates.ENOUGH_TO_DRAW} runs in both on), not adjusted. With few runs a large p does"
+        " not show that there is no difference. All take the runs as independent, also where"
+        " methods share seeds. -: not defined.",
+        readable(comparisons).astype(object).fillna("-"),
+    )
 
 
 if __name__ == "__main__":

@@ -1,4 +1,5 @@
-"""Figure and tables of experiments/small_datasets.py: do fewer examples, or fewer iterations, make fine-tuning unstable?
+"""Figure and tables of experiments/small_datasets.py: do fewer examples, or fewer iterations, make
+fine-tuning unstable?
 
 Paper   : Mosbach et al. 2021 (ICLR), section 4.2, Fig. 3 and Table 4.
 Command : python -m analysis.small_datasets --profile mini
@@ -36,7 +37,11 @@ from analysis.shared.style import (
     task_name,
 )
 
-CONDITIONS = {"full": (WITHOUT, "////"), "sample, same epochs": FURTHER[0], "sample, same iterations": FURTHER[1]}
+CONDITIONS = {
+    "full": (WITHOUT, "////"),
+    "sample, same epochs": FURTHER[0],
+    "sample, same iterations": FURTHER[1],
+}
 RECIPE = ["learning_rate", "bias_correction"]
 SIZE = ["condition", "examples", "epochs"]
 NEEDED = [*PANEL, *RECIPE, *SIZE, "metric", "score", "majority_level", "failed", "diverged"]
@@ -46,15 +51,31 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task, model and recipe: a box for each condition."""
     groups = by_task(runs.groupby([*PANEL, *RECIPE], sort=True))
     figure, grid = panels_for(len(groups), 4.8, 3.8)
-    for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(grid, groups, strict=True):
+    for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(
+        grid, groups, strict=True
+    ):
         sizes = list(panel.groupby(SIZE, sort=True))
         box_panel(axes, [(i, seeds, *CONDITIONS[size[0]]) for i, (size, seeds) in enumerate(sizes)])
-        axes.set_xticks(range(len(sizes)), ["\n".join([failures(seeds), *condition.split(" ", 1), f"{examples} examples",
-                                                       f"{epochs} epochs"]) for (condition, examples, epochs), seeds in sizes])
+        axes.set_xticks(
+            range(len(sizes)),
+            [
+                "\n".join(
+                    [
+                        failures(seeds),
+                        *condition.split(" ", 1),
+                        f"{examples} examples",
+                        f"{epochs} epochs",
+                    ]
+                )
+                for (condition, examples, epochs), seeds in sizes
+            ],
+        )
         axes.set_xlim(-0.6, len(sizes) - 0.4)
         axes.set_xlabel("failed runs of n, and training set")
         notes = rate_name(rate), f"{'with' if corrected else 'without'} bias correction"
-        axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, *notes)}")
+        axes.set_title(
+            f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, *notes)}"
+        )
     box_legend(figure)
     return figure
 
@@ -66,7 +87,8 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
-    """Failures of each two conditions of a task, and of all tasks of a model together, by Fisher's exact test."""
+    """Failures of each two conditions of a task, and of all tasks of a model together, by
+    Fisher's exact test."""
     one_task = runs.groupby([*PANEL, *RECIPE], sort=True)
     model = [column for column in [*PANEL, *RECIPE] if column not in ("task", "data")]
     all_tasks = runs.assign(task="all tasks").groupby(model, sort=True)
@@ -74,28 +96,56 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for group in [*(group for _, group in one_task), *several]:
         for first, second in combinations(CONDITIONS, 2):
-            failed = [group.loc[group["condition"] == condition, "failed"] for condition in (first, second)]
-            rows.append({**group.iloc[0][[*PANEL, *RECIPE]], "first": first, "first failed": failed[0].sum(),
-                         "first n": len(failed[0]), "second": second, "second failed": failed[1].sum(),
-                         "second n": len(failed[1]), "Fisher p": p_name(fisher(*failed))})
-    return pd.DataFrame(rows).assign(learning_rate=lambda rows: rows["learning_rate"].map(rate_name))
+            failed = [
+                group.loc[group["condition"] == condition, "failed"]
+                for condition in (first, second)
+            ]
+            rows.append(
+                {
+                    **group.iloc[0][[*PANEL, *RECIPE]],
+                    "first": first,
+                    "first failed": failed[0].sum(),
+                    "first n": len(failed[0]),
+                    "second": second,
+                    "second failed": failed[1].sum(),
+                    "second n": len(failed[1]),
+                    "Fisher p": p_name(fisher(*failed)),
+                }
+            )
+    return pd.DataFrame(rows).assign(
+        learning_rate=lambda rows: rows["learning_rate"].map(rate_name)
+    )
 
 
 def main() -> None:
     options = parse(parser(__doc__))
     runs = read_csv(options.results / "small_datasets.csv", NEEDED)
     if unknown := set(runs["condition"]) - set(CONDITIONS):
-        raise BadInput(f"small_datasets.csv has the condition {min(unknown)!r}; expected {', '.join(map(repr, CONDITIONS))}")
+        raise BadInput(
+            f"small_datasets.csv has the condition {min(unknown)!r}; expected"
+            f" {', '.join(map(repr, CONDITIONS))}"
+        )
     save(draw(runs), options.figures / "small_datasets")
     settings, comparisons = table(runs), compare(runs)
-    save_table(settings, options.figures / "small_datasets", "Small training sets (paper: Fig. 3 and Table 4)",
-               SCORES_NOTE + " The "
-               "samples train for as many epochs or for as many iterations as the full training set.", readable(settings))
-    save_table(comparisons, options.figures / "small_datasets_tests", "Small training sets: failures compared",
-               "Fisher's exact test, two-sided, of the failed runs of two conditions; p values are not adjusted for the number "
-               "of tests, and with few runs a large p does not show that the rates are equal. The test takes the runs as "
-               "independent, also where the conditions share seeds. All tasks: the counts summed over the tasks, whose rates may "
-               "differ, so descriptive only.", readable(comparisons))
+    save_table(
+        settings,
+        options.figures / "small_datasets",
+        "Small training sets (paper: Fig. 3 and Table 4)",
+        SCORES_NOTE + " The "
+        "samples train for as many epochs or for as many iterations as the full training set.",
+        readable(settings),
+    )
+    save_table(
+        comparisons,
+        options.figures / "small_datasets_tests",
+        "Small training sets: failures compared",
+        "Fisher's exact test, two-sided, of the failed runs of two conditions; p values are not"
+        " adjusted for the number of tests, and with few runs a large p does not show that the"
+        " rates are equal. The test takes the runs as independent, also where the conditions share"
+        " seeds. All tasks: the counts summed over the tasks, whose rates may differ, so"
+        " descriptive only.",
+        readable(comparisons),
+    )
 
 
 if __name__ == "__main__":

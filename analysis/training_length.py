@@ -1,4 +1,5 @@
-"""Figure and table of experiments/training_length.py: dev scores by length of training, learning rate and bias correction.
+"""Figure and table of experiments/training_length.py: dev scores by length of training, learning
+rate and bias correction.
 
 Paper   : Mosbach et al. 2021 (ICLR), section 6, Fig. 9.
 Command : python -m analysis.training_length --profile mini
@@ -35,20 +36,24 @@ NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
 
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
-    """A line of panels a task and model, a panel for each length, a pair of boxes for each learning rate (paper, Fig. 9)."""
+    """A line of panels a task and model, a panel for each length, a pair of boxes for each
+    learning rate (paper, Fig. 9)."""
     lines = by_task(runs.groupby(PANEL, sort=True))
     length_count = max(line["epochs"].nunique() for _, line in lines)
-    figure, grid = panels(len(lines), length_count, max(2.8, 0.5 + runs["learning_rate"].nunique()), sharey="row")
+    figure, grid = panels(
+        len(lines), length_count, max(2.8, 0.5 + runs["learning_rate"].nunique()), sharey="row"
+    )
     for i, ((task, model, data, dtype, pretrained), line) in enumerate(lines):
-        of_line = grid[i * length_count:(i + 1) * length_count]
+        of_line = grid[i * length_count : (i + 1) * length_count]
         by_length = list(line.groupby("epochs", sort=True))
-        for axes in of_line[len(by_length):]:
+        for axes in of_line[len(by_length) :]:
             axes.set_visible(False)
         for axes, (epochs, panel) in zip(of_line, by_length, strict=False):
             correction_panel(axes, panel)
             if axes is not of_line[0]:
                 axes.set_ylabel("")
-            axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}")
+            setting = setting_name(model, data, dtype, pretrained, f"{epochs} epochs")
+            axes.set_title(f"{task_name(task, data)}\n{setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 
@@ -64,9 +69,13 @@ def main() -> None:
     runs = read_csv(options.results / "training_length.csv", NEEDED)
     save(draw(runs), options.figures / "training_length")
     settings = table(runs)
-    save_table(settings, options.figures / "training_length", "Length of training (paper: Fig. 9)",
-               SCORES_NOTE,
-               readable(settings))
+    save_table(
+        settings,
+        options.figures / "training_length",
+        "Length of training (paper: Fig. 9)",
+        SCORES_NOTE,
+        readable(settings),
+    )
 
 
 if __name__ == "__main__":

@@ -1,66 +1,44 @@
 """Checkpoint selection: scores jump between epochs and restarts; which model do I keep?
 
-Hypothesis : the best checkpoint on dev looks better than the last one, mostly because it is reported on the dev set that chose it;
-             a failed run is not saved by it, but can be told early from its training loss and gradients.
-Paper      : Mosbach et al. 2021 (ICLR) report the last checkpoint, their first arXiv version the best on dev (section 3; RTE
-             67.3 and 70.1); Dodge et al. 2020, expected best of n restarts; Zhang et al. 2021, half of dev selects and the other half
-             reports. Dodge et al. also stop the trials with the lowest dev scores early; here runs that will fail are predicted from
-             training loss and gradients, which is not their rule.
+Hypothesis : the best checkpoint on dev looks better than the last one, mostly because it is
+             reported on the dev set that chose it; a failed run is not saved by it.
+Paper      : Mosbach et al. 2021 (ICLR) report the last checkpoint, their first arXiv version the
+             best on dev (section 3; RTE 67.3 and 70.1); Dodge et al. 2020, expected best of n
+             restarts; Zhang et al. 2021, half of dev selects and the other half reports.
 Command    : python -m experiments.checkpoint_selection --profile mini
 Cost       : mini, quick: 11 runs, all shared with bias_correction and strong_baseline.
-Writes     : results/<profile>/checkpoint_selection.csv, one row per run and evaluation; checkpoint_selection_early.csv, one row per
-             run and share of the training: what is known by then.
+Writes     : results/<profile>/checkpoint_selection.csv, one row per run and evaluation.
 """
 
 import argparse
-from typing import Any
 
-import numpy as np
-
-from experiments.finetuning.histories import gradient_norms_of, half_scores
+from experiments.finetuning.histories import half_scores
 from experiments.finetuning.run import Run
 from experiments.sweeps.command import curves, default_rate, grid, learning_rates, write_csv
 from experiments.sweeps.profiles import LENGTHS
-from experiments.sweeps.sweep import Experiment, Records, main, steps
-
-SHARES = (0.1, 0.2, 0.3)  # of all steps, after which a run may be judged
+from experiments.sweeps.sweep import Experiment, Records, main
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     tasks, rate = options.tasks or ["rte"], default_rate(options)
     rates = learning_rates(options)
-    return (grid(options, tasks=tasks, learning_rates=rates, corrections=[False], epochs=LENGTHS[:1])
-            + grid(options, tasks=tasks, learning_rates=[rate], corrections=[True], epochs=[LENGTHS[0], LENGTHS[-1]]))
+    return grid(
+        options, tasks=tasks, learning_rates=rates, corrections=[False], epochs=LENGTHS[:1]
+    ) + grid(
+        options,
+        tasks=tasks,
+        learning_rates=[rate],
+        corrections=[True],
+        epochs=[LENGTHS[0], LENGTHS[-1]],
+    )
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    points, early = [], []
+    points = []
     for record in records:
         for point, halves in zip(curves(record), half_scores(record), strict=True):
             points.append({**point, "total_steps": record["outcome"]["steps"], **halves})
-        early += [early_signs_of(record, share) for share in SHARES]
     write_csv(options.results / "checkpoint_selection.csv", points)
-    write_csv(options.results / "checkpoint_selection_early.csv", early)
-
-
-def early_signs_of(record: dict[str, Any], share: float) -> dict[str, Any]:
-    """What training has shown after a share of its steps: the mean training loss (nats) over the tenth of all steps before, and the
-    mean gradient norms of the first layer's output matrix and of the classifier over the same steps."""
-    run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
-    planned_steps = steps(run)  # also of a run that diverged before
-    window = slice(max(0, round((share - 0.1) * planned_steps)), max(1, round(share * planned_steps)))
-    every = history["gradient_norm_every"]
-
-    def mean_norm(name: str) -> float:
-        norms = [norm for number, norm in enumerate(gradient_norms_of(record, name)) if window.start <= number * every < window.stop]
-        return float(np.mean(norms)) if norms else np.nan
-
-    losses = history["train_loss"][window]
-    return {"task": run.task, "model": run.model, "data": run.data, "dtype": run.dtype, "pretrained": run.pretrained,
-            "learning_rate": run.learning_rate, "bias_correction": run.bias_correction, "epochs": run.epochs, "run": run.id,
-            "seed": run.seed, "failed": outcome["failed"], "score": outcome["score"], "share": share, "steps": planned_steps,
-            "train_loss": float(np.mean(losses)) if losses else np.nan, "label_entropy": outcome["label_entropy"],
-            "first_layer_gradient": mean_norm("layer 1 output"), "classifier_gradient": mean_norm("classifier")}
 
 
 EXPERIMENT = Experiment("checkpoint_selection", __doc__, planned, write)

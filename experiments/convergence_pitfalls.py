@@ -1,18 +1,23 @@
 """Convergence pitfalls: three well-known ways not to converge, and what their curves look like.
 
-Hypothesis : what went wrong can be told from loss, dev score and gradient norms: a learning rate far too high diverges, a handful
-             of examples is memorised, SGD at an Adam learning rate never moves, and Adam without bias correction lets the
-             gradient of the lower layers vanish.
-Paper      : none; the first three are what practitioners ask about, the last is Mosbach et al. 2021 (ICLR), section 5.1. Rates: 5e-3
-             where the default recipe has 2e-5, so 250 times it.
+Hypothesis : what went wrong can be told from loss, dev score and gradient norms: a learning rate
+             far too high diverges, a handful of examples is memorised, SGD at an Adam learning rate
+             never moves, and Adam without bias correction lets the gradient of the lower layers
+             vanish.
+Paper      : none; the first three are what practitioners ask about, the last is Mosbach et al. 2021
+             (ICLR), section 5.1. Rates: 5e-3 where the default recipe has 2e-5, so 250 times it.
 Command    : python -m experiments.convergence_pitfalls --profile mini
-Cost       : mini, quick (8 examples only, 1 seed): 10 runs, about 4 minutes on 2 cores, most of it shared.
-Writes     : results/<profile>/convergence_pitfalls.csv, one row per finished run of the task, whichever experiment trained it, that
-             differs from these only in rate, correction, length, examples and seeds: what was done, and what its curves say;
-             convergence_pitfalls_curves.csv, one row per ten steps and per evaluation of this experiment's own runs.
+Cost       : mini, quick (8 examples only, 1 seed): 10 runs, about 4 minutes on 2 cores, most of it
+             shared.
+Writes     : results/<profile>/convergence_pitfalls.csv, one row per finished run of the task,
+             whichever experiment trained it, that differs from these only in rate, correction,
+             length, examples and seeds: what was done, and what its curves say;
+             convergence_pitfalls_curves.csv, one row per ten steps and per evaluation of this
+             experiment's own runs.
 
-Each pitfall changes the corrected recipe of 3 epochs in one thing, but SGD comes without dropout and weight decay, as people try it.
-A few examples are seen as often as gives the steps of 3 epochs on all.
+Each pitfall changes the corrected recipe of 3 epochs in one thing, but SGD comes without dropout
+and weight decay, as people try it. A few examples are seen as often as gives the steps of 3 epochs
+on all.
 """
 
 import argparse
@@ -42,7 +47,8 @@ TOO_HIGH = 250  # times the default recipe's rate
 FEW = (2, 8)  # examples
 EVERY = 10  # steps a row of the curves covers
 VARIED = ("learning_rate", "bias_correction", "epochs", "train_examples", *SEED_FLAGS)
-GRADIENTS = {"first_layer": "layer 1 output", "classifier": "classifier"}  # name of a column -> the matrix
+# name of a column -> the matrix
+GRADIENTS = {"first_layer": "layer 1 output", "classifier": "classifier"}
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -50,22 +56,46 @@ def planned(options: argparse.Namespace) -> list[Run]:
     one = one_seed_at_first(options)
     runs = []
     for task in options.tasks or ["rte"]:
-        runs += grid(options, tasks=[task], learning_rates=[rate], corrections=[False, True], epochs=short)
-        runs += grid(options, tasks=[task], learning_rates=[rate], corrections=[True], epochs=LENGTHS[-1:])
-        runs += grid(one, tasks=[task], learning_rates=[TOO_HIGH * rate], corrections=[True], epochs=short)
+        runs += grid(
+            options, tasks=[task], learning_rates=[rate], corrections=[False, True], epochs=short
+        )
+        runs += grid(
+            options, tasks=[task], learning_rates=[rate], corrections=[True], epochs=LENGTHS[-1:]
+        )
+        runs += grid(
+            one, tasks=[task], learning_rates=[TOO_HIGH * rate], corrections=[True], epochs=short
+        )
         for examples in FEW[-1:] if options.quick else FEW:
-            runs += grid(one, tasks=[task], learning_rates=[rate], corrections=[True], train_examples=examples,
-                         epochs=[matching_epochs(train_rows(task, options.data), examples)])
-        runs += grid(one, tasks=[task], learning_rates=[rate], corrections=[True], epochs=short, optimizer="sgd", dropout=0.0,
-                     weight_decay=0.0)
+            runs += grid(
+                one,
+                tasks=[task],
+                learning_rates=[rate],
+                corrections=[True],
+                train_examples=examples,
+                epochs=[matching_epochs(train_rows(task, options.data), examples)],
+            )
+        runs += grid(
+            one,
+            tasks=[task],
+            learning_rates=[rate],
+            corrections=[True],
+            epochs=short,
+            optimizer="sgd",
+            dropout=0.0,
+            weight_decay=0.0,
+        )
     return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
     highest = TOO_HIGH * default_rate(options) / 10
-    write_csv(options.results / "convergence_pitfalls.csv", [
-        {"condition": condition(record, highest), **row(record), **curve_summary(record)}
-        for record in alike(stored(options.results), records, VARIED)])
+    write_csv(
+        options.results / "convergence_pitfalls.csv",
+        [
+            {"condition": condition(record, highest), **row(record), **curve_summary(record)}
+            for record in alike(stored(options.results), records, VARIED)
+        ],
+    )
     points = []
     for record in records:
         points += [{"condition": condition(record, highest), **point} for point in curve(record)]
@@ -85,35 +115,58 @@ def condition(record: dict[str, Any], highest_rate: float) -> str:
 
 
 def curve_summary(record: dict[str, Any]) -> dict[str, float]:
-    """What the curves of a stored run say: losses in nats, at the start and the end as means over a tenth of the steps; gradient norms
-    (L2), at the start before the first update, at the end as the median over a tenth; margins as differences of logits."""
+    """What the curves of a stored run say: losses in nats, at the start and the end as means over a
+    tenth of the steps; gradient norms (L2), at the start before the first update, at the end as the
+    median over a tenth; margins as differences of logits."""
     history, steps = record["history"], record["outcome"]["steps"]
     losses, tenth = np.asarray(history["train_loss"], dtype=float), max(1, steps // 10)
     first, last = (margins_from_text(history["dev_margins"][i]) for i in (0, -1))
-    result = {"first_loss": losses[:tenth].mean(), "last_loss": losses[-tenth:].mean(),
-              "highest_loss": max(losses[start:start + EVERY].mean() for start in range(0, len(losses), EVERY)),
-              "first_dev_loss": history["evaluations"][0]["dev_loss"], "last_dev_loss": history["evaluations"][-1]["dev_loss"],
-              "margin_change": np.sqrt(np.mean((last - first) ** 2)), "margin_spread": last.std()}
+    result = {
+        "first_loss": losses[:tenth].mean(),
+        "last_loss": losses[-tenth:].mean(),
+        "highest_loss": max(
+            losses[start : start + EVERY].mean() for start in range(0, len(losses), EVERY)
+        ),
+        "first_dev_loss": history["evaluations"][0]["dev_loss"],
+        "last_dev_loss": history["evaluations"][-1]["dev_loss"],
+        "margin_change": np.sqrt(np.mean((last - first) ** 2)),
+        "margin_spread": last.std(),
+    }
     for short, name in GRADIENTS.items():
         if values := gradient_norms_of(record, name):
-            result |= {f"{short}_gradient_at_start": values[0],
-                       f"{short}_gradient_at_end": np.median(values[-max(1, len(values) // 10):])}
+            result |= {
+                f"{short}_gradient_at_start": values[0],
+                f"{short}_gradient_at_end": np.median(values[-max(1, len(values) // 10) :]),
+            }
     return {name: float(value) for name, value in result.items()}
 
 
 def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
-    """The curves of a stored run: a row every EVERY steps with the mean training loss of those steps and the gradient norms at the
-    first of them, and a row an evaluation with the dev score after so many steps."""
+    """The curves of a stored run: a row every EVERY steps with the mean training loss of those
+    steps and the gradient norms at the first of them, and a row an evaluation with the dev score
+    after so many steps."""
     history, rows = record["history"], []
     norms = {short: gradient_norms_of(record, name) for short, name in GRADIENTS.items()}
 
     def add(step: int, **values: float | None) -> None:
-        rows.append({**run_columns(record), "step": step, "train_loss": None, "score": None, "first_layer_gradient": None,
-                     "classifier_gradient": None, **values})
+        rows.append(
+            {
+                **run_columns(record),
+                "step": step,
+                "train_loss": None,
+                "score": None,
+                "first_layer_gradient": None,
+                "classifier_gradient": None,
+                **values,
+            }
+        )
 
     for number in range(len(history["gradient_norms"])):
-        add(number * EVERY, train_loss=float(np.mean(history["train_loss"][number * EVERY:(number + 1) * EVERY])),
-            **{f"{short}_gradient": values[number] for short, values in norms.items() if values})
+        add(
+            number * EVERY,
+            train_loss=float(np.mean(history["train_loss"][number * EVERY : (number + 1) * EVERY])),
+            **{f"{short}_gradient": values[number] for short, values in norms.items() if values},
+        )
     for evaluation in history["evaluations"]:
         add(evaluation["step"], score=evaluation[record["outcome"]["metric"]])
     return rows

@@ -1,35 +1,59 @@
 """Generalization: does a small training loss cost dev score?
 
-Hypothesis : no. Long runs that reach a training loss near 0 keep their dev score; and over all runs a lower training loss
-             goes with a higher dev score, failed runs at its upper end.
-Paper      : Mosbach et al. 2021 (ICLR), section 5.2, Fig. 8 (and 14): RTE, the 20-epoch runs with bias correction; 450 models.
-             The paper's Fig. 8a shows the ten best of 25 runs; here are all of them that have not failed.
+Hypothesis : no. Long runs that reach a training loss near 0 keep their dev score; and over all runs
+             a lower training loss goes with a higher dev score, failed runs at its upper end.
+Paper      : Mosbach et al. 2021 (ICLR), section 5.2, Fig. 8 (and 14): RTE, the 20-epoch runs with
+             bias correction; 450 models. The paper's Fig. 8a shows the ten best of 25 runs; here
+             are all of them that have not failed.
 Command    : python -m experiments.generalization --profile mini
-Cost       : mini, 1 seed: 1 run of 20 epochs, about 3 minutes on 1 core, shared with training_length and strong_baseline.
-Writes     : results/<profile>/generalization.csv, one row per finished run of the task with the paper's method, whichever
-             experiment trained it; generalization_curves.csv, one row per evaluation of the long runs.
+Cost       : mini, 1 seed: 1 run of 20 epochs, about 3 minutes on 1 core, shared with
+             training_length and strong_baseline.
+Writes     : results/<profile>/generalization.csv, one row per finished run of the task with the
+             paper's method, whichever experiment trained it; generalization_curves.csv, one row per
+             evaluation of the long runs.
 """
 
 import argparse
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import SEED_FLAGS, alike, curves, default_rate, grid, learning_rates, row, write_csv
+from experiments.sweeps.command import (
+    SEED_FLAGS,
+    alike,
+    curves,
+    default_rate,
+    grid,
+    learning_rates,
+    row,
+    write_csv,
+)
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.store import stored
 from experiments.sweeps.sweep import Experiment, Records, main
 
-VARIED = ("learning_rate", "bias_correction", "epochs", *SEED_FLAGS)  # in all else the runs of generalization.csv are alike
+# in all else the runs of generalization.csv are alike
+VARIED = ("learning_rate", "bias_correction", "epochs", *SEED_FLAGS)
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    return grid(options, tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)], corrections=[True],
-                epochs=LENGTHS[-1:])
+    return grid(
+        options,
+        tasks=options.tasks or ["rte"],
+        learning_rates=[default_rate(options)],
+        corrections=[True],
+        epochs=LENGTHS[-1:],
+    )
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    write_csv(options.results / "generalization.csv", [
-        row(record) for record in alike(stored(options.results), records, VARIED)
-        if record["run"]["learning_rate"] <= 10 * max(learning_rates(options))])  # convergence_pitfalls has one far beyond
+    write_csv(
+        options.results / "generalization.csv",
+        [
+            row(record)
+            for record in alike(stored(options.results), records, VARIED)
+            # convergence_pitfalls has one far beyond
+            if record["run"]["learning_rate"] <= 10 * max(learning_rates(options))
+        ],
+    )
     points = []
     for record in records:
         points += curves(record)

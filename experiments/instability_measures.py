@@ -1,13 +1,15 @@
 """Instability measures: do runs with like scores give like answers?
 
-Hypothesis : where fine-tuning is unstable, runs also disagree example by example; measures that look at the answers see
-             differences that the standard deviation of the score does not.
-Paper      : Du and Nguyen 2023 (ACL), "Measuring the Instability of Fine-Tuning": pairwise disagreement, Fleiss' kappa,
-             Jensen-Shannon divergence; Mosbach et al. 2021, section 7.1: per-point stability.
+Hypothesis : where fine-tuning is unstable, runs also disagree example by example; measures that
+             look at the answers see differences that the standard deviation of the score does not.
+Paper      : Du and Nguyen 2023 (ACL), "Measuring the Instability of Fine-Tuning": pairwise
+             disagreement, Fleiss' kappa, Jensen-Shannon divergence; Mosbach et al. 2021, section
+             7.1: per-point stability.
 Command    : python -m experiments.instability_measures --profile mini
 Cost       : mini: 7 runs, all shared with bias_correction and strong_baseline.
-Writes     : results/<profile>/instability_measures.csv, one row per run, with its condition and its dev margins (base64 of
-             little-endian float16: above 0 the prediction is 1); instability_measures_labels.csv, the dev labels, a digit each.
+Writes     : results/<profile>/instability_measures.csv, one row per run, with its condition and its
+             dev margins (base64 of little-endian float16: above 0 the prediction is 1);
+             instability_measures_labels.csv, the dev labels, a digit each.
 """
 
 import argparse
@@ -18,29 +20,50 @@ from experiments.sweeps.command import default_rate, grid, row, write_csv
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.sweep import Experiment, Records, main
 
-CONDITIONS = {"default": (LENGTHS[0], False), "with bias correction": (LENGTHS[0], True), "paper's recipe": (LENGTHS[-1], True)}
+CONDITIONS = {
+    "default": (LENGTHS[0], False),
+    "with bias correction": (LENGTHS[0], True),
+    "paper's recipe": (LENGTHS[-1], True),
+}
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     runs = []
     for epochs, corrected in CONDITIONS.values():
-        runs += grid(options, tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)],
-                     corrections=[corrected], epochs=[epochs])
+        runs += grid(
+            options,
+            tasks=options.tasks or ["rte"],
+            learning_rates=[default_rate(options)],
+            corrections=[corrected],
+            epochs=[epochs],
+        )
     return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
     names = {condition: name for name, condition in CONDITIONS.items()}
-    write_csv(options.results / "instability_measures.csv", [
-        {"condition": names[record["run"]["epochs"], record["run"]["bias_correction"]], **row(record),
-         "dev_margins": record["history"]["dev_margins"][-1]} for record in records])
+    write_csv(
+        options.results / "instability_measures.csv",
+        [
+            {
+                "condition": names[record["run"]["epochs"], record["run"]["bias_correction"]],
+                **row(record),
+                "dev_margins": record["history"]["dev_margins"][-1],
+            }
+            for record in records
+        ],
+    )
     data_sets: dict[tuple[str, str], Run] = {}
     for record in records:
         run = Run(**record["run"])
         data_sets[run.task, run.data] = run
-    write_csv(options.results / "instability_measures_labels.csv", [
-        {"task": task, "data": data, "labels": "".join(map(str, dev_labels(run)))}
-        for (task, data), run in data_sets.items()])
+    write_csv(
+        options.results / "instability_measures_labels.csv",
+        [
+            {"task": task, "data": data, "labels": "".join(map(str, dev_labels(run)))}
+            for (task, data), run in data_sets.items()
+        ],
+    )
 
 
 EXPERIMENT = Experiment("instability_measures", __doc__, planned, write)

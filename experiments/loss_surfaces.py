@@ -1,21 +1,27 @@
-"""Loss surfaces: do failed and successful runs end in different places, with a barrier between them?
+"""Loss surfaces: do failed and successful runs end in different places, with a barrier between
+them?
 
-Hypothesis : on the plane through the pre-trained, a failed and a successful model the failed one sits on a plateau with a small
-             gradient, apart from the low region of the successful one.
-Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, CoLA; f(a, b) = L(p + a (f - p) + b (s - p)) for a, b in
-             [-1.5, 1.5], 40 points each, 128 training examples, dropout off; the same for the gradient's norm.
+Hypothesis : on the plane through the pre-trained, a failed and a successful model the failed one
+             sits on a plateau with a small gradient, apart from the low region of the successful
+             one.
+Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, CoLA; f(a, b) = L(p
+             + a (f - p) + b (s - p)) for a, b in [-1.5, 1.5], 40 points each, 128 training
+             examples, dropout off; the same for the gradient's norm.
 Command    : python -m experiments.loss_surfaces --profile mini
-Cost       : mini: runs shared with strong_baseline, and about 2 minutes on 2 cores a task (19 x 19 points; quick: the first of RTE
-             and MRPC that has a failed and a successful run, 13 x 13); paper: 40 x 40 points.
-Writes     : results/<profile>/loss_surfaces.csv, one row per point; loss_surfaces_lines.csv, one row per point of the straight lines
-             between the three models.
+Cost       : mini: runs shared with strong_baseline, and about 2 minutes on 2 cores a task (19 x 19
+             points; quick: the first of RTE and MRPC that has a failed and a successful run, 13 x
+             13); paper: 40 x 40 points.
+Writes     : results/<profile>/loss_surfaces.csv, one row per point; loss_surfaces_lines.csv, one
+             row per point of the straight lines between the three models.
 
---pairs N measures the line between the failed and the successful model in N pairs of runs a task, each run in one pair; one picture
-of one pair says little of the others. The plane and the two other lines are those of the first.
+--pairs N measures the line between the failed and the successful model in N pairs of runs a task,
+each run in one pair; one picture of one pair says little of the others. The plane and the two other
+lines are those of the first.
 
-The classifier belongs to the plane, but the pre-trained model has none, and the two runs started from different ones: the paper does
-not say which it took. Here the one the failed run started from; --classifier takes the successful run's, or the mean of both.
-A finished row of the grid is kept: an interrupted surface goes on where it was.
+The classifier belongs to the plane, but the pre-trained model has none, and the two runs started
+from different ones: the paper does not say which it took. Here the one the failed run started from;
+--classifier takes the successful run's, or the mean of both. A finished row of the grid is kept: an
+interrupted surface goes on where it was.
 """
 
 import argparse
@@ -29,79 +35,162 @@ import numpy as np
 
 from experiments.finetuning.files import fingerprint, write_atomically
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, first_failed_and_successful, grid, number, one_of, write_csv
+from experiments.sweeps.command import (
+    default_rate,
+    first_failed_and_successful,
+    grid,
+    number,
+    one_of,
+    write_csv,
+)
 from experiments.sweeps.profiles import LENGTHS
-from experiments.sweeps.sweep import Experiment, Records, main, measure_all, train_for_weights, weights_of
+from experiments.sweeps.sweep import (
+    Experiment,
+    Records,
+    main,
+    measure_all,
+    train_for_weights,
+    weights_of,
+)
 
 EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
 EXAMPLES_SEED = 1
 BATCH = 32  # examples at a time: no dropout here, so it only saves time, a tenth of 16's
 REACH = 1.5  # the grid goes from -REACH to REACH
-LINES = {"pre-trained to failed": ((0, 0), (1, 0)), "pre-trained to successful": ((0, 0), (0, 1)),
-         "failed to successful": ((1, 0), (0, 1))}
+LINES = {
+    "pre-trained to failed": ((0, 0), (1, 0)),
+    "pre-trained to successful": ((0, 0), (0, 1)),
+    "failed to successful": ((1, 0), (0, 1)),
+}
 LINE_POINTS = 21
 CLASSIFIERS = ("failed", "successful", "mean")
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--points", type=number(int, 2, 1000, "a number of points"), metavar="N",
-                   help="points of a surface along each axis (mini 19, a first look 13, which include 0 and 1; else the paper's 40)")
-    p.add_argument("--pairs", type=number(int, 1, 1000, "a number of pairs"), default=1, metavar="N",
-                   help="pairs of a failed and a successful run for the line between them; the plane is the first's (default 1)")
-    p.add_argument("--classifier", type=one_of(CLASSIFIERS), default="failed", metavar="WHICH",
-                   help=f"whose first classifier stands at the pre-trained point: {', '.join(CLASSIFIERS)} (default failed)")
+    p.add_argument(
+        "--points",
+        type=number(int, 2, 1000, "a number of points"),
+        metavar="N",
+        help=(
+            "points of a surface along each axis (mini 19, a first look 13, which include 0 and 1;"
+            " else the paper's 40)"
+        ),
+    )
+    p.add_argument(
+        "--pairs",
+        type=number(int, 1, 1000, "a number of pairs"),
+        default=1,
+        metavar="N",
+        help=(
+            "pairs of a failed and a successful run for the line between them; the plane is the"
+            " first's (default 1)"
+        ),
+    )
+    p.add_argument(
+        "--classifier",
+        type=one_of(CLASSIFIERS),
+        default="failed",
+        metavar="WHICH",
+        help=(
+            f"whose first classifier stands at the pre-trained point: {', '.join(CLASSIFIERS)}"
+            " (default failed)"
+        ),
+    )
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     default = default_rate(options)
     tasks = options.tasks or (["rte", "mrpc"] if options.quick else ["rte", "mrpc", "cola"])
-    runs = grid(options, tasks=tasks, corrections=[False], epochs=LENGTHS[:1], learning_rates=[default])
+    runs = grid(
+        options, tasks=tasks, corrections=[False], epochs=LENGTHS[:1], learning_rates=[default]
+    )
     return [dataclasses.replace(run, keep_weights=not options.random_weights) for run in runs]
 
 
-def failed_and_successful(options: argparse.Namespace, records: Records) -> dict[str, dict[bool, list[dict]]]:
-    """By task the failed (True) and successful runs that pairs are made of; a first look stops at the first task that has both. Three
-    of each at least, so that forgetting finds its weights if it is asked for after this."""
+def failed_and_successful(
+    options: argparse.Namespace, records: Records
+) -> dict[str, dict[bool, list[dict]]]:
+    """By task the failed (True) and successful runs that pairs are made of; a first look stops at
+    the first task that has both. Three of each at least, so that forgetting finds its weights if it
+    is asked for after this."""
     chosen: dict[str, dict[bool, list[dict]]] = {}
     for task in dict.fromkeys(record["run"]["task"] for record in records):
         if not (options.quick and any(all(kinds.values()) for kinds in chosen.values())):
             of_task = [record for record in records if record["run"]["task"] == task]
-            chosen[task] = first_failed_and_successful(of_task, default_rate(options), max(options.pairs, 3))
+            chosen[task] = first_failed_and_successful(
+                of_task, default_rate(options), max(options.pairs, 3)
+            )
     return chosen
 
 
 def measured(options: argparse.Namespace, records: Records) -> Records:
     """The runs of all tasks whose weights may be asked for."""
-    return [record for kinds in failed_and_successful(options, records).values() for kind in kinds.values() for record in kind]
+    return [
+        record
+        for kinds in failed_and_successful(options, records).values()
+        for kind in kinds.values()
+        for record in kind
+    ]
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
     if options.random_weights:
-        print("loss_surfaces: without a pre-trained model there is no plane through it, so nothing is measured", flush=True)
+        print(
+            "loss_surfaces: without a pre-trained model there is no plane through it, so nothing is"
+            " measured",
+            flush=True,
+        )
         records = []
     points = options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     for task, kinds in failed_and_successful(options, records).items():
-        pairs = list(zip(kinds[True], kinds[False], strict=False))[:options.pairs]
+        pairs = list(zip(kinds[True], kinds[False], strict=False))[: options.pairs]
         if not pairs:
-            print(f"loss_surfaces: the {sum(record['run']['task'] == task for record in records)} runs of the default recipe on {task} "
-                  f"have all {'failed' if kinds[True] else 'succeeded'}; a surface needs one of each, try more --seeds", flush=True)
+            print(
+                f"loss_surfaces: the {sum(record['run']['task'] == task for record in records)}"
+                f" runs of the default recipe on {task} have all"
+                f" {'failed' if kinds[True] else 'succeeded'}; a surface needs one of each, try"
+                " more --seeds",
+                flush=True,
+            )
             continue
         axis = np.linspace(-REACH, REACH, points).tolist()
         for number_of_pair, pair in enumerate(pairs):
             failed, successful = (Run(**record["run"]) for record in pair)
-            common = {"task": task, "model": failed.model, "data": failed.data,
-                      "failed_run": failed.id, "successful_run": successful.id, "failed_seed": failed.seed,
-                      "successful_seed": successful.seed, "learning_rate": failed.learning_rate,
-                      "classifier": options.classifier, "examples": EXAMPLES}
+            common = {
+                "task": task,
+                "model": failed.model,
+                "data": failed.data,
+                "failed_run": failed.id,
+                "successful_run": successful.id,
+                "failed_seed": failed.seed,
+                "successful_seed": successful.seed,
+                "learning_rate": failed.learning_rate,
+                "classifier": options.classifier,
+                "examples": EXAMPLES,
+            }
             names = list(LINES) if number_of_pair == 0 else ["failed to successful"]
             grid_rows = [[(a, b) for b in axis] for a in axis] if number_of_pair == 0 else []
-            rows = measured_rows(pair, grid_rows + [on_line(*LINES[name]) for name in names], options)
-            surfaces += [{**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
-                         for row in rows[:len(grid_rows)] for a, b, loss, norm in row]
-            lines += [{**common, "line": name, "position": i / (LINE_POINTS - 1), "loss": loss, "gradient_norm": norm}
-                      for name, row in zip(names, rows[len(grid_rows):], strict=True) for i, (_, _, loss, norm) in enumerate(row)]
+            rows = measured_rows(
+                pair, grid_rows + [on_line(*LINES[name]) for name in names], options
+            )
+            surfaces += [
+                {**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
+                for row in rows[: len(grid_rows)]
+                for a, b, loss, norm in row
+            ]
+            lines += [
+                {
+                    **common,
+                    "line": name,
+                    "position": i / (LINE_POINTS - 1),
+                    "loss": loss,
+                    "gradient_norm": norm,
+                }
+                for name, row in zip(names, rows[len(grid_rows) :], strict=True)
+                for i, (_, _, loss, norm) in enumerate(row)
+            ]
     write_csv(options.results / "loss_surfaces.csv", surfaces)
     write_csv(options.results / "loss_surfaces_lines.csv", lines)
 
@@ -114,7 +203,8 @@ def on_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[float, f
 
 @dataclasses.dataclass(frozen=True)
 class Plane:
-    """The plane through three models: the two runs, their weights (safetensors), and whose first classifier is at (0, 0)."""
+    """The plane through three models: the two runs, their weights (safetensors), and whose first
+    classifier is at (0, 0)."""
 
     failed: Run
     successful: Run
@@ -123,31 +213,45 @@ class Plane:
     classifier: str
 
 
-def measured_rows(pair: tuple[dict, dict], wanted: list[list[tuple[float, float]]], options: argparse.Namespace) -> list[list]:
-    """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or measured and stored. `pair`: the
-    records of the failed and the successful run."""
+def measured_rows(
+    pair: tuple[dict, dict], wanted: list[list[tuple[float, float]]], options: argparse.Namespace
+) -> list[list]:
+    """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or
+    measured and stored. `pair`: the records of the failed and the successful run."""
     from tqdm import tqdm
 
     failed, successful = (Run(**record["run"]) for record in pair)
     task = failed.task
-    name = fingerprint(json.dumps([failed.id, successful.id, options.classifier, EXAMPLES, EXAMPLES_SEED]).encode())
+    name = fingerprint(
+        json.dumps([failed.id, successful.id, options.classifier, EXAMPLES, EXAMPLES_SEED]).encode()
+    )
 
     def path(row: list[tuple[float, float]]) -> Path:
         return options.results / "surfaces" / f"{name}-{fingerprint(json.dumps(row).encode())}.json"
 
-    missing = sorted((row for row in wanted if not path(row).exists()), key=len, reverse=True)  # the longest first, as for runs
-    print(f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished", flush=True)
+    # the longest first, as for runs
+    missing = sorted((row for row in wanted if not path(row).exists()), key=len, reverse=True)
+    print(
+        f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished",
+        flush=True,
+    )
     if missing:  # the weights of one pair at a time: of BERT-large they are 2.7 GB
         train_for_weights(pair, options, "loss_surfaces")
         of_failed, of_successful = (weights_of(record, options) for record in pair)
         plane = Plane(failed, successful, of_failed, of_successful, options.classifier)
-        results = measure_all(partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row")
-        for row, result in tqdm(results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None):
+        results = measure_all(
+            partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row"
+        )
+        for row, result in tqdm(
+            results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None
+        ):
             write_atomically(path(row), json.dumps(result))
     return [json.loads(path(row).read_text(encoding="utf-8")) for row in wanted]
 
 
-def measure(row: list[tuple[float, float]], plane: Plane) -> list[tuple[float, float, float, float]]:
+def measure(
+    row: list[tuple[float, float]], plane: Plane
+) -> list[tuple[float, float, float, float]]:
     """(a, b, loss in nats, L2 norm of the gradient over all parameters) at each point of a row."""
     from experiments.finetuning.probes import loss_and_gradient, move_to
 
@@ -159,7 +263,8 @@ def measure(row: list[tuple[float, float]], plane: Plane) -> list[tuple[float, f
     return results
 
 
-@lru_cache(maxsize=1)  # a worker measures many rows of one plane; to prepare it takes as long as some points of a row
+# a worker measures many rows of one plane; to prepare it takes as long as some points of a row
+@lru_cache(maxsize=1)
 def prepare_plane(plane: Plane) -> tuple:
     """What measures a batch, the batches, the parameters, and their values at p, f and s."""
     import safetensors.torch
@@ -176,17 +281,28 @@ def prepare_plane(plane: Plane) -> tuple:
     share = {"failed": 1.0, "successful": 0.0, "mean": 0.5}[plane.classifier]
     pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
     for name in drawn:
-        pretrained[name] = share * pretrained[name] + (1 - share) * other.get_parameter(name).detach()
+        pretrained[name] = (
+            share * pretrained[name] + (1 - share) * other.get_parameter(name).detach()
+        )
     network, groups = prepare(model.to(run.device), run)
     parameters = [tensor for group in groups for tensor in group.tensors]
     corners = []
-    for weights in (pretrained, safetensors.torch.load(plane.failed_weights), safetensors.torch.load(plane.successful_weights)):
+    for weights in (
+        pretrained,
+        safetensors.torch.load(plane.failed_weights),
+        safetensors.torch.load(plane.successful_weights),
+    ):
         model.load_state_dict(weights, strict=False)
         corners.append([p.detach().clone() for p in parameters])
     train_set, _ = tokenized_splits(run, load_tokenizer(run.model_source))
     some = np.random.default_rng(EXAMPLES_SEED).permutation(len(train_set.labels))[:EXAMPLES]
     batches = list(train_set.batches(some, BATCH))
-    return lambda batch: batch_loss(network, batch, run, training=False), batches, parameters, corners
+    return (
+        lambda batch: batch_loss(network, batch, run, training=False),
+        batches,
+        parameters,
+        corners,
+    )
 
 
 EXPERIMENT = Experiment("loss_surfaces", __doc__, planned, write, add_flags, measured)

@@ -1,42 +1,74 @@
 """Mitigations: what do the other remedies do, without and with bias correction?
 
-Hypothesis : each remedy that has been proposed lowers the failure rate of the default recipe, none as far as bias correction does;
-             beside bias correction they add little.
-Paper      : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1; Zhang et al. 2021, Table 2: Mixout (Lee et al. 2020), weight decay to
-             the pre-trained weights, layer-wise learning-rate decay, re-initialisation; component-wise gradient clipping (Yang and
-             Ma 2022). All at 3 epochs.
+Hypothesis : each remedy that has been proposed lowers the failure rate of the default recipe, none
+             as far as bias correction does; beside bias correction they add little.
+Paper      : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1; Zhang et al. 2021, Table 2: Mixout
+             (Lee et al. 2020), weight decay to the pre-trained weights, layer-wise learning-rate
+             decay, re-initialisation; component-wise gradient clipping (Yang and Ma 2022). All at 3
+             epochs.
 Command    : python -m experiments.mitigations --profile mini
-Cost       : mini, quick (Mixout without bias correction, 1 seed): 7 runs, about 2 minutes on 2 cores. paper: 350.
+Cost       : mini, quick (Mixout without bias correction, 1 seed): 7 runs, about 2 minutes on 2
+             cores. paper: 350.
 Writes     : results/<profile>/mitigations.csv, one row per run, with the method.
 
-Each method changes the default recipe in one thing, so that its effect can be told; Mixout stands in place of dropout, so "no dropout"
-is its control. Their strengths were not tuned here: Mixout with p = 0.7 (Lee et al.; --mixout), layers' learning rates falling by 0.95
-a layer, 5 re-initialised layers, weight decay of 0.01 (these strengths as Du and Nguyen 2023, but for their p of 0.1), each parameter
-tensor's gradient clipped at 0.1 (in the middle of Yang and Ma's grid; --component-norm) instead of the whole gradient at 1. In 3 epochs
-a decay of 0.01 times the learning rate moves a weight by less than a thousandth of its way, so that weight decay of either kind can
-do little.
+Each method changes the default recipe in one thing, so that its effect can be told; Mixout stands
+in place of dropout, so "no dropout" is its control. Their strengths were not tuned here: Mixout
+with p = 0.7 (Lee et al.; --mixout), layers' learning rates falling by 0.95 a layer, 5
+re-initialised layers, weight decay of 0.01 (these strengths as Du and Nguyen 2023, but for their p
+of 0.1), each parameter tensor's gradient clipped at 0.1 (in the middle of Yang and Ma's grid;
+--component-norm) instead of the whole gradient at 1. In 3 epochs a decay of 0.01 times the learning
+rate moves a weight by less than a thousandth of its way, so that weight decay of either kind can do
+little.
 
-Departures from their code: the last layer has the head's learning rate and the embeddings 0.95^L of it (theirs 0.95 and 0.95^(L + 1));
-the head too is pulled to where it began (theirs to 0); Mixout's gradient has the factor 1 / (1 - p) of its definition, which Lee et
-al.'s released code leaves out.
+Departures from their code: the last layer has the head's learning rate and the embeddings 0.95^L of
+it (theirs 0.95 and 0.95^(L + 1)); the head too is pulled to where it began (theirs to 0); Mixout's
+gradient has the factor 1 / (1 - p) of its definition, which Lee et al.'s released code leaves out.
 """
 
 import argparse
 from typing import Any
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import BIAS_CORRECTION, default_rate, grid, number, one_seed_at_first, row, write_csv
+from experiments.sweeps.command import (
+    BIAS_CORRECTION,
+    default_rate,
+    grid,
+    number,
+    one_seed_at_first,
+    row,
+    write_csv,
+)
 from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
 from experiments.sweeps.sweep import Experiment, Records, main
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--mixout", nargs="+", type=number(float, 0.01, 0.99, "a probability"), default=[0.7], metavar="P",
-                   help="probabilities of mixing pre-trained weights in, such as 0.1 0.3 0.5 0.7 0.9 (default 0.7)")
-    p.add_argument("--component-norm", nargs="+", type=number(float, 1e-6, 1e6, "a norm"), default=[0.1], metavar="C",
-                   help="largest L2 norms of one parameter tensor's gradient (default 0.1)")
-    p.add_argument("--reinitialized-layers", type=number(int, 1, 1000, "a number of layers"), default=REINITIALIZED, metavar="L",
-                   help=f"top layers drawn anew (default {REINITIALIZED})")
+    p.add_argument(
+        "--mixout",
+        nargs="+",
+        type=number(float, 0.01, 0.99, "a probability"),
+        default=[0.7],
+        metavar="P",
+        help=(
+            "probabilities of mixing pre-trained weights in, such as 0.1 0.3 0.5 0.7 0.9 (default"
+            " 0.7)"
+        ),
+    )
+    p.add_argument(
+        "--component-norm",
+        nargs="+",
+        type=number(float, 1e-6, 1e6, "a norm"),
+        default=[0.1],
+        metavar="C",
+        help="largest L2 norms of one parameter tensor's gradient (default 0.1)",
+    )
+    p.add_argument(
+        "--reinitialized-layers",
+        type=number(int, 1, 1000, "a number of layers"),
+        default=REINITIALIZED,
+        metavar="L",
+        help=f"top layers drawn anew (default {REINITIALIZED})",
+    )
 
 
 def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
@@ -47,11 +79,20 @@ def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         "no dropout": {"dropout": 0.0},
         "decay to pre-trained": {"decay_to_pretrained": True},
         "layer-wise rates": {"layerwise_decay": 0.95},
-        **{f"component clipping {c:g}": {"component_clipping": c, "max_gradient_norm": None} for c in options.component_norm},
-        f"re-initialisation of {options.reinitialized_layers}": {"reinitialized_layers": options.reinitialized_layers},
+        **{
+            f"component clipping {c:g}": {"component_clipping": c, "max_gradient_norm": None}
+            for c in options.component_norm
+        },
+        f"re-initialisation of {options.reinitialized_layers}": {
+            "reinitialized_layers": options.reinitialized_layers
+        },
     }
     quick = ("none", "Mixout")
-    return {name: changes for name, changes in everything.items() if not options.quick or name.startswith(quick)}
+    return {
+        name: changes
+        for name, changes in everything.items()
+        if not options.quick or name.startswith(quick)
+    }
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -59,9 +100,14 @@ def planned(options: argparse.Namespace) -> list[Run]:
     runs = []
     for changes in methods(options).values():
         for corrected in corrections if changes else (False, True):
-            runs += grid(one_seed_at_first(options) if changes else options,
-                         tasks=options.tasks or ["rte"], learning_rates=[default_rate(options)],
-                         corrections=[corrected], epochs=LENGTHS[:1], **changes)
+            runs += grid(
+                one_seed_at_first(options) if changes else options,
+                tasks=options.tasks or ["rte"],
+                learning_rates=[default_rate(options)],
+                corrections=[corrected],
+                epochs=LENGTHS[:1],
+                **changes,
+            )
     return runs
 
 
@@ -72,7 +118,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
 
 
 def method_of(run: dict[str, Any], known: dict[str, dict[str, Any]]) -> str:
-    """The name of the method in `known` whose changes a run has; "none" where it has those of none."""
+    """The name of the method in `known` whose changes a run has; "none" where it has those of
+    none."""
     for name, changes in known.items():
         if changes and all(run[field] == value for field, value in changes.items()):
             return name

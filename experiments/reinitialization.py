@@ -1,16 +1,21 @@
 """Re-initialisation: does drawing the top layers anew before fine-tuning help?
 
-Hypothesis : with pooler and top L layers re-initialised, 3 epochs give higher and more stable scores; so does longer training, and
-             with bias correction they answer the same instability from three sides: optimiser, initialisation, iterations.
-Paper      : Zhang et al. 2021 (ICLR), "Revisiting Few-sample BERT Fine-tuning", sections 5 and 6, Table 1: BERT-large, L = 1..6,
-             N(0, 0.02), LayerNorm 1 and 0, bias correction, 20 seeds; half of dev selects L, the other half reports.
+Hypothesis : with pooler and top L layers re-initialised, 3 epochs give higher and more stable
+             scores; so does longer training, and with bias correction they answer the same
+             instability from three sides: optimiser, initialisation, iterations.
+Paper      : Zhang et al. 2021 (ICLR), "Revisiting Few-sample BERT Fine-tuning", sections 5 and 6,
+             Table 1: BERT-large, L = 1..6, N(0, 0.02), LayerNorm 1 and 0, bias correction, 20
+             seeds; half of dev selects L, the other half reports.
 Command    : python -m experiments.reinitialization --profile mini
-Cost       : mini, quick (L of 0 and 5, 3 seeds and 1): 8 runs, about 3 minutes on 2 cores, most of it shared. paper: 275 runs.
-Writes     : results/<profile>/reinitialization.csv, one row per run, with the score on each half of dev.
+Cost       : mini, quick (L of 0 and 5, 3 seeds and 1): 8 runs, about 3 minutes on 2 cores, most of
+             it shared. paper: 275 runs.
+Writes     : results/<profile>/reinitialization.csv, one row per run, with the score on each half of
+             dev.
 
-Theirs is batch 32, the best of ten checkpoints and mixed precision; here it is the batch of 16 and the last checkpoint of all other
-experiments. They tune the number of iterations; here it is the paper's 20 epochs. Layers are compared at 3 epochs (--layers);
-without correction and at 20 epochs only L = 0 and L = 5 (--long-layers), which they took for most of their RTE analysis.
+Theirs is batch 32, the best of ten checkpoints and mixed precision; here it is the batch of 16 and
+the last checkpoint of all other experiments. They tune the number of iterations; here it is the
+paper's 20 epochs. Layers are compared at 3 epochs (--layers); without correction and at 20 epochs
+only L = 0 and L = 5 (--long-layers), which they took for most of their RTE analysis.
 """
 
 import argparse
@@ -26,10 +31,23 @@ LAYERS = (0, 1, 2, 3, 4, 5, 6)
 
 def add_flags(p: argparse.ArgumentParser) -> None:
     layers = number(int, 0, 1000, "a number of layers")
-    p.add_argument("--layers", nargs="+", type=layers, metavar="L",
-                   help="numbers of re-initialised top layers to compare (default 0 to 6; quick 0 5)")
-    p.add_argument("--long-layers", nargs="+", type=layers, metavar="L",
-                   help=f"the same for long training and for training without bias correction (default 0 {REINITIALIZED}; quick 0)")
+    p.add_argument(
+        "--layers",
+        nargs="+",
+        type=layers,
+        metavar="L",
+        help="numbers of re-initialised top layers to compare (default 0 to 6; quick 0 5)",
+    )
+    p.add_argument(
+        "--long-layers",
+        nargs="+",
+        type=layers,
+        metavar="L",
+        help=(
+            "the same for long training and for training without bias correction (default 0"
+            f" {REINITIALIZED}; quick 0)"
+        ),
+    )
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -40,14 +58,22 @@ def planned(options: argparse.Namespace) -> list[Run]:
         settings += [(short, False, layers), (long, True, layers)]
     runs = []
     for epochs, corrected, layers in dict.fromkeys(settings):
-        runs += grid(one_seed_at_first(options) if layers else options, tasks=options.tasks or ["rte"],
-                     learning_rates=[default_rate(options)], corrections=[corrected], epochs=[epochs],
-                     reinitialized_layers=layers)
+        runs += grid(
+            one_seed_at_first(options) if layers else options,
+            tasks=options.tasks or ["rte"],
+            learning_rates=[default_rate(options)],
+            corrections=[corrected],
+            epochs=[epochs],
+            reinitialized_layers=layers,
+        )
     return runs
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    write_csv(options.results / "reinitialization.csv", [{**row(record), **half_scores(record)[-1]} for record in records])
+    write_csv(
+        options.results / "reinitialization.csv",
+        [{**row(record), **half_scores(record)[-1]} for record in records],
+    )
 
 
 EXPERIMENT = Experiment("reinitialization", __doc__, planned, write, add_flags)

@@ -1,15 +1,18 @@
 """Small data sets: are few examples the cause, or the few iterations that come with them?
 
-Hypothesis : on a sample of the training set more runs fail at the same number of epochs, and no more than on the whole set at
-             the same number of iterations.
-Paper      : Mosbach et al. 2021 (ICLR), section 4.2, Fig. 3, Table 4: MRPC, CoLA and QNLI, 1,000 examples, default recipe, 25
-             seeds. "The same number of iterations" is rounded up to whole epochs: 11, 26 and 312, as the paper says them.
+Hypothesis : on a sample of the training set more runs fail at the same number of epochs, and no
+             more than on the whole set at the same number of iterations.
+Paper      : Mosbach et al. 2021 (ICLR), section 4.2, Fig. 3, Table 4: MRPC, CoLA and QNLI, 1,000
+             examples, default recipe, 25 seeds. "The same number of iterations" is rounded up to
+             whole epochs: 11, 26 and 312, as the paper says them.
 Command    : python -m experiments.small_datasets --profile mini
-Cost       : mini, quick (MRPC, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 225 runs, two thirds of 690 to 19,700 steps.
-Writes     : results/<profile>/small_datasets.csv, one row per run, with the condition and the number of examples.
+Cost       : mini, quick (MRPC, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 225 runs, two
+             thirds of 690 to 19,700 steps.
+Writes     : results/<profile>/small_datasets.csv, one row per run, with the condition and the
+             number of examples.
 
-The paper does not say how its 1,000 examples were drawn: here at random, without regard to the label, from one seed, the same for
-all runs (--sampling-seed).
+The paper does not say how its 1,000 examples were drawn: here at random, without regard to the
+label, from one seed, the same for all runs (--sampling-seed).
 """
 
 import argparse
@@ -26,23 +29,45 @@ MINI_SAMPLE = 400  # of 1,600: as MRPC's 1,000 of 3,668
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--sample-size", type=number(int, 2, 1_000_000, "a number of examples"), metavar="N",
-                   help=f"training examples in small_datasets' sample (default {PAPER_SAMPLE}; mini data {MINI_SAMPLE})")
-    p.add_argument("--sampling-seed", type=number(int, 0, 2**31, "a whole number"), default=1, metavar="N",
-                   help="draws that sample (default 1)")
+    p.add_argument(
+        "--sample-size",
+        type=number(int, 2, 1_000_000, "a number of examples"),
+        metavar="N",
+        help=(
+            f"training examples in small_datasets' sample (default {PAPER_SAMPLE}; mini data"
+            f" {MINI_SAMPLE})"
+        ),
+    )
+    p.add_argument(
+        "--sampling-seed",
+        type=number(int, 0, 2**31, "a whole number"),
+        default=1,
+        metavar="N",
+        help="draws that sample (default 1)",
+    )
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     runs = []
     for task in options.tasks or (["mrpc"] if options.quick else ["mrpc", "cola", "qnli"]):
-        common = {"tasks": [task], "learning_rates": [default_rate(options)], "corrections": [False]}
+        common = {
+            "tasks": [task],
+            "learning_rates": [default_rate(options)],
+            "corrections": [False],
+        }
         length = matching_epochs(train_rows(task, options.data), sample_size(options))
         few = {"train_examples": sample_size(options), "sampling_seed": options.sampling_seed}
-        runs += (grid(options, **common, epochs=LENGTHS[:1]) + grid(options, **common, epochs=LENGTHS[:1], **few)
-                 + grid(options, **common, epochs=[length], **few))
+        runs += (
+            grid(options, **common, epochs=LENGTHS[:1])
+            + grid(options, **common, epochs=LENGTHS[:1], **few)
+            + grid(options, **common, epochs=[length], **few)
+        )
         if length == LENGTHS[0]:
-            raise BadInput(f"--sample-size {sample_size(options)} is nearly all of {task}: {length} epochs on it are as many "
-                           "iterations as on all, so there is nothing to compare; expected fewer examples")
+            raise BadInput(
+                f"--sample-size {sample_size(options)} is nearly all of {task}: {length} epochs on"
+                " it are as many iterations as on all, so there is nothing to compare; expected"
+                " fewer examples"
+            )
     return runs
 
 
@@ -54,9 +79,20 @@ def write(options: argparse.Namespace, records: Records) -> None:
     rows = []
     for record in records:
         run = Run(**record["run"])
-        condition = ("full" if run.train_examples is None else "sample, same epochs" if run.epochs == LENGTHS[0]
-                     else "sample, same iterations")
-        rows.append({"condition": condition, "examples": run.train_examples or train_rows(run.task, run.data_source), **row(record)})
+        condition = (
+            "full"
+            if run.train_examples is None
+            else "sample, same epochs"
+            if run.epochs == LENGTHS[0]
+            else "sample, same iterations"
+        )
+        rows.append(
+            {
+                "condition": condition,
+                "examples": run.train_examples or train_rows(run.task, run.data_source),
+                **row(record),
+            }
+        )
     write_csv(options.results / "small_datasets.csv", rows)
 
 

@@ -1,10 +1,12 @@
 """Training length: do more iterations help, with and without bias correction?
 
 Hypothesis : longer training lets fewer runs fail; with bias correction as well, (almost) none.
-Paper      : Mosbach et al. 2021 (ICLR), Fig. 9: RTE, 3, 10 and 20 epochs, three learning rates, 25 seeds a setting.
+Paper      : Mosbach et al. 2021 (ICLR), Fig. 9: RTE, 3, 10 and 20 epochs, three learning rates, 25
+             seeds a setting.
 Command    : python -m experiments.training_length --profile mini
-Cost       : mini, quick (3 epochs, 3 seeds, at the lowest rate 1; of 20 only the paper's recipe, 1 seed): 15 runs, about 6 minutes
-             on 2 cores (with --seeds N all settings get N). paper: 450 runs of 468 to 3,120 steps.
+Cost       : mini, quick (3 epochs, 3 seeds, at the lowest rate 1; of 20 only the paper's recipe, 1
+             seed): 15 runs, about 6 minutes on 2 cores (with --seeds N all settings get N). paper:
+             450 runs of 468 to 3,120 steps.
 Writes     : results/<profile>/training_length.csv, one row per run.
 """
 
@@ -17,9 +19,13 @@ from experiments.sweeps.sweep import Experiment, Records, main
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    return grid(options, tasks=options.tasks or ["rte"],
-                learning_rates=learning_rates(options),
-                corrections=BIAS_CORRECTION[options.bias_correction], epochs=options.epochs or LENGTHS)
+    return grid(
+        options,
+        tasks=options.tasks or ["rte"],
+        learning_rates=learning_rates(options),
+        corrections=BIAS_CORRECTION[options.bias_correction],
+        epochs=options.epochs or LENGTHS,
+    )
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

@@ -1,34 +1,54 @@
 """Vanishing gradients: do the lower layers of a failed run stop receiving a gradient?
 
-Hypothesis : in a failed run the gradient norms of the lower layers fall by orders of magnitude early on and stay there, those of
-             the pooler and classifier do not; in a successful run none stay there.
-Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 4 and 10 (BERT), 11 (RoBERTa), 12 (ALBERT): RTE, one failed and one
-             successful run, L2 norm per weight matrix before clipping, every 10 iterations.
+Hypothesis : in a failed run the gradient norms of the lower layers fall by orders of magnitude
+             early on and stay there, those of the pooler and classifier do not; in a successful run
+             none stay there.
+Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 4 and 10 (BERT), 11 (RoBERTa), 12
+             (ALBERT): RTE, one failed and one successful run, L2 norm per weight matrix before
+             clipping, every 10 iterations.
 Command    : python -m experiments.vanishing_gradients --profile mini
-Cost       : mini, quick: 7 runs, about 2 minutes on 2 cores, shared with bias_correction. paper: its 225
-             runs (three models, three rates).
-Writes     : results/<profile>/vanishing_gradients.csv, one row per step, layer and matrix of the chosen runs.
+Cost       : mini, quick: 7 runs, about 2 minutes on 2 cores, shared with bias_correction. paper:
+             its 225 runs (three models, three rates).
+Writes     : results/<profile>/vanishing_gradients.csv, one row per step, layer and matrix of the
+             chosen runs.
 
-Chosen are the first failed and the first successful run without bias correction at the default learning rate, by seed; where there
-is none of a kind, the nearest other rate's. All norms are recorded in every run: --all-runs writes them all.
+Chosen are the first failed and the first successful run without bias correction at the default
+learning rate, by seed; where there is none of a kind, the nearest other rate's. All norms are
+recorded in every run: --all-runs writes them all.
 """
 
 import argparse
 from itertools import groupby
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, first_failed_and_successful, grid, learning_rates, write_csv
+from experiments.sweeps.command import (
+    default_rate,
+    first_failed_and_successful,
+    grid,
+    learning_rates,
+    write_csv,
+)
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.sweep import Experiment, Records, main
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
-    p.add_argument("--all-runs", action="store_true", help="gradient norms of all runs, not of one failed and one successful")
+    p.add_argument(
+        "--all-runs",
+        action="store_true",
+        help="gradient norms of all runs, not of one failed and one successful",
+    )
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    return grid(options, models=options.models, tasks=options.tasks or ["rte"],
-                learning_rates=learning_rates(options), corrections=[False], epochs=LENGTHS[:1])
+    return grid(
+        options,
+        models=options.models,
+        tasks=options.tasks or ["rte"],
+        learning_rates=learning_rates(options),
+        corrections=[False],
+        epochs=LENGTHS[:1],
+    )
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
@@ -37,23 +57,39 @@ def write(options: argparse.Namespace, records: Records) -> None:
 
     rows = []
     for _, group in groupby(sorted(records, key=kind), key=kind):
-        failed_or_not = first_failed_and_successful(list(group), default_rate(options), count=len(records) if options.all_runs else 1)
+        failed_or_not = first_failed_and_successful(
+            list(group), default_rate(options), count=len(records) if options.all_runs else 1
+        )
         for record in failed_or_not[True] + failed_or_not[False]:
             rows += norms(record)
     write_csv(options.results / "vanishing_gradients.csv", rows)
 
 
 def norms(record: dict) -> list[dict]:
-    """One row per recorded step and matrix of a stored run; layer 0 for pooler and classifier, which stand above the layers."""
+    """One row per recorded step and matrix of a stored run; layer 0 for pooler and classifier,
+    which stand above the layers."""
     run, outcome, history = Run(**record["run"]), record["outcome"], record["history"]
     rows = []
     for number, values in enumerate(history["gradient_norms"]):
         for name, norm in zip(history["gradient_norm_of"], values, strict=True):
             _, layer, matrix = name.split() if name.startswith("layer ") else ("", "0", name)
-            rows.append({"task": run.task, "model": run.model, "data": run.data, "learning_rate": run.learning_rate,
-                         "bias_correction": run.bias_correction, "run": run.id, "seed": run.seed, "failed": outcome["failed"],
-                         "score": outcome["score"], "step": number * history["gradient_norm_every"], "matrix": matrix,
-                         "layer": int(layer), "norm": norm})
+            rows.append(
+                {
+                    "task": run.task,
+                    "model": run.model,
+                    "data": run.data,
+                    "learning_rate": run.learning_rate,
+                    "bias_correction": run.bias_correction,
+                    "run": run.id,
+                    "seed": run.seed,
+                    "failed": outcome["failed"],
+                    "score": outcome["score"],
+                    "step": number * history["gradient_norm_every"],
+                    "matrix": matrix,
+                    "layer": int(layer),
+                    "norm": norm,
+                }
+            )
     return rows
 
 

@@ -1,4 +1,5 @@
-"""What the tests share. Real data and a real encoder lie beside the repository on development machines and in CI."""
+"""What the tests share. Real data and a real encoder lie beside the repository on development
+machines and in CI."""
 
 import os
 from pathlib import Path
@@ -38,7 +39,8 @@ def gte_small() -> Path:
 
 @pytest.fixture(scope="session")
 def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A BERT of 2 layers x 16 with random weights and mini's vocabulary: seconds instead of minutes."""
+    """A BERT of 2 layers x 16 with random weights and mini's vocabulary: seconds instead of
+    minutes."""
     import torch
     from transformers import BertConfig, BertForPreTraining
 
@@ -47,8 +49,16 @@ def tiny_model(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("tiny-model")
     tokenizer = make_tokenizer()
     torch.manual_seed(0)
-    BertForPreTraining(BertConfig(vocab_size=len(tokenizer), hidden_size=16, num_hidden_layers=2, num_attention_heads=2,
-                                  intermediate_size=32, max_position_embeddings=64)).save_pretrained(folder)
+    BertForPreTraining(
+        BertConfig(
+            vocab_size=len(tokenizer),
+            hidden_size=16,
+            num_hidden_layers=2,
+            num_attention_heads=2,
+            intermediate_size=32,
+            max_position_embeddings=64,
+        )
+    ).save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     return folder
 
@@ -62,24 +72,51 @@ def tiny_run(tiny_model: Path):
 
     def make(**fields) -> Run:
         task = fields.pop("task", "rte")
-        return Run(**{"model": identify_model(str(tiny_model)), "model_source": str(tiny_model), "task": task,
-                      "data": identify_data(task, "mini"), "data_source": "mini", "learning_rate": 1e-3,
-                      "bias_correction": True, "epochs": 1, "max_length": 64, **fields})
+        return Run(
+            **{
+                "model": identify_model(str(tiny_model)),
+                "model_source": str(tiny_model),
+                "task": task,
+                "data": identify_data(task, "mini"),
+                "data_source": "mini",
+                "learning_rate": 1e-3,
+                "bias_correction": True,
+                "epochs": 1,
+                "max_length": 64,
+                **fields,
+            }
+        )
+
     return make
 
 
 def small_model(architecture: str):
-    """A classifier of 4 layers x 16, as far from its initialisation as after training: LayerNorms and biases count."""
+    """A classifier of 4 layers x 16, as far from its initialisation as after training:
+    LayerNorms and biases count."""
     import torch
     from transformers import AutoConfig, AutoModelForSequenceClassification
 
     from experiments.finetuning.encoders import _PaperRobertaHead
 
-    more = {"num_hidden_groups": 2, "inner_group_num": 1, "embedding_size": 8} if architecture == "albert" else {}
+    more = (
+        {"num_hidden_groups": 2, "inner_group_num": 1, "embedding_size": 8}
+        if architecture == "albert"
+        else {}
+    )
     torch.manual_seed(0)
     config = AutoConfig.for_model(
-        architecture, **more, hidden_size=16, num_attention_heads=2, intermediate_size=32, vocab_size=50, num_hidden_layers=4,
-        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, max_position_embeddings=600, classifier_dropout_prob=0.0)
+        architecture,
+        **more,
+        hidden_size=16,
+        num_attention_heads=2,
+        intermediate_size=32,
+        vocab_size=50,
+        num_hidden_layers=4,
+        hidden_dropout_prob=0.0,
+        attention_probs_dropout_prob=0.0,
+        max_position_embeddings=600,
+        classifier_dropout_prob=0.0,
+    )
     model = AutoModelForSequenceClassification.from_config(config)
     if architecture == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
@@ -97,6 +134,13 @@ def a_batch(model, longest: int):
     lengths = rng.integers(2, longest + 1, 6)
     lengths[3] = longest
     mask = (np.arange(longest) < lengths[:, None]).astype(np.int64)
-    types = rng.integers(0, 2, mask.shape) if model.config.model_type != "roberta" else np.zeros_like(mask)
-    return {"input_ids": np.where(mask, rng.integers(5, 50, mask.shape), model.config.pad_token_id), "attention_mask": mask,
-            "token_type_ids": types * mask}
+    types = (
+        rng.integers(0, 2, mask.shape)
+        if model.config.model_type != "roberta"
+        else np.zeros_like(mask)
+    )
+    return {
+        "input_ids": np.where(mask, rng.integers(5, 50, mask.shape), model.config.pad_token_id),
+        "attention_mask": mask,
+        "token_type_ids": types * mask,
+    }

@@ -4,6 +4,7 @@ import ast
 import subprocess
 import sys
 
+import pytest
 from conftest import REPOSITORY
 
 
@@ -22,39 +23,62 @@ def offenders(files, forbidden):
     return [(path.name, name) for path in files for name in imports(path) if forbidden(path, name)]
 
 
-def test_experiments_import_the_machinery_and_not_each_other():
-    files = [path for path in (REPOSITORY / "experiments").glob("*.py") if not path.name.startswith("__")]
+# who may import whom, downwards only: a file of the folder on the left imports from those on the right
+MAY_IMPORT = {
+    "experiments": ("sweeps", "finetuning"),
+    "experiments/benchmark": ("benchmark", "sweeps", "finetuning"),
+    "experiments/sweeps": ("sweeps", "finetuning"),
+    "experiments/finetuning": ("finetuning",),
+    "experiments/mini": ("mini",),
+}
+KNOWS_MINI = "tasks.py"  # the one file of finetuning that generates mini's data
+
+
+@pytest.mark.parametrize("folder", MAY_IMPORT)
+def test_arrows_run_down_only(folder):
+    files = [path for path in (REPOSITORY / folder).glob("*.py") if path.name != "__main__.py"]
     assert files
-    assert not offenders(files, lambda path, name: name.startswith(("analysis", "experiments."))
-                         and not name.startswith("experiments.finetuning"))
-    files = list((REPOSITORY / "experiments/benchmark").glob("*.py"))
-    assert files and not offenders(files, lambda path, name: name.startswith(("analysis", "experiments.")) and not name.startswith(
-        ("experiments.finetuning", "experiments.benchmark")))
-
-
-def test_the_machinery_imports_nothing_above_it_and_only_tasks_knows_mini():
-    files = list((REPOSITORY / "experiments/finetuning").glob("*.py"))
-    assert not offenders(files, lambda path, name: name.startswith("analysis") or (
-        name.startswith("experiments.") and not name.startswith("experiments.finetuning")
-        and not (name.startswith("experiments.mini") and path.name in ("profiles.py", "tasks.py"))))
+    allowed = tuple(f"experiments.{name}" for name in MAY_IMPORT[folder])
+    wrong = []
+    for path in files:
+        for name in imports(path):
+            ours = name.startswith(("analysis", "experiments."))
+            generates = path.name == KNOWS_MINI and name.startswith("experiments.mini")
+            if ours and not name.startswith(allowed) and not generates:
+                wrong.append((path.name, name))
+    assert wrong == []
 
 
 def test_analysis_needs_neither_torch_nor_experiments():
     files = list((REPOSITORY / "analysis").rglob("*.py"))
-    assert not offenders(files, lambda path, name: name.split(".")[0] in ("torch", "transformers", "datasets", "experiments", "ray"))
+    assert not offenders(
+        files,
+        lambda path, name: (
+            name.split(".")[0] in ("torch", "transformers", "datasets", "experiments", "ray")
+        ),
+    )
 
 
 def test_same_name_on_both_sides_and_in_run_all():
-    experiments, analyses = ({path.stem for path in (REPOSITORY / side).glob("*.py")} for side in ("experiments", "analysis"))
+    experiments, analyses = (
+        {path.stem for path in (REPOSITORY / side).glob("*.py")}
+        for side in ("experiments", "analysis")
+    )
     experiments -= {"__init__", "__main__"}
-    assert experiments | {"benchmark"} <= analyses
-    experiments.remove("fast_path")  # no hypothesis: a verb of its own, like benchmark
+    assert experiments == analyses - {"__init__", "__main__"}
     contents = (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0]
-    assert {line.split()[0] for line in contents.splitlines() if line.strip() and not line.startswith("#")} == experiments
+    assert {
+        line.split()[0]
+        for line in contents.splitlines()
+        if line.strip() and not line.startswith("#")
+    } == experiments
 
 
 def test_ray_is_imported_only_when_used():
-    code = "import sys, experiments.bias_correction, experiments.finetuning.training; sys.exit('ray' in sys.modules)"
+    code = (
+        "import sys, experiments.bias_correction, experiments.finetuning.training; sys.exit('ray'"
+        " in sys.modules)"
+    )
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 
@@ -71,7 +95,10 @@ def test_the_readmes_example_of_an_experiment(tmp_path, capsys, monkeypatch):
     sweep([EXPERIMENT], arguments)
     sweep([EXPERIMENT], [*arguments, "--bias-correction", "on", "--epochs", "20"])
     printed = capsys.readouterr().out
-    assert "warmup (mini): 12 runs, 0 finished, 12 to train" in printed and "warmup (mini): 6 runs" in printed
+    assert (
+        "warmup (mini): 12 runs, 0 finished, 12 to train" in printed
+        and "warmup (mini): 6 runs" in printed
+    )
 
 
 def test_what_analysis_repeats_of_the_profiles():

@@ -11,7 +11,8 @@ from conftest import REPOSITORY
 
 @pytest.fixture
 def study(tmp_path):
-    """A copy of run_all.sh in a folder with a space, with a stub for .venv/bin/python, called from elsewhere."""
+    """A copy of run_all.sh in a folder with a space, with a stub for .venv/bin/python, called
+    from elsewhere."""
     folder = tmp_path / "a study"
     (folder / ".venv" / "bin").mkdir(parents=True)
     (folder / "tests").mkdir()
@@ -24,46 +25,88 @@ def study(tmp_path):
 
     def call(*arguments):
         log.write_text("")
-        done = subprocess.run(["bash", folder / "run_all.sh", *arguments], cwd=tmp_path, capture_output=True, text=True,
-                              env={**os.environ, "PYTHONPATH": ""})
+        done = subprocess.run(
+            ["bash", folder / "run_all.sh", *arguments],
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            env={**os.environ, "PYTHONPATH": ""},
+        )
         return done, [line for line in log.read_text().splitlines() if line.startswith("[-P]")]
+
     return call
 
 
 REFERENCE = str(REPOSITORY / "results" / "reference")
-STUDY = [line.split()[0] for line in (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0].splitlines()
-         if line.strip() and not line.startswith("#")]
+STUDY = [
+    line.split()[0]
+    for line in (
+        (REPOSITORY / "run_all.sh").read_text().split("study=(")[1].split("\n)")[0].splitlines()
+    )
+    if line.strip() and not line.startswith("#")
+]
 SWEEP = "[-P][-m][experiments]" + "".join(f"[{name}]" for name in STUDY)
 
 
 def drawn(flags="", names=STUDY):
     """The figures, the checks, and at the end the report of them all."""
-    return [f"[-P][-m][analysis]{''.join(f'[{name}]' for name in names)}{flags}", f"[-P][-m][analysis.published.audit]{flags}",
-            f"[-P][-m][analysis.published.scorecard]{flags}", f"[-P][-m][analysis.report]{flags}"]
+    return [
+        f"[-P][-m][analysis]{''.join(f'[{name}]' for name in names)}{flags}",
+        f"[-P][-m][analysis.published.audit]{flags}",
+        f"[-P][-m][analysis.published.scorecard]{flags}",
+        f"[-P][-m][analysis.report]{flags}",
+    ]
 
 
-@pytest.mark.parametrize(("arguments", "calls"), [
-    ([], [SWEEP, *drawn()]),
-    (["bias_correction", "--seeds", "2"], ["[-P][-m][experiments][bias_correction][--seeds][2]", *drawn(names=["bias_correction"])]),
-    (["--profile", "small", "--data", "../my data"],
-     [SWEEP + "[--profile][small][--data][../my data]", *drawn("[--profile][small]")]),
-    (["--results=here", "--figures", "there"], [SWEEP + "[--results=here]", *drawn("[--results=here][--figures][there]")]),
-    (["--plan"], [SWEEP + "[--plan]"]),
-    (["figures", "--profile", "small"], drawn("[--profile][small]")),
-    (["figures", "--results", REFERENCE], [f"[-P][-m][analysis][--results][{REFERENCE}]"]),
-    (["fast_path", "--seeds", "25"], ["[-P][-m][experiments][fast_path][--seeds][25]", *drawn(names=["fast_path"])]),
-    (["check", "--profile", "small", "--strict"], ["[-P][-m][analysis.published.audit][--profile][small]",
-                                                    "[-P][-m][analysis.published.scorecard][--profile][small][--strict]"]),
-    (["help"], [SWEEP + "[--help]"]),
-    (["bias_correction", "--help"], [SWEEP + "[--help]"]),
-], ids=lambda value: " ".join(value) if isinstance(value, list) and not str(value).startswith("['[") else "")
+@pytest.mark.parametrize(
+    ("arguments", "calls"),
+    [
+        ([], [SWEEP, *drawn()]),
+        (
+            ["bias_correction", "--seeds", "2"],
+            [
+                "[-P][-m][experiments][bias_correction][--seeds][2]",
+                *drawn(names=["bias_correction"]),
+            ],
+        ),
+        (
+            ["--profile", "small", "--data", "../my data"],
+            [SWEEP + "[--profile][small][--data][../my data]", *drawn("[--profile][small]")],
+        ),
+        (
+            ["--results=here", "--figures", "there"],
+            [SWEEP + "[--results=here]", *drawn("[--results=here][--figures][there]")],
+        ),
+        (["--plan"], [SWEEP + "[--plan]"]),
+        (["figures", "--profile", "small"], drawn("[--profile][small]")),
+        (["figures", "--results", REFERENCE], [f"[-P][-m][analysis][--results][{REFERENCE}]"]),
+        (
+            ["fast_path", "--seeds", "25"],
+            ["[-P][-m][experiments.benchmark.fast_path][--seeds][25]", *drawn(names=["fast_path"])],
+        ),
+        (
+            ["check", "--profile", "small", "--strict"],
+            [
+                "[-P][-m][analysis.published.audit][--profile][small]",
+                "[-P][-m][analysis.published.scorecard][--profile][small][--strict]",
+            ],
+        ),
+        (["help"], [SWEEP + "[--help]"]),
+        (["bias_correction", "--help"], [SWEEP + "[--help]"]),
+    ],
+    ids=lambda value: (
+        " ".join(value) if isinstance(value, list) and not str(value).startswith("['[") else ""
+    ),
+)
 def test_verbs_and_flags(study, arguments, calls):
     study("figures")  # installs
     done, called = study(*arguments)
     assert done.returncode == 0, done.stderr
     assert called == calls
     if "[--help]" in calls[0]:
-        assert "bash run_all.sh bias_correction" in done.stdout and "table of contents" in done.stdout
+        assert (
+            "bash run_all.sh bias_correction" in done.stdout and "table of contents" in done.stdout
+        )
 
 
 def test_installs_once_and_again_when_requirements_change(study, tmp_path):
@@ -95,16 +138,43 @@ def test_what_crashed_does_not_hide_the_rest_and_bad_input_does(study, tmp_path)
 def test_several_figures_in_one_process(tmp_path):
     """Two that lack their CSV, one line each; a third is drawn."""
     example = REPOSITORY / "results" / "reference" / "mini-random-weights"
-    done = subprocess.run([sys.executable, "-m", "analysis", "training_length", "bias_correction", "small_datasets",
-                           "--results", example, "--figures", tmp_path], cwd=REPOSITORY, capture_output=True, text=True)
-    assert done.returncode == 2 and [line.split()[1] for line in done.stderr.splitlines()] == ["no", "no"]
-    assert (tmp_path / "bias_correction.png").exists() and not (tmp_path / "training_length.png").exists()
-    wrong = subprocess.run([sys.executable, "-m", "analysis", "style"], cwd=REPOSITORY, capture_output=True, text=True)
+    done = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "analysis",
+            "training_length",
+            "bias_correction",
+            "small_datasets",
+            "--results",
+            example,
+            "--figures",
+            tmp_path,
+        ],
+        cwd=REPOSITORY,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 2 and [line.split()[1] for line in done.stderr.splitlines()] == [
+        "no",
+        "no",
+    ]
+    assert (tmp_path / "bias_correction.png").exists() and not (
+        tmp_path / "training_length.png"
+    ).exists()
+    wrong = subprocess.run(
+        [sys.executable, "-m", "analysis", "style"], cwd=REPOSITORY, capture_output=True, text=True
+    )
     assert wrong.returncode == 2 and wrong.stderr.startswith("error: unknown script 'style'")
 
 
-@pytest.mark.parametrize(("arguments", "words"), [(["bias_corection"], "unknown verb 'bias_corection'"),
-                                                  (["--profile"], "--profile needs a value")])
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["bias_corection"], "unknown verb 'bias_corection'"),
+        (["--profile"], "--profile needs a value"),
+    ],
+)
 def test_mistakes_are_one_line_and_status_2(study, arguments, words):
     study("figures")
     done, called = study(*arguments)

@@ -1,4 +1,5 @@
-"""Figure and table of experiments/benchmark/fast_path.py: do the fast path's runs fail as often and score as well as the plain path's?
+"""Figure and table of experiments/benchmark/fast_path.py: do the fast path's runs fail as often and
+score as well as the plain path's?
 
 Paper   : none; a check of this repository.
 Command : python -m analysis.benchmark.fast_path --profile mini
@@ -33,29 +34,52 @@ from analysis.shared.style import (
 )
 
 PANEL = ["task", "model", "data", "pretrained"]
-LOOK = {"plain": ("0.7", None), "fast": (WITH, "////"), "fast, bfloat16": (WITHOUT, "....")}  # in the order of the boxes
+# in the order of the boxes
+LOOK = {"plain": ("0.7", None), "fast": (WITH, "////"), "fast, bfloat16": (WITHOUT, "....")}
 NEEDED = ["path", *PANEL, "dtype", "metric", "score", "majority_level", "failed", "diverged"]
-COMPARED = ("p_failures", "fewest_like_plain", "most_like_plain", "p_ranks", "p_distribution")  # columns of the table
+# columns of the table
+COMPARED = ("p_failures", "fewest_like_plain", "most_like_plain", "p_ranks", "p_distribution")
 
 
 def comparisons(runs: pd.DataFrame) -> pd.DataFrame:
-    """Statistics of each path, and two-sided p values that it is like the plain one: of failure counts (Fisher), of scores by rank
-    (Mann and Whitney) and by their whole distribution (Kolmogorov and Smirnov)."""
-    result, settings = over_seeds(runs, [*PANEL, "dtype", "path"]), dict(list(runs.groupby([*PANEL, "path"])))
+    """Statistics of each path, and two-sided p values that it is like the plain one: of failure
+    counts (Fisher), of scores by rank (Mann and Whitney) and by their whole distribution
+    (Kolmogorov and Smirnov)."""
+    result, settings = (
+        over_seeds(runs, [*PANEL, "dtype", "path"]),
+        dict(list(runs.groupby([*PANEL, "path"]))),
+    )
     values = []
     for key in result[[*PANEL, "path"]].itertuples(index=False, name=None):
         path, plain = settings[key], settings.get((*key[:-1], "plain"))
-        values.append((np.nan,) * len(COMPARED) if key[-1] == "plain" or plain is None else (
-            fisher(path["failed"], plain["failed"]), *like(plain["failed"], len(path)),
-            stats.mannwhitneyu(path["score"], plain["score"]).pvalue, stats.ks_2samp(path["score"], plain["score"]).pvalue))
+        values.append(
+            (np.nan,) * len(COMPARED)
+            if key[-1] == "plain" or plain is None
+            else (
+                fisher(path["failed"], plain["failed"]),
+                *like(plain["failed"], len(path)),
+                stats.mannwhitneyu(path["score"], plain["score"]).pvalue,
+                stats.ks_2samp(path["score"], plain["score"]).pvalue,
+            )
+        )
     result[list(COMPARED)] = values
-    return result.sort_values([*PANEL, "path"], key=lambda column: column.map(
-        {name: place for place, name in enumerate(LOOK)}) if column.name == "path" else column, ignore_index=True)
+    return result.sort_values(
+        [*PANEL, "path"],
+        key=lambda column: (
+            column.map({name: place for place, name in enumerate(LOOK)})
+            if column.name == "path"
+            else column
+        ),
+        ignore_index=True,
+    )
 
 
 def like(failed: pd.Series, n: int) -> tuple[int, int]:
-    """The fewest and the most failures of n runs that Fisher's test would not tell from these at 5 %."""
-    counts = [k for k in range(n + 1) if fisher(pd.Series([True] * k + [False] * (n - k)), failed) >= 0.05]
+    """The fewest and the most failures of n runs that Fisher's test would not tell from these at
+    5 %."""
+    counts = [
+        k for k in range(n + 1) if fisher(pd.Series([True] * k + [False] * (n - k)), failed) >= 0.05
+    ]
     return min(counts), max(counts)
 
 
@@ -68,7 +92,8 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         box_panel(axes, [(i, seeds, *LOOK[name]) for i, (name, seeds) in enumerate(found)])
         axes.set_xticks(range(len(found)), [f"{name}\n{failures(seeds)}" for name, seeds in found])
         axes.set_xlabel("path, and failed runs of n")
-        axes.set_title(f"{task_name(task, data)}\n{setting_name(model, data, 'float32', pretrained, 'without bias correction')}")
+        setting = setting_name(model, data, "float32", pretrained, "without bias correction")
+        axes.set_title(f"{task_name(task, data)}\n{setting}")
     box_legend(figure)
     return figure
 
@@ -79,15 +104,29 @@ def main() -> None:
     save(draw(runs), options.figures / "fast_path")
     table = comparisons(runs)
     short = readable(table.drop(columns=list(COMPARED)))
-    save_table(table, options.figures / "fast_path", "The fast path against the plain one",
-               SCORES_NOTE + " p, each against the plain path and two-sided: of the failures by Fisher's exact test, of the scores by "
-               "Mann and Whitney's test and by Kolmogorov and Smirnov's. Like plain: the failures that Fisher's test at 5 % would not "
-               "tell from the plain path's; a path that differs by less would go unseen.",
-               short.assign(**{
-                   "p failures": table["p_failures"].map(p_name),
-                   "like plain": [f"{low:.0f} to {high:.0f}" if low == low else "-" for low, high in zip(
-                       table["fewest_like_plain"], table["most_like_plain"], strict=True)],
-                   "p ranks": table["p_ranks"].map(p_name), "p distribution": table["p_distribution"].map(p_name)}))
+    save_table(
+        table,
+        options.figures / "fast_path",
+        "The fast path against the plain one",
+        SCORES_NOTE
+        + " p, each against the plain path and two-sided: of the failures by Fisher's exact test,"
+        " of the scores by Mann and Whitney's test and by Kolmogorov and Smirnov's. Like plain:"
+        " the failures that Fisher's test at 5 % would not tell from the plain path's; a path"
+        " that differs by less would go unseen.",
+        short.assign(
+            **{
+                "p failures": table["p_failures"].map(p_name),
+                "like plain": [
+                    f"{low:.0f} to {high:.0f}" if low == low else "-"
+                    for low, high in zip(
+                        table["fewest_like_plain"], table["most_like_plain"], strict=True
+                    )
+                ],
+                "p ranks": table["p_ranks"].map(p_name),
+                "p distribution": table["p_distribution"].map(p_name),
+            }
+        ),
+    )
 
 
 if __name__ == "__main__":

@@ -1,14 +1,16 @@
-"""Our means, standard deviations and failure counts beside the published ones, judged where the setting is the paper's.
+"""Our means, standard deviations and failure counts beside the published ones, judged where the
+setting is the paper's.
 
 Command : python -m analysis.published.comparison --profile paper
 Reads   : results/<profile>/*.csv that have a row a run; analysis/published/runs.csv, numbers.csv
 Writes  : figures/<profile>/comparison.md, .csv
 
-A mean or a standard deviation is "inside" when it lies in the interval in which 95 % of such values would lie if our runs were
-of the published kind: the published points are drawn again with replacement, from these as many as we have runs, again with
-replacement, 2,000 times. So the tolerance holds the chance in both sets of runs. Failure counts are "inside" unless Fisher's
-exact test (two-sided) gives p < 0.05. Fewer than 10 runs are "too few runs". Another model than the paper's is not judged: what
-it does says nothing about BERT-large.
+A mean or a standard deviation is "inside" when it lies in the interval in which 95 % of such values
+would lie if our runs were of the published kind: the published points are drawn again with
+replacement, from these as many as we have runs, again with replacement, 2,000 times. So the
+tolerance holds the chance in both sets of runs. Failure counts are "inside" unless Fisher's exact
+test (two-sided) gives p < 0.05. Fewer than 10 runs are "too few runs". Another model than the
+paper's is not judged: what it does says nothing about BERT-large.
 """
 
 from pathlib import Path
@@ -32,10 +34,23 @@ from analysis.shared.style import (
     task_name,
 )
 
-SETTING = ["model", "task", "train_examples", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype"]
+SETTING = [
+    "model",
+    "task",
+    "train_examples",
+    "learning_rate",
+    "bias_correction",
+    "epochs",
+    "pretrained",
+    "dtype",
+]
 IDENTITY = ["data", "whole_model"]  # with the hashes of their files
 FEWEST = 10  # with 10 of ours against 25, Fisher's test just tells 5 failures from 23
-OTHER_MODEL, NO_SUCH, TOO_FEW = "not judged: another model", "not judged: no such published runs", "too few runs"
+OTHER_MODEL, NO_SUCH, TOO_FEW = (
+    "not judged: another model",
+    "not judged: no such published runs",
+    "too few runs",
+)
 
 
 def tolerance(points: pd.Series, n: int) -> dict[str, tuple[float, float]]:
@@ -43,16 +58,21 @@ def tolerance(points: pd.Series, n: int) -> dict[str, tuple[float, float]]:
     random, points = np.random.default_rng(1), points.to_numpy()
     again = points[random.integers(0, len(points), (2000, len(points)))]
     drawn = np.take_along_axis(again, random.integers(0, len(points), (2000, n)), axis=1)
-    return {name: tuple(np.percentile(values, [2.5, 97.5])) for name, values in (
-        ("mean", drawn.mean(axis=1)), ("std", drawn.std(axis=1)))}
+    return {
+        name: tuple(np.percentile(values, [2.5, 97.5]))
+        for name, values in (("mean", drawn.mean(axis=1)), ("std", drawn.std(axis=1)))
+    }
 
 
 def same_runs_once(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
-    """The published sets of runs of one setting and where they are plotted; a set in two figures once."""
+    """The published sets of runs of one setting and where they are plotted; a set in two figures
+    once."""
     sets: list[tuple[str, pd.DataFrame]] = []
     for locator, group in points.groupby("locator"):
         for i, (places, known) in enumerate(sets):
-            if len(group) == len(known) and np.allclose(*(sorted(part["score"]) for part in (group, known)), rtol=0, atol=3 * READ_OFF):
+            if len(group) == len(known) and np.allclose(
+                *(sorted(part["score"]) for part in (group, known)), rtol=0, atol=3 * READ_OFF
+            ):
                 sets[i] = (f"{places}, {locator}", known)
                 break
         else:
@@ -63,10 +83,18 @@ def same_runs_once(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
 def compare(ours: pd.DataFrame) -> pd.DataFrame:
     """One row per setting of ours, published set of runs of that setting, and statistic."""
     published = published_points()
-    published = published[published["locator"].isin(["Fig. 1", "Fig. 3", "Fig. 5", "Fig. 9"]) & (published["recipe"] != "mixout")]
-    ours = ours.assign(whole_model=ours["model"], model=[model_name(*pair) for pair in zip(ours["model"], ours["data"], strict=True)])
+    published = published[
+        published["locator"].isin(["Fig. 1", "Fig. 3", "Fig. 5", "Fig. 9"])
+        & (published["recipe"] != "mixout")
+    ]
+    ours = ours.assign(
+        whole_model=ours["model"],
+        model=[model_name(*pair) for pair in zip(ours["model"], ours["data"], strict=True)],
+    )
     rows = []
-    for (*values, data, whole_model), runs in ours.groupby([*SETTING, *IDENTITY], sort=True, dropna=False):
+    for (*values, data, whole_model), runs in ours.groupby(
+        [*SETTING, *IDENTITY], sort=True, dropna=False
+    ):
         key = dict(zip(SETTING, values, strict=True))
         judged = key["model"] in PAPER_MODELS and not is_mini(data)
         same = pd.Series(True, published.index)
@@ -75,64 +103,132 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
         for place, theirs in (same_runs_once(published[same]) if judged else []) or [("-", None)]:
             inside = None if theirs is None else tolerance(100 * theirs["score"], len(runs))
             for statistic in ("mean", "std", "failed"):
-                our, their = (None if group is None else _value(statistic, group) for group in (runs, theirs))
-                row = {**key, "data": data, "whole_model": whole_model, "statistic": statistic, "n": len(runs), "ours": our,
-                       "published_n": 0, "published": np.nan, "low": np.nan, "high": np.nan, "fisher_p": np.nan,
-                       "verdict": NO_SUCH if judged else OTHER_MODEL, "published_in": place}
+                our, their = (
+                    None if group is None else _value(statistic, group) for group in (runs, theirs)
+                )
+                row = {
+                    **key,
+                    "data": data,
+                    "whole_model": whole_model,
+                    "statistic": statistic,
+                    "n": len(runs),
+                    "ours": our,
+                    "published_n": 0,
+                    "published": np.nan,
+                    "low": np.nan,
+                    "high": np.nan,
+                    "fisher_p": np.nan,
+                    "verdict": NO_SUCH if judged else OTHER_MODEL,
+                    "published_in": place,
+                }
                 if theirs is not None and inside is not None:
                     low, high = inside.get(statistic, (np.nan, np.nan))
-                    p = fisher(runs["failed"].astype(bool), theirs["failed"]) if statistic == "failed" else np.nan
-                    agrees = p >= 0.05 if statistic == "failed" else low - 0.001 <= our <= high + 0.001
-                    row |= {"published_n": len(theirs), "published": their, "low": low, "high": high, "fisher_p": p,
-                            "verdict": TOO_FEW if len(runs) < FEWEST else "inside" if agrees else "outside"}
+                    p = (
+                        fisher(runs["failed"].astype(bool), theirs["failed"])
+                        if statistic == "failed"
+                        else np.nan
+                    )
+                    agrees = (
+                        p >= 0.05 if statistic == "failed" else low - 0.001 <= our <= high + 0.001
+                    )
+                    row |= {
+                        "published_n": len(theirs),
+                        "published": their,
+                        "low": low,
+                        "high": high,
+                        "fisher_p": p,
+                        "verdict": (
+                            TOO_FEW if len(runs) < FEWEST else "inside" if agrees else "outside"
+                        ),
+                    }
                 rows.append(row)
     return pd.DataFrame(rows)
 
 
 def _value(statistic: str, runs: pd.DataFrame) -> float:
     score = 100 * runs["score"]
-    return runs["failed"].sum() if statistic == "failed" else score.mean() if statistic == "mean" else score.std(ddof=0)
+    return (
+        runs["failed"].sum()
+        if statistic == "failed"
+        else score.mean()
+        if statistic == "mean"
+        else score.std(ddof=0)
+    )
 
 
 def setting_words(row: pd.Series) -> str:
-    return ", ".join([
-        row["model"], task_name(row["task"], row["data"]),
-        *([f"{row['train_examples']:.0f} examples"] if row["train_examples"] > 0 else []),
-        rate_name(row["learning_rate"]), f"{row['epochs']:.0f} epochs", f"{'with' if row['bias_correction'] else 'without'} correction",
-        *([] if row["pretrained"] else ["random weights"]), *([] if row["dtype"] == "float32" else [row["dtype"]])])
+    return ", ".join(
+        [
+            row["model"],
+            task_name(row["task"], row["data"]),
+            *([f"{row['train_examples']:.0f} examples"] if row["train_examples"] > 0 else []),
+            rate_name(row["learning_rate"]),
+            f"{row['epochs']:.0f} epochs",
+            f"{'with' if row['bias_correction'] else 'without'} correction",
+            *([] if row["pretrained"] else ["random weights"]),
+            *([] if row["dtype"] == "float32" else [row["dtype"]]),
+        ]
+    )
 
 
 def readable(table: pd.DataFrame) -> pd.DataFrame:
-    """A row per setting and published set of runs, a column per statistic: ours; theirs and the tolerance; the verdict."""
+    """A row per setting and published set of runs, a column per statistic: ours; theirs and the
+    tolerance; the verdict."""
+
     def cell(row: pd.Series) -> str:
         digits = 0 if row["statistic"] == "failed" else 1
-        our, their, low, high = (f"{row[name]:.{digits}f}" for name in ("ours", "published", "low", "high"))
-        range_or_p = f"p {row['fisher_p']:.2g}" if row["statistic"] == "failed" else f"{low} to {high}"
+        our, their, low, high = (
+            f"{row[name]:.{digits}f}" for name in ("ours", "published", "low", "high")
+        )
+        range_or_p = (
+            f"p {row['fisher_p']:.2g}" if row["statistic"] == "failed" else f"{low} to {high}"
+        )
         return f"{our}; {their} ({range_or_p}): {row['verdict']}" if row["published_n"] else our
 
     rows = []
     for _, group in table.groupby([*SETTING, *IDENTITY, "published_in"], sort=False, dropna=False):
         first = group.iloc[0]
-        rows.append({"setting": setting_words(first), "n; published n": f"{first['n']}; {first['published_n'] or '-'}",
-                     **{row["statistic"]: cell(row) for _, row in group.iterrows()},
-                     "published in": first["published_in"] if first["published_n"] else first["verdict"]})
+        rows.append(
+            {
+                "setting": setting_words(first),
+                "n; published n": f"{first['n']}; {first['published_n'] or '-'}",
+                **{row["statistic"]: cell(row) for _, row in group.iterrows()},
+                "published in": first["published_in"] if first["published_n"] else first["verdict"],
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def write(ours: pd.DataFrame, figures: Path) -> pd.DataFrame:
     """comparison.md and comparison.csv of these runs."""
     table = compare(ours)
-    digits = {name: table[name].map(lambda x: f"{x:.6g}") for name in ("ours", "published", "low", "high", "fisher_p", "learning_rate")}
-    judged, outside = table["verdict"].isin(["inside", "outside"]).sum(), (table["verdict"] == "outside").sum()
-    said = (f"{judged} statistics were judged, {outside} of them lie outside; about {0.05 * judged:.0f} would by chance."
-            if judged else "None was judged.")
-    save_table(table.assign(**digits), figures / "comparison", "Our runs beside the published ones",
-               "Ours; the published value, and in brackets in which range 95 % of such values would lie if our runs were of the "
-               "published kind (drawn 2,000 times from the published points, as many as our runs), for failed runs the p of "
-               "Fisher's exact test, two-sided; the verdict. Scores in percent points, std the population form (ddof 0). "
-               f"Fewer than {FEWEST} runs are not judged, nor are other models than the paper's: what they do says nothing about "
-               f"BERT-large. {said} Two sets of runs of one recipe are published for BERT-large on RTE at 3 epochs; each is "
-               "compared.", readable(table))
+    digits = {
+        name: table[name].map(lambda x: f"{x:.6g}")
+        for name in ("ours", "published", "low", "high", "fisher_p", "learning_rate")
+    }
+    judged, outside = (
+        table["verdict"].isin(["inside", "outside"]).sum(),
+        (table["verdict"] == "outside").sum(),
+    )
+    said = (
+        f"{judged} statistics were judged, {outside} of them lie outside; about {0.05 * judged:.0f}"
+        " would by chance."
+        if judged
+        else "None was judged."
+    )
+    save_table(
+        table.assign(**digits),
+        figures / "comparison",
+        "Our runs beside the published ones",
+        "Ours; the published value, and in brackets in which range 95 % of such values would lie"
+        " if our runs were of the published kind (drawn 2,000 times from the published points, as"
+        " many as our runs), for failed runs the p of Fisher's exact test, two-sided; the verdict."
+        f" Scores in percent points, std the population form (ddof 0). Fewer than {FEWEST} runs are"
+        " not judged, nor are other models than the paper's: what they do says nothing about"
+        f" BERT-large. {said} Two sets of runs of one recipe are published for BERT-large on RTE at"
+        " 3 epochs; each is compared.",
+        readable(table),
+    )
     return table
 
 
@@ -140,8 +236,10 @@ def main() -> None:
     options = parse(parser(__doc__))
     ours = all_runs(options.results)
     if ours.empty:
-        raise BadInput(f"no {', '.join(f'{name}.csv' for name in RUN_TABLES)} in {options.results}: run bash run_all.sh first, or "
-                       "give --results")
+        raise BadInput(
+            f"no {', '.join(f'{name}.csv' for name in RUN_TABLES)} in {options.results}: run bash"
+            " run_all.sh first, or give --results"
+        )
     print(readable(write(ours, options.figures)).to_string(index=False))
 
 

@@ -1,4 +1,5 @@
-"""The tables on which claims are judged and runs compared: those of a folder of results, and the published points in the same form."""
+"""The tables on which claims are judged and runs compared: those of a folder of results, and the
+published points in the same form."""
 
 from collections.abc import Callable
 from functools import cache
@@ -11,15 +12,47 @@ import pandas as pd
 from analysis import catastrophic_forgetting, loss_surfaces
 from analysis.published.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
 from analysis.published.claims import RATES
-from analysis.shared.style import PAPER_MODELS, BadInput, NothingToDraw, is_mini, model_name, read_csv
+from analysis.shared.style import (
+    PAPER_MODELS,
+    BadInput,
+    NothingToDraw,
+    is_mini,
+    model_name,
+    read_csv,
+)
 
-RUN_TABLES = ("bias_correction", "training_length", "small_datasets", "strong_baseline", "generalization")
-SETTING = ["model", "task", "data", "learning_rate", "bias_correction", "epochs", "pretrained", "dtype", "train_examples"]
+RUN_TABLES = (
+    "bias_correction",
+    "training_length",
+    "small_datasets",
+    "strong_baseline",
+    "generalization",
+)
+SETTING = [
+    "model",
+    "task",
+    "data",
+    "learning_rate",
+    "bias_correction",
+    "epochs",
+    "pretrained",
+    "dtype",
+    "train_examples",
+]
 OF_A_RUN = [*SETTING[:-1], "score", "failed"]
 OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_gradient"]
-NEEDED = {"catastrophic_forgetting": catastrophic_forgetting.NEEDED, "loss_surfaces_lines": loss_surfaces.NEEDED_LINES}
-LEARNING_RATES = {"mini": (2e-4, 3e-4, 4e-4), "small": (5e-5, 1e-4, 2e-4), "paper": (1e-5, 2e-5, 3e-5)}  # profiles.py
-RECIPE_OF = {"Devlin": "default", "Ours": "paper's recipe", "Lee": "mixout"}  # by the published runs' approach
+NEEDED = {
+    "catastrophic_forgetting": catastrophic_forgetting.NEEDED,
+    "loss_surfaces_lines": loss_surfaces.NEEDED_LINES,
+}
+# profiles.py
+LEARNING_RATES = {
+    "mini": (2e-4, 3e-4, 4e-4),
+    "small": (5e-5, 1e-4, 2e-4),
+    "paper": (1e-5, 2e-5, 3e-5),
+}
+# by the published runs' approach
+RECIPE_OF = {"Devlin": "default", "Ours": "paper's recipe", "Lee": "mixout"}
 Source = Callable[[str], pd.DataFrame]  # gives a table by its name
 
 
@@ -28,38 +61,66 @@ class Missing(Exception):
 
 
 def published_points() -> pd.DataFrame:
-    """All published points, with the columns of our CSVs that they have; missing values stay missing."""
-    runs = read_csv(PUBLISHED / "runs.csv", ["locator", "model", "task", "approach", "train_examples", "score", "training_loss"])
+    """All published points, with the columns of our CSVs that they have; missing values stay
+    missing."""
+    runs = read_csv(
+        PUBLISHED / "runs.csv",
+        ["locator", "model", "task", "approach", "train_examples", "score", "training_loss"],
+    )
     return runs.rename(columns={"training_loss": "train_loss"}).assign(
-        data="published", pretrained=True, dtype="float32", diverged=False, recipe=runs["approach"].map(RECIPE_OF),
-        failed=runs["score"] <= runs["task"].map(MAJORITY_LEVEL) + READ_OFF)
+        data="published",
+        pretrained=True,
+        dtype="float32",
+        diverged=False,
+        recipe=runs["approach"].map(RECIPE_OF),
+        failed=runs["score"] <= runs["task"].map(MAJORITY_LEVEL) + READ_OFF,
+    )
 
 
 def published_runs(experiment: str = "bias_correction") -> pd.DataFrame:
-    """The published points of an experiment's figures, with the columns of its CSV that they have."""
-    figures = {"bias_correction": ["Fig. 5", "Fig. 9"], "training_length": ["Fig. 9"], "small_datasets": ["Fig. 3"],
-               "strong_baseline": ["Fig. 1"], "generalization": ["Fig. 8b"]}[experiment]
+    """The published points of an experiment's figures, with the columns of its CSV that they
+    have."""
+    figures = {
+        "bias_correction": ["Fig. 5", "Fig. 9"],
+        "training_length": ["Fig. 9"],
+        "small_datasets": ["Fig. 3"],
+        "strong_baseline": ["Fig. 1"],
+        "generalization": ["Fig. 8b"],
+    }[experiment]
     runs = published_points()
     runs = runs[runs["locator"].isin(figures)]
     if experiment == "bias_correction":
         runs = runs[runs["epochs"] == 3]
     if experiment == "small_datasets":
-        samples = runs["epochs"].map(lambda epochs: f"sample, same {'epochs' if epochs == 3 else 'iterations'}")
+        samples = runs["epochs"].map(
+            lambda epochs: f"sample, same {'epochs' if epochs == 3 else 'iterations'}"
+        )
         runs = runs.assign(condition=samples.where(runs["train_examples"].notna(), "full"))
     if experiment == "generalization":
         return runs.assign(label_entropy=log(2))  # RTE's training labels: 1,249 and 1,241
-    return runs if experiment == "strong_baseline" else runs.astype({"bias_correction": bool, "epochs": int})
+    return (
+        runs
+        if experiment == "strong_baseline"
+        else runs.astype({"bias_correction": bool, "epochs": int})
+    )
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """A CSV with a row a run; older ones lack train_examples and mixout, as all their runs were on all examples and without."""
+    """A CSV with a row a run; older ones lack train_examples and mixout, as all their runs were
+    on all examples and without."""
     runs = read_csv(path, ["run", *OF_A_RUN])
-    return runs.assign(**{name: value for name, value in (("train_examples", np.nan), ("mixout", 0.0)) if name not in runs})
+    return runs.assign(
+        **{
+            name: value
+            for name, value in (("train_examples", np.nan), ("mixout", 0.0))
+            if name not in runs
+        }
+    )
 
 
 def all_runs(results: Path) -> pd.DataFrame:
-    """The runs of all CSVs of a folder, each once; empty if there are none. Those with Mixout are left out: they differ from the
-    others in what is compared nowhere else."""
+    """The runs of all CSVs of a folder, each once; empty if there are none. Those with Mixout are
+    left out: they differ from the others in what is compared nowhere else."""
     tables = [read_runs(path) for path in tables_of_runs(results)]
     return once(tables) if tables else pd.DataFrame(columns=["run", *OF_A_RUN])
 
@@ -71,62 +132,99 @@ def tables_of_runs(results: Path) -> list[Path]:
 
 
 def once(tables: list[pd.DataFrame]) -> pd.DataFrame:
-    """The runs of several tables without those with Mixout, each setting and seed once: where an older version of the code made
-    some of the tables, the same seeds would count twice."""
+    """The runs of several tables without those with Mixout, each setting and seed once: where an
+    older version of the code made some of the tables, the same seeds would count twice."""
     runs = pd.concat(tables, ignore_index=True)
     seeds = [name for name in ("head_seed", "order_seed", "dropout_seed") if name in runs]
     return runs[runs["mixout"] == 0].drop_duplicates([*SETTING, *seeds] if seeds else "run")
 
 
 def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
-    """A table with what the claims ask for: family, kind and rank of the learning rate; derived columns a run or pair."""
+    """A table with what the claims ask for: family, kind and rank of the learning rate; derived
+    columns a run or pair."""
     if name == "catastrophic_forgetting":
         table = forgetting(table)
     elif name == "loss_surfaces_lines":
         table = barriers(table)
     else:
         table = table.reindex(columns=list(dict.fromkeys([*table.columns, *OPTIONAL])))
-        successful = table[~table["failed"].astype(bool)].groupby(["model", "data", "task", "train_examples"], dropna=False)
-        gradients = {part: np.log10(table[f"{part}_gradient"].clip(lower=1e-30)) for part in ("first_layer", "classifier")}
+        successful = table[~table["failed"].astype(bool)].groupby(
+            ["model", "data", "task", "train_examples"], dropna=False
+        )
+        gradients = {
+            part: np.log10(table[f"{part}_gradient"].clip(lower=1e-30))
+            for part in ("first_layer", "classifier")
+        }
         table = table.assign(
-            score_points=100 * table["score"], below_55=table["score"] < 0.55,
+            score_points=100 * table["score"],
+            below_55=table["score"] < 0.55,
             loss_above_entropy=table["train_loss"] - table["label_entropy"],
             **{f"log_{part}_gradient": values for part, values in gradients.items()},
-            lowest_third=successful["train_loss"].rank(pct=True) <= 1 / 3)
+            lowest_third=successful["train_loss"].rank(pct=True) <= 1 / 3,
+        )
     short = [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
-    family = [next((name for name in ("roberta", "albert") if name in model.lower()), "bert") for model in short]
-    kind = ["mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
-            for model, data in zip(short, table["data"], strict=True)]
+    family = [
+        next((name for name in ("roberta", "albert") if name in model.lower()), "bert")
+        for model in short
+    ]
+    kind = [
+        "mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
+        for model, data in zip(short, table["data"], strict=True)
+    ]
     table = table.assign(model_name=short, family=family, kind=kind)
     if "learning_rate" not in table:
         return table
-    ranks = {(kind, rate): rank for kind, rates in LEARNING_RATES.items() for rate, rank in zip(rates, RATES, strict=True)}
-    return table.assign(rate=[ranks.get(pair, "other") for pair in zip(kind, table["learning_rate"], strict=True)])
+    ranks = {
+        (kind, rate): rank
+        for kind, rates in LEARNING_RATES.items()
+        for rate, rank in zip(rates, RATES, strict=True)
+    }
+    return table.assign(
+        rate=[ranks.get(pair, "other") for pair in zip(kind, table["learning_rate"], strict=True)]
+    )
 
 
 def forgetting(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a run: by how many orders of magnitude perplexity is above the pre-trained model's with no layer put back, and
-    which share of the layers has to be put back for less than twice. A perplexity that is not finite counts as 1e300."""
+    """A row a run: by how many orders of magnitude perplexity is above the pre-trained model's with
+    no layer put back, and which share of the layers has to be put back for less than twice. A
+    perplexity that is not finite counts as 1e300."""
     rows = []
     for _, run in table.groupby([*catastrophic_forgetting.SETTING, "run"], dropna=False):
-        perplexity = run.set_index("layers_put_back")["perplexity"].fillna(np.inf).clip(upper=1e300).sort_index()
+        perplexity = (
+            run.set_index("layers_put_back")["perplexity"]
+            .fillna(np.inf)
+            .clip(upper=1e300)
+            .sort_index()
+        )
         level = run["pretrained_perplexity"].iloc[0]
         k = catastrophic_forgetting.settled(perplexity < 2 * level)
-        rows.append({**run.iloc[0][[*catastrophic_forgetting.SETTING, "learning_rate", "run", "failed"]],
-                     "forgetting": np.log10(perplexity.iloc[0] / level),
-                     "share_put_back": 1.0 if k == "never" else int(k) / run["layers"].iloc[0]})
+        rows.append(
+            {
+                **run.iloc[0][[*catastrophic_forgetting.SETTING, "learning_rate", "run", "failed"]],
+                "forgetting": np.log10(perplexity.iloc[0] / level),
+                "share_put_back": 1.0 if k == "never" else int(k) / run["layers"].iloc[0],
+            }
+        )
     return pd.DataFrame(rows)
 
 
 def barriers(table: pd.DataFrame) -> pd.DataFrame:
-    """A row a pair of runs: whether the loss on the line between them rises above the barrier of analysis/loss_surfaces.py."""
+    """A row a pair of runs: whether the loss on the line between them rises above the barrier of
+    analysis/loss_surfaces.py."""
     line = table[table["line"] == "failed to successful"].groupby(loss_surfaces.PAIR)
-    heights = line[["position", "loss"]].apply(loss_surfaces.barrier).rename("height").dropna().reset_index()
+    heights = (
+        line[["position", "loss"]]
+        .apply(loss_surfaces.barrier)
+        .rename("height")
+        .dropna()
+        .reset_index()
+    )
     return heights.assign(separated=heights["height"] > loss_surfaces.BARRIER)
 
 
 def results(folder: Path) -> Source:
     """The tables of a folder of results."""
+
     @cache
     def read(name: str) -> pd.DataFrame:
         path = folder / f"{name}.csv"
@@ -138,19 +236,25 @@ def results(folder: Path) -> Source:
         if not path.is_file():
             raise Missing(f"no {path.name}")
         try:
-            return prepared(name, read_csv(path, NEEDED[name]) if name in NEEDED else read_runs(path))
+            return prepared(
+                name, read_csv(path, NEEDED[name]) if name in NEEDED else read_runs(path)
+            )
         except NothingToDraw:
             raise Missing(f"{path.name} has no rows") from None
         except BadInput:
             raise Missing(f"{path.name} cannot be used: run experiments/{name}.py again") from None
+
     return read
 
 
 @cache
 def published(name: str) -> pd.DataFrame:
-    """The published points as such tables: runs of Figs 1, 3, 5, 8b, 9, perplexities of Fig. 2, end of the curves of Fig. 4."""
+    """The published points as such tables: runs of Figs 1, 3, 5, 8b, 9, perplexities of Fig. 2,
+    end of the curves of Fig. 4."""
     if name == "all runs":
-        return pd.concat([published("generalization"), prepared(name, published_gradients())], ignore_index=True)
+        return pd.concat(
+            [published("generalization"), prepared(name, published_gradients())], ignore_index=True
+        )
     if name == "catastrophic_forgetting":
         return prepared(name, published_perplexities())
     if name in RUN_TABLES:
@@ -164,21 +268,49 @@ def numbers(locators: list[str]) -> pd.DataFrame:
 
 
 def published_perplexities() -> pd.DataFrame:
-    """Fig. 2's points with the columns of catastrophic_forgetting.csv: a row a run and number of layers put back."""
+    """Fig. 2's points with the columns of catastrophic_forgetting.csv: a row a run and number of
+    layers put back."""
     table = numbers(["Fig. 2a", "Fig. 2b"])
-    return pd.DataFrame({
-        "task": "rte", "model": table["model"], "data": "published", "embeddings": "-", "text": "WikiText-2",
-        "run": table["approach"] + " " + table["part"], "learning_rate": table["learning_rate"],
-        "failed": table["approach"] == "failed run", "layers_put_back": table["at"].astype(int), "layers": 24,
-        "perplexity": table["value"], "pretrained_perplexity": table.loc[table["at"] == 24, "value"].iloc[0]})
+    return pd.DataFrame(
+        {
+            "task": "rte",
+            "model": table["model"],
+            "data": "published",
+            "embeddings": "-",
+            "text": "WikiText-2",
+            "run": table["approach"] + " " + table["part"],
+            "learning_rate": table["learning_rate"],
+            "failed": table["approach"] == "failed run",
+            "layers_put_back": table["at"].astype(int),
+            "layers": 24,
+            "perplexity": table["value"],
+            "pretrained_perplexity": table.loc[table["at"] == 24, "value"].iloc[0],
+        }
+    )
 
 
 def published_gradients() -> pd.DataFrame:
-    """The ends of Fig. 4's curves (L2 norms at iteration 460) with the columns of a table of runs: a failed and a successful one."""
+    """The ends of Fig. 4's curves (L2 norms at iteration 460) with the columns of a table of
+    runs: a failed and a successful one."""
     table = numbers(["Fig. 4"])
-    last = table[(table["statistic"] == "at_iteration") & (table["at"] == 460)].pivot(index="approach", columns="part", values="value")
-    return pd.DataFrame({
-        "run": last.index, "model": "bert-large-uncased", "data": "published", "task": "rte", "train_examples": np.nan,
-        "learning_rate": 2e-5, "bias_correction": False, "epochs": 3, "pretrained": True, "dtype": "float32", "score": np.nan,
-        "failed": last.index == "failed run", "first_layer_gradient": last["layer 1"].to_numpy(),
-        "classifier_gradient": last["classifier"].to_numpy()})
+    last = table[(table["statistic"] == "at_iteration") & (table["at"] == 460)].pivot(
+        index="approach", columns="part", values="value"
+    )
+    return pd.DataFrame(
+        {
+            "run": last.index,
+            "model": "bert-large-uncased",
+            "data": "published",
+            "task": "rte",
+            "train_examples": np.nan,
+            "learning_rate": 2e-5,
+            "bias_correction": False,
+            "epochs": 3,
+            "pretrained": True,
+            "dtype": "float32",
+            "score": np.nan,
+            "failed": last.index == "failed run",
+            "first_layer_gradient": last["layer 1"].to_numpy(),
+            "classifier_gradient": last["classifier"].to_numpy(),
+        }
+    )

@@ -1,13 +1,16 @@
 """Which of the paper's claims hold: on the published points, on the reference results, on yours.
 
 Command : python -m analysis.published.scorecard --profile mini [--strict]
-Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv, results/<profile>/*.csv
-Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv, .png, .pdf: those that our own runs have data for;
-          comparison.md, .csv (analysis/published/comparison.py) if there are runs of yours
-          With --results results/reference the table has no column for yours.
+Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv,
+          results/<profile>/*.csv
+Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv, .png, .pdf: those that
+          our own runs have data for; comparison.md, .csv (analysis/published/comparison.py) if
+          there are runs of yours With --results results/reference the table has no column for
+          yours.
 
-The claims, their thresholds and the rules are data: analysis/published/claims.py. Every claim is evaluated by the same code on each
-source. --strict ends with status 1 if a claim does not hold on your results.
+The claims, their thresholds and the rules are data: analysis/published/claims.py. Every claim is
+evaluated by the same code on each source. --strict ends with status 1 if a claim does not hold on
+your results.
 """
 
 import sys
@@ -18,17 +21,47 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from analysis.published import comparison
-from analysis.published.claims import ABSENT, CLAIMS, FAMILIES, FEWEST, MARGIN, PRINTED, TASKS, TESTED, Claim
-from analysis.published.evidence import LEARNING_RATES, Missing, Source, all_runs, published, results
+from analysis.published.claims import (
+    ABSENT,
+    CLAIMS,
+    FAMILIES,
+    FEWEST,
+    MARGIN,
+    PRINTED,
+    TASKS,
+    TESTED,
+    Claim,
+)
+from analysis.published.evidence import (
+    LEARNING_RATES,
+    Missing,
+    Source,
+    all_runs,
+    published,
+    results,
+)
 from analysis.shared.estimates import ENOUGH_TO_DRAW, Estimate
 from analysis.shared.statistics import holm
-from analysis.shared.style import FURTHER, REPOSITORY, WITH, WITHOUT, BadInput, parse, parser, run_command, save, save_table
+from analysis.shared.style import (
+    FURTHER,
+    REPOSITORY,
+    WITH,
+    WITHOUT,
+    BadInput,
+    parse,
+    parser,
+    run_command,
+    save,
+    save_table,
+)
 
 HOLDS, FAILS, OPEN, NO_DATA = "holds", "does not hold", "open", "no data"
 NO_RUNS = "no runs"
-MARKS = [("s", "black"), ("o", WITHOUT), ("^", WITH), ("D", FURTHER[0][0])]  # of the sources, in their order
+# of the sources, in their order
+MARKS = [("s", "black"), ("o", WITHOUT), ("^", WITH), ("D", FURTHER[0][0])]
 REFERENCE = REPOSITORY / "results" / "reference"
-ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]  # runs that differ in one of these are never judged together
+# runs that differ in one of these are never judged together
+ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]
 
 
 def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
@@ -38,23 +71,36 @@ def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
             raise Missing(f"a CSV without the column {column}")
         table = table[table[column].isna() if value is None else table[column] == value]
         if table.empty:
-            raise Missing({"family": f"no run of {FAMILIES.get(value)}", "task": f"no run on {TASKS.get(value)}",
-                           "rate": f"no run at the {value} rate", "epochs": f"no run of {value} epochs",
-                           "bias_correction": f"no run {'with' if value else 'without'} bias correction",
-                           "failed": f"no {'failed' if value else 'successful'} run", "kind": "no run of a model of the paper",
-                           "train_examples": "no run on all examples", "pretrained": "no run from a checkpoint",
-                           "lowest_third": "too few successful runs with a loss"}.get(column, f"no run with {column} '{value}'"))
+            raise Missing(
+                {
+                    "family": f"no run of {FAMILIES.get(value)}",
+                    "task": f"no run on {TASKS.get(value)}",
+                    "rate": f"no run at the {value} rate",
+                    "epochs": f"no run of {value} epochs",
+                    "bias_correction": f"no run {'with' if value else 'without'} bias correction",
+                    "failed": f"no {'failed' if value else 'successful'} run",
+                    "kind": "no run of a model of the paper",
+                    "train_examples": "no run on all examples",
+                    "pretrained": "no run from a checkpoint",
+                    "lowest_third": "too few successful runs with a loss",
+                }.get(column, f"no run with {column} '{value}'")
+            )
     return table
 
 
 def estimate(claim: Claim, source: Source) -> Estimate:
     """What the claim's statistic is on a source; Missing says why there is none."""
     table = select(source(claim.table), claim.where)
-    groups = [select(table, claim.first), None if claim.second is None else select(table, claim.second)]
+    groups = [
+        select(table, claim.first),
+        None if claim.second is None else select(table, claim.second),
+    ]
     used = pd.concat([group for group in groups if group is not None])
     if used.empty:
         raise Missing(f"nothing usable in {claim.table}")
-    mixed = [column for column in ONE_KIND if column in used and used[column].nunique(dropna=False) > 1]
+    mixed = [
+        column for column in ONE_KIND if column in used and used[column].nunique(dropna=False) > 1
+    ]
     if "task" in used and (used.groupby("task")["data"].nunique() > 1).any():
         mixed.append("data")
     if mixed:
@@ -63,55 +109,101 @@ def estimate(claim: Claim, source: Source) -> Estimate:
 
 
 def p_value(claim: Claim, found: Estimate) -> float:
-    """Two-sided p that the value lies at the threshold; for "within" at the threshold that decides."""
+    """Two-sided p that the value lies at the threshold; for "within" at the threshold that
+    decides."""
     if claim.relation != "within":
         return found.p_at(claim.threshold)
     ends = -claim.threshold, claim.threshold
-    return max(map(found.p_at, ends)) if abs(found.effect) <= claim.threshold else found.p_at(ends[int(found.effect > 0)])
+    return (
+        max(map(found.p_at, ends))
+        if abs(found.effect) <= claim.threshold
+        else found.p_at(ends[int(found.effect > 0)])
+    )
 
 
 def judge(claim: Claim, found: Estimate, p: float) -> str:
     """The verdict by the claim's rule (analysis/published/claims.py), with p adjusted."""
-    right = {">": found.effect > claim.threshold, "<": found.effect < claim.threshold,
-             "within": abs(found.effect) <= claim.threshold}[claim.relation]
+    right = {
+        ">": found.effect > claim.threshold,
+        "<": found.effect < claim.threshold,
+        "within": abs(found.effect) <= claim.threshold,
+    }[claim.relation]
     if claim.rule == PRINTED:
-        return HOLDS if right else FAILS if found.effect == found.effect and min(found.n) >= 20 else OPEN
+        return (
+            HOLDS
+            if right
+            else FAILS
+            if found.effect == found.effect and min(found.n) >= 20
+            else OPEN
+        )
     if claim.rule == ABSENT:
         return FAILS if found.effect > 0 else HOLDS if found.high < MARGIN else OPEN
     return (HOLDS if right else FAILS) if p < 0.05 and min(found.n) >= FEWEST else OPEN
 
 
 def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
-    """One row per claim: verdict, effect, low, high, p, p_holm, n, remark. Holm's adjustment is over all tested claims."""
+    """One row per claim: verdict, effect, low, high, p, p_holm, n, remark. Holm's adjustment is
+    over all tested claims."""
     rows = []
     for claim in claims:
         try:
             found = estimate(claim, source)
-            rows.append((found, p_value(claim, found) if claim.rule not in (PRINTED, ABSENT) else np.nan))
+            rows.append(
+                (found, p_value(claim, found) if claim.rule not in (PRINTED, ABSENT) else np.nan)
+            )
         except Missing as reason:
-            rows.append((Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, (), str(reason)), np.nan))
+            rows.append(
+                (Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, (), str(reason)), np.nan)
+            )
     adjusted = holm([p for _, p in rows])
-    return pd.DataFrame([{
-        "verdict": judge(claim, found, p_holm) if min(found.n, default=0) else NO_DATA, "effect": found.effect, "low": found.low,
-        "high": found.high, "p": p, "p_holm": p_holm, "n": " and ".join(map(str, found.n)), "remark": found.remark,
-    } for claim, (found, p), p_holm in zip(claims, rows, adjusted, strict=True)], index=[claim.id for claim in claims])
+    return pd.DataFrame(
+        [
+            {
+                "verdict": judge(claim, found, p_holm) if min(found.n, default=0) else NO_DATA,
+                "effect": found.effect,
+                "low": found.low,
+                "high": found.high,
+                "p": p,
+                "p_holm": p_holm,
+                "n": " and ".join(map(str, found.n)),
+                "remark": found.remark,
+            }
+            for claim, (found, p), p_holm in zip(claims, rows, adjusted, strict=True)
+        ],
+        index=[claim.id for claim in claims],
+    )
 
 
 def wanted(claim: Claim) -> str:
-    relation = "none" if claim.rule == ABSENT else f"within {claim.threshold:g}" if claim.relation == "within" else (
-        f"{claim.relation} {claim.threshold:g}")
-    compared = f": {group_words(claim.first)} minus {group_words(claim.second)}" if claim.second and claim.rule == TESTED else ""
+    relation = (
+        "none"
+        if claim.rule == ABSENT
+        else (
+            f"within {claim.threshold:g}"
+            if claim.relation == "within"
+            else (f"{claim.relation} {claim.threshold:g}")
+        )
+    )
+    compared = (
+        f": {group_words(claim.first)} minus {group_words(claim.second)}"
+        if claim.second and claim.rule == TESTED
+        else ""
+    )
     return f"{relation} {claim.unit}{compared}"
 
 
 def group_words(group: dict) -> str:
     """One side of a comparison, in words."""
-    return ", ".join({
-        "bias_correction": f"{'with' if value else 'without'} correction", "failed": "failed runs" if value else "successful runs",
-        "epochs": f"{value} epochs", "reinitialized_layers": f"{value} layers drawn anew",
-        "lowest_third": "lowest third of the losses" if value else "the others"}.get(
-            column, "whole set" if value == "full" else str(value).replace(",", ""))
-        for column, value in group.items())
+    return ", ".join(
+        {
+            "bias_correction": f"{'with' if value else 'without'} correction",
+            "failed": "failed runs" if value else "successful runs",
+            "epochs": f"{value} epochs",
+            "reinitialized_layers": f"{value} layers drawn anew",
+            "lowest_third": "lowest third of the losses" if value else "the others",
+        }.get(column, "whole set" if value == "full" else str(value).replace(",", ""))
+        for column, value in group.items()
+    )
 
 
 def effect(row: pd.Series) -> str:
@@ -124,8 +216,17 @@ def evidence_cell(claim: Claim, row: pd.Series) -> str:
     """Effect, interval, p and n in one cell."""
     if row["verdict"] == NO_DATA:
         return row["remark"]
-    return "; ".join(filter(None, [f"{effect(row)} {claim.unit}", f"p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else "",
-                                   f"n {row['n']}", row["remark"]]))
+    return "; ".join(
+        filter(
+            None,
+            [
+                f"{effect(row)} {claim.unit}",
+                f"p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else "",
+                f"n {row['n']}",
+                row["remark"],
+            ],
+        )
+    )
 
 
 def models(source: Source) -> str:
@@ -137,29 +238,64 @@ def models(source: Source) -> str:
 
 
 def count(table: pd.DataFrame) -> str:
-    return ", ".join(f"{(table['verdict'] == verdict).sum()} {words}" for verdict, words in (
-        (HOLDS, "hold"), (FAILS, "do not hold"), (OPEN, "are open"), (NO_DATA, "have no data")))
+    return ", ".join(
+        f"{(table['verdict'] == verdict).sum()} {words}"
+        for verdict, words in (
+            (HOLDS, "hold"),
+            (FAILS, "do not hold"),
+            (OPEN, "are open"),
+            (NO_DATA, "have no data"),
+        )
+    )
 
 
 def tables(evaluated: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
     """The whole table, and the shorter one for reading."""
-    whole = pd.DataFrame([{"claim": claim.id, "statement": claim.statement, "locator": claim.locator, "rule": claim.rule,
-                           "holds_if": wanted(claim), "threshold_from": claim.basis} for claim in CLAIMS])
-    short = pd.DataFrame([{"claim": f"{claim.statement}. `{claim.id}`", "in": claim.locator, "holds if": wanted(claim)}
-                          for claim in CLAIMS])
+    whole = pd.DataFrame(
+        [
+            {
+                "claim": claim.id,
+                "statement": claim.statement,
+                "locator": claim.locator,
+                "rule": claim.rule,
+                "holds_if": wanted(claim),
+                "threshold_from": claim.basis,
+            }
+            for claim in CLAIMS
+        ]
+    )
+    short = pd.DataFrame(
+        [
+            {
+                "claim": f"{claim.statement}. `{claim.id}`",
+                "in": claim.locator,
+                "holds if": wanted(claim),
+            }
+            for claim in CLAIMS
+        ]
+    )
     for name, table in evaluated.items():
         for column in table:
             values = table[column].to_numpy()
-            whole[f"{name.split(':')[0]}_{column}"] = [f"{x:.6g}" for x in values] if table[column].dtype == float else values
-        short[name] = [f"**{row['verdict']}**: {evidence_cell(claim, row)}"
-                       for claim, (_, row) in zip(CLAIMS, table.iterrows(), strict=True)]
+            whole[f"{name.split(':')[0]}_{column}"] = (
+                [f"{x:.6g}" for x in values] if table[column].dtype == float else values
+            )
+        short[name] = [
+            f"**{row['verdict']}**: {evidence_cell(claim, row)}"
+            for claim, (_, row) in zip(CLAIMS, table.iterrows(), strict=True)
+        ]
     return whole.replace("nan", ""), short
 
 
 def with_data(evaluated: dict[str, pd.DataFrame]) -> list[Claim]:
-    """The claims that some of our own runs have data for; the first source are the published points."""
+    """The claims that some of our own runs have data for; the first source are the published
+    points."""
     ours = list(evaluated.values())[1:]
-    return [claim for claim in CLAIMS if any(table.loc[claim.id, "verdict"] != NO_DATA for table in ours)]
+    return [
+        claim
+        for claim in CLAIMS
+        if any(table.loc[claim.id, "verdict"] != NO_DATA for table in ours)
+    ]
 
 
 def summary(evaluated: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -167,100 +303,179 @@ def summary(evaluated: dict[str, pd.DataFrame]) -> pd.DataFrame:
     names, rows = list(evaluated), with_data(evaluated)
 
     def cell(row: pd.Series) -> str:
-        return NO_DATA if row["verdict"] == NO_DATA else f"**{row['verdict']}**: {effect(row)}; n {row['n']}"
+        return (
+            NO_DATA
+            if row["verdict"] == NO_DATA
+            else f"**{row['verdict']}**: {effect(row)}; n {row['n']}"
+        )
 
-    return pd.DataFrame([{"claim": f"{claim.statement} ({wanted(claim)}). `{claim.id}`", **{
-        name: cell(evaluated[name].loc[claim.id]) for name in names}} for claim in rows], columns=["claim", *names])
+    return pd.DataFrame(
+        [
+            {
+                "claim": f"{claim.statement} ({wanted(claim)}). `{claim.id}`",
+                **{name: cell(evaluated[name].loc[claim.id]) for name in names},
+            }
+            for claim in rows
+        ],
+        columns=["claim", *names],
+    )
 
 
 def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
-    """The same as a figure: a panel a unit, a line a claim, a mark a source with its interval; filled where the claim holds, hollow
-    where it is open, a cross where it does not hold; the threshold as a short line."""
+    """The same as a figure: a panel a unit, a line a claim, a mark a source with its interval;
+    filled where the claim holds, hollow where it is open, a cross where it does not hold; the
+    threshold as a short line."""
     by_unit: dict[str, list[Claim]] = {}
     for claim in with_data(evaluated):
         by_unit.setdefault(claim.unit, []).append(claim)
     heights = [0.55 + 0.24 * len(claims) for claims in by_unit.values()]
-    figure, grid = plt.subplots(len(by_unit), 1, squeeze=False, figsize=(7.2, 0.6 + sum(heights)), height_ratios=heights)
+    figure, grid = plt.subplots(
+        len(by_unit), 1, squeeze=False, figsize=(7.2, 0.6 + sum(heights)), height_ratios=heights
+    )
     for axes, (unit, claims) in zip(grid[:, 0], by_unit.items(), strict=True):
         for line, claim in enumerate(claims):
             for side in (-1, 1) if claim.relation == "within" else (1,):
-                axes.plot([side * claim.threshold] * 2, [line - 0.45, line + 0.45], color="0.5", linewidth=1)
-            for i, (table, (marker, color)) in enumerate(zip(evaluated.values(), MARKS, strict=False)):
+                axes.plot(
+                    [side * claim.threshold] * 2,
+                    [line - 0.45, line + 0.45],
+                    color="0.5",
+                    linewidth=1,
+                )
+            for i, (table, (marker, color)) in enumerate(
+                zip(evaluated.values(), MARKS, strict=False)
+            ):
                 row, y = table.loc[claim.id], line + 0.24 * (i - (len(evaluated) - 1) / 2)
                 if row["verdict"] == NO_DATA or not np.isfinite(row["effect"]):
                     continue
                 axes.plot([row["low"], row["high"]], [y, y], color=color, linewidth=1)
-                axes.plot(row["effect"], y, "x" if row["verdict"] == FAILS else marker, color=color, markersize=5,
-                          markerfacecolor=color if row["verdict"] == HOLDS else "white")
+                axes.plot(
+                    row["effect"],
+                    y,
+                    "x" if row["verdict"] == FAILS else marker,
+                    color=color,
+                    markersize=5,
+                    markerfacecolor=color if row["verdict"] == HOLDS else "white",
+                )
         axes.set(ylim=(len(claims) - 0.5, -0.5), xlabel=unit)
-        claimed = [f"{claim.id} {'±' if claim.relation == 'within' else claim.relation}" for claim in claims]
+        claimed = [
+            f"{claim.id} {'±' if claim.relation == 'within' else claim.relation}"
+            for claim in claims
+        ]
         axes.set_yticks(range(len(claims)), claimed, fontsize=7.5)
         axes.tick_params(axis="y", length=0)
-    figure.legend(loc="outside lower center", ncols=4, frameon=False, fontsize=8, handles=[
-        *(Line2D([], [], marker=marker, color=color, linewidth=1, label=name.split(":")[0])
-          for name, (marker, color) in zip(evaluated, MARKS, strict=False)),
-        Line2D([], [], marker="o", color="0.3", linestyle="none", label="filled: holds"),
-        Line2D([], [], marker="o", color="0.3", linestyle="none", markerfacecolor="white", label="hollow: open"),
-        Line2D([], [], marker="x", color="0.3", linestyle="none", label="does not hold"),
-        Line2D([], [], color="0.5", linewidth=1, label="threshold (>, <: claimed side; ±: between)")])
+    figure.legend(
+        loc="outside lower center",
+        ncols=4,
+        frameon=False,
+        fontsize=8,
+        handles=[
+            *(
+                Line2D([], [], marker=marker, color=color, linewidth=1, label=name.split(":")[0])
+                for name, (marker, color) in zip(evaluated, MARKS, strict=False)
+            ),
+            Line2D([], [], marker="o", color="0.3", linestyle="none", label="filled: holds"),
+            Line2D(
+                [],
+                [],
+                marker="o",
+                color="0.3",
+                linestyle="none",
+                markerfacecolor="white",
+                label="hollow: open",
+            ),
+            Line2D([], [], marker="x", color="0.3", linestyle="none", label="does not hold"),
+            Line2D(
+                [], [], color="0.5", linewidth=1, label="threshold (>, <: claimed side; ±: between)"
+            ),
+        ],
+    )
     return figure
 
 
 def show(evaluated: dict[str, pd.DataFrame]) -> None:
     """The verdicts in less than 100 columns, and how many there are of each."""
-    verdicts = pd.DataFrame({name.split(":")[0]: table["verdict"] for name, table in evaluated.items()}).rename_axis("claim")
+    verdicts = pd.DataFrame(
+        {name.split(":")[0]: table["verdict"] for name, table in evaluated.items()}
+    ).rename_axis("claim")
     for row in [["claim", *verdicts], *verdicts.itertuples(name=None)]:
         print(f"{row[0]:33}" + "".join(f"{cell:17}" for cell in row[1:]).rstrip())
     for name, table in evaluated.items():
         print(f"{name}: {count(table)}")
 
 
-NOTE = f"""The thresholds were set before any claim was evaluated, but when the published numbers and first results of mini were
-known; the same code evaluates each source. **mini is a model organism, trained on generated tasks that mirror RTE, MRPC, CoLA and
-QNLI (entailment, paraphrase, acceptability, question answering); small is gte-small, another model than the paper's, on GLUE. Where
-a claim holds on them, the mechanism can be had there; where it does not, that is no evidence against the paper. Neither says anything
-about BERT-large.** Lowest, middle and highest rate are 1e-5, 2e-5, 3e-5 for the paper's
-models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for small.
+NOTE = f"""The thresholds were set before any claim was evaluated, but when the published numbers
+and first results of mini were known; the same code evaluates each source. **mini is a model
+organism, trained on generated tasks that mirror RTE, MRPC, CoLA and QNLI (entailment, paraphrase,
+acceptability, question answering); small is gte-small, another model than the paper's, on GLUE.
+Where a claim holds on them, the mechanism can be had there; where it does not, that is no
+evidence against the paper. Neither says anything about BERT-large.** Lowest, middle and highest
+rate are 1e-5, 2e-5, 3e-5 for the paper's models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for
+small.
 
-**Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other side, with p < 0.05. **Open**:
-all else, also what only the adjustment keeps from a verdict, and whatever has fewer than {FEWEST} runs in a group; with 3 seeds a
-setting hardly anything else is possible. **No data**: no such runs, or none that can be compared. p is two-sided, of
-the value lying at the threshold, and adjusted by Holm over all tested claims of a source. A claim of equality or of no harm has a
-margin as threshold: it holds if the value is significantly better than the margin. What the paper prints (p values of Levene's test,
-that no run fails) is compared as it is, for the paper's models only; that no run fails is contradicted by one.
+**Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other
+side, with p < 0.05. **Open**: all else, also what only the adjustment keeps from a verdict, and
+whatever has fewer than {FEWEST} runs in a group; with 3 seeds a setting hardly anything else is
+possible. **No data**: no such runs, or none that can be compared. p is two-sided, of the value
+lying at the threshold, and adjusted by Holm over all tested claims of a source. A claim of
+equality or of no harm has a margin as threshold: it holds if the value is significantly better
+than the margin. What the paper prints (p values of Levene's test, that no run fails) is compared
+as it is, for the paper's models only; that no run fails is contradicted by one.
 
-Tests: Fisher's exact test of failure rates (against a margin: from Newcombe's interval), exact binomial test of one rate, Welch's t
-test of means (one group: t test; perplexities and gradients as logarithms), Brown and Forsythe's of standard deviations, Fisher's z of
-rank correlations. Intervals (95 %, not adjusted): Newcombe's and Wilson's of rates; otherwise percentiles of 2,000 bootstrap draws
-over the runs, with fewer than {ENOUGH_TO_DRAW} in a group that of the t test or none. p decides where the two disagree. All take runs
-as independent, though settings share seeds and claims share runs. n: runs in each group. Standard deviations are the population form.
+Tests: Fisher's exact test of failure rates (against a margin: from Newcombe's interval), exact
+binomial test of one rate, Welch's t test of means (one group: t test; perplexities and gradients
+as logarithms), Brown and Forsythe's of standard deviations, Fisher's z of rank correlations.
+Intervals (95 %, not adjusted): Newcombe's and Wilson's of rates; otherwise percentiles of 2,000
+bootstrap draws over the runs, with fewer than {ENOUGH_TO_DRAW} in a group that of the t test or
+none. p decides where the two disagree. All take runs as independent, though settings share seeds
+and claims share runs. n: runs in each group. Standard deviations are the population form.
 
-Where each threshold comes from stands in `scorecard.csv`; the claims as data in `analysis/published/claims.py`."""
+Where each threshold comes from stands in `scorecard.csv`; the claims as data in
+`analysis/published/claims.py`."""
 
 
 def main() -> None:
     arguments = parser(__doc__)
-    arguments.add_argument("--strict", action="store_true", help="status 1 if a claim does not hold on your results")
+    arguments.add_argument(
+        "--strict", action="store_true", help="status 1 if a claim does not hold on your results"
+    )
     options = parse(arguments)
     if not options.results.is_dir() and options.results != REPOSITORY / "results" / options.profile:
-        raise BadInput(f"no folder {options.results}: expected one with the CSVs of the experiments; see --results")
+        raise BadInput(
+            f"no folder {options.results}: expected one with the CSVs of the experiments; see"
+            " --results"
+        )
     references = {name: results(REFERENCE / name) for name in LEARNING_RATES}
     sources: dict[str, Source] = {
         "published: BERT-large and others": published,
-        **{f"{name}: reference, {found}": source for name, source in references.items() if (found := models(source)) != NO_RUNS}}
+        **{
+            f"{name}: reference, {found}": source
+            for name, source in references.items()
+            if (found := models(source)) != NO_RUNS
+        },
+    }
     if options.results.resolve() != REFERENCE:
         sources[f"yours: {models(results(options.results))}"] = results(options.results)
     evaluated = {name: evaluate(source) for name, source in sources.items()}
     show(evaluated)
     whole, short = tables(evaluated)
-    save_table(whole, options.figures / "scorecard", "Scorecard: the paper's claims",
-               "\n\n".join([NOTE, *(f"**{name}**: {count(table)}." for name, table in evaluated.items())]), short)
+    save_table(
+        whole,
+        options.figures / "scorecard",
+        "Scorecard: the paper's claims",
+        "\n\n".join([NOTE, *(f"**{name}**: {count(table)}." for name, table in evaluated.items())]),
+        short,
+    )
     if with_data(evaluated):
         save(draw(evaluated), options.figures / "scorecard_summary")
-    save_table(summary(evaluated), options.figures / "scorecard_summary", "Does it carry over?",
-               "Verdict, effect with its 95 % interval, and runs of each group, for the claims that some of our own runs have data "
-               "for. How they are judged, p values, counts: scorecard.md. mini and small are other models than the paper's: "
-               "what holds on them can be had there, and says nothing about BERT-large.")
+    save_table(
+        summary(evaluated),
+        options.figures / "scorecard_summary",
+        "Does it carry over?",
+        "Verdict, effect with its 95 % interval, and runs of each group, for the claims that some"
+        " of our own runs have data for. How they are judged, p values, counts: scorecard.md. mini"
+        " and small are other models than the paper's: what holds on them can be had there, and"
+        " says nothing about BERT-large.",
+    )
     if len(ours := all_runs(options.results)):
         comparison.write(ours, options.figures)
     if options.strict and (list(evaluated.values())[-1]["verdict"] == FAILS).any():

@@ -1,4 +1,5 @@
-"""What the claims estimate from one or two groups of runs: a statistic with its interval and its test."""
+"""What the claims estimate from one or two groups of runs: a statistic with its interval and its
+test."""
 
 from collections.abc import Callable
 from typing import NamedTuple
@@ -7,14 +8,25 @@ import numpy as np
 import pandas as pd
 from scipy import optimize, stats
 
-from analysis.shared.statistics import bootstrap_interval, fisher, levene, newcombe_interval, spearman, wilson_interval
+from analysis.shared.statistics import (
+    bootstrap_interval,
+    fisher,
+    levene,
+    newcombe_interval,
+    spearman,
+    wilson_interval,
+)
 
-ENOUGH_TO_DRAW = 20  # runs in each group for a bootstrap interval; with 10 normal ones a 95 % interval of the mean covers 90 %
+# runs in each group for a bootstrap interval; with 10 normal ones a 95 % interval of the mean
+# covers 90 %
+ENOUGH_TO_DRAW = 20
 NO_TEST, NO_SPREAD = "one run in a group: no test", "no spread: exact test"
 
 
 class Estimate(NamedTuple):
-    """A statistic with its 95 % interval, and its two-sided p value against any threshold (nan where there is no test)."""
+    """A statistic with its 95 % interval, and its two-sided p value against any threshold (nan
+    where there is no test)."""
+
     effect: float
     low: float
     high: float
@@ -23,29 +35,50 @@ class Estimate(NamedTuple):
     remark: str = ""
 
 
-def share(first: pd.DataFrame, second: pd.DataFrame | None, value: str = "failed", against: tuple[int, int] | None = None) -> Estimate:
-    """Share of runs with `value`, in points: of one group (Wilson's interval, exact binomial test), or first less second or
-    less a published count of n (Newcombe's interval; against 0 Fisher's exact test, against a margin from the interval)."""
+def share(
+    first: pd.DataFrame,
+    second: pd.DataFrame | None,
+    value: str = "failed",
+    against: tuple[int, int] | None = None,
+) -> Estimate:
+    """Share of runs with `value`, in points: of one group (Wilson's interval, exact binomial test),
+    or first less second or less a published count of n (Newcombe's interval; against 0 Fisher's
+    exact test, against a margin from the interval)."""
     flags = [group[value].astype(bool) for group in (first, second) if group is not None]
     counts = [(int(flag.sum()), len(flag)) for flag in flags] + ([against] if against else [])
     said = " and ".join(f"{k} of {n}" for k, n in counts)
     if second is not None and "score_points" in first:
-        said += "; std " + " and ".join(f"{group['score_points'].std(ddof=0):.1f}" for group in (first, second))
+        said += "; std " + " and ".join(
+            f"{group['score_points'].std(ddof=0):.1f}" for group in (first, second)
+        )
     if len(counts) == 1:
-        (k, n), = counts
+        ((k, n),) = counts
         low, high = wilson_interval(k, n)
-        return Estimate(100 * k / n, 100 * low, 100 * high, lambda t: stats.binomtest(k, n, t / 100).pvalue, (n,), said)
+        return Estimate(
+            100 * k / n,
+            100 * low,
+            100 * high,
+            lambda t: stats.binomtest(k, n, t / 100).pvalue,
+            (n,),
+            said,
+        )
     failed, runs = zip(*counts, strict=True)
     low, high = newcombe_interval(failed, runs)
     effect = failed[0] / runs[0] - failed[1] / runs[1]
 
     def p_at(threshold: float) -> float:
         if threshold == 0:
-            return stats.fisher_exact([[k, n - k] for k, n in counts]).pvalue if against else fisher(*flags)
-        side = int(effect < threshold / 100)  # 1: the interval's upper end is the one that may reach the threshold
+            return (
+                stats.fisher_exact([[k, n - k] for k, n in counts]).pvalue
+                if against
+                else fisher(*flags)
+            )
+        # 1: the interval's upper end is the one that may reach the threshold
+        side = int(effect < threshold / 100)
 
         def gap(z: float) -> float:
             return newcombe_interval(failed, runs, z)[side] - threshold / 100
+
         return 2 * stats.norm.sf(optimize.brentq(gap, 1e-9, 40)) if gap(1e-9) * gap(40) < 0 else 1.0
 
     return Estimate(100 * effect, 100 * low, 100 * high, p_at, runs, said)
@@ -58,49 +91,94 @@ def finite(values: pd.Series) -> np.ndarray:
 
 
 def mean(first: pd.DataFrame, second: pd.DataFrame | None, value: str) -> Estimate:
-    """Mean of a column, or difference of two means: t test (Welch's of two groups). Interval: bootstrap, with fewer than 20
-    runs in a group that of the t test. Without spread, where that is not defined: sign test, of two groups Fisher's exact test
-    of which values are the larger ones. Runs without a finite value are left out."""
+    """Mean of a column, or difference of two means: t test (Welch's of two groups). Interval:
+    bootstrap, with fewer than 20 runs in a group that of the t test. Without spread, where that is
+    not defined: sign test, of two groups Fisher's exact test of which values are the larger ones.
+    Runs without a finite value are left out."""
     groups = [finite(group[value]) for group in (first, second) if group is not None]
     lost = sum(len(group) for group in (first, second) if group is not None) - sum(map(len, groups))
     n, remark = tuple(map(len, groups)), f"{lost} without a value left out" if lost else ""
     if not all(map(len, groups)):
-        return Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, n, "; ".join(filter(None, [remark, "no value in a group"])))
+        return Estimate(
+            np.nan,
+            np.nan,
+            np.nan,
+            lambda t: np.nan,
+            n,
+            "; ".join(filter(None, [remark, "no value in a group"])),
+        )
     effect = groups[0].mean() - (groups[1].mean() if len(groups) == 2 else 0)
     parts = [group.var(ddof=1) / len(group) if len(group) > 1 else np.nan for group in groups]
     error = sum(parts) ** 0.5
     if min(n) == 1:
-        return Estimate(effect, np.nan, np.nan, lambda t: np.nan, n, "; ".join(filter(None, [remark, NO_TEST])))
+        return Estimate(
+            effect, np.nan, np.nan, lambda t: np.nan, n, "; ".join(filter(None, [remark, NO_TEST]))
+        )
     if not error > 1e-12:
-        exact = stats.fisher_exact([[n[0], 0], [0, n[1]]]).pvalue if len(n) == 2 else 0.5 ** (n[0] - 1)
-        return Estimate(effect, np.nan, np.nan, lambda t: exact if abs(effect - t) > 1e-12 else 1.0, n,
-                        "; ".join(filter(None, [remark, NO_SPREAD])))
-    freedom = sum(parts) ** 2 / sum(part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True))
+        exact = (
+            stats.fisher_exact([[n[0], 0], [0, n[1]]]).pvalue if len(n) == 2 else 0.5 ** (n[0] - 1)
+        )
+        return Estimate(
+            effect,
+            np.nan,
+            np.nan,
+            lambda t: exact if abs(effect - t) > 1e-12 else 1.0,
+            n,
+            "; ".join(filter(None, [remark, NO_SPREAD])),
+        )
+    freedom = sum(parts) ** 2 / sum(
+        part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True)
+    )
     if min(map(len, groups)) >= ENOUGH_TO_DRAW:
-        low, high = bootstrap_interval(lambda a, *b: a.mean(axis=1) - sum(group.mean(axis=1) for group in b), *groups)
+        low, high = bootstrap_interval(
+            lambda a, *b: a.mean(axis=1) - sum(group.mean(axis=1) for group in b), *groups
+        )
     else:
         low, high = (effect + side * stats.t.ppf(0.975, freedom) * error for side in (-1, 1))
-    return Estimate(effect, low, high, lambda t: 2 * stats.t.sf(abs(effect - t) / error, freedom), n, remark)
+    return Estimate(
+        effect, low, high, lambda t: 2 * stats.t.sf(abs(effect - t) / error, freedom), n, remark
+    )
 
 
 def spread(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
-    """Difference of the scores' standard deviations (ddof 0), in points: Brown and Forsythe's test, that is Levene's with the
-    median as centre; the mean-centred one stands in the remark. No p where that test, which compares mean distances from the median,
-    finds the other group to vary more than the standard deviations do."""
+    """Difference of the scores' standard deviations (ddof 0), in points: Brown and Forsythe's test,
+    that is Levene's with the median as centre; the mean-centred one stands in the remark. No p
+    where that test, which compares mean distances from the median, finds the other group to vary
+    more than the standard deviations do."""
     groups = [group["score_points"].to_numpy(dtype=float) for group in (first, second)]
     enough = min(map(len, groups)) >= ENOUGH_TO_DRAW
-    low, high = bootstrap_interval(lambda a, b: a.std(axis=1) - b.std(axis=1), *groups) if enough else (np.nan, np.nan)
-    p, remark = levene(*groups, center="median"), f"std {groups[0].std():.2f} and {groups[1].std():.2f}"
-    remark += f"; mean-centred Levene p {levene(*groups, center='mean'):.2g}" if p == p else "; test not defined"
+    low, high = (
+        bootstrap_interval(lambda a, b: a.std(axis=1) - b.std(axis=1), *groups)
+        if enough
+        else (np.nan, np.nan)
+    )
+    p, remark = (
+        levene(*groups, center="median"),
+        f"std {groups[0].std():.2f} and {groups[1].std():.2f}",
+    )
+    remark += (
+        f"; mean-centred Levene p {levene(*groups, center='mean'):.2g}"
+        if p == p
+        else "; test not defined"
+    )
     distances = [abs(group - np.median(group)).mean() for group in groups]
     if (distances[0] - distances[1]) * (groups[0].std() - groups[1].std()) < 0:
-        p, remark = np.nan, f"{remark}; no p, as mean distances from the median differ the other way"
-    return Estimate(groups[0].std() - groups[1].std(), low, high, lambda t: p, tuple(map(len, groups)), remark)
+        p, remark = (
+            np.nan,
+            f"{remark}; no p, as mean distances from the median differ the other way",
+        )
+    return Estimate(
+        groups[0].std() - groups[1].std(), low, high, lambda t: p, tuple(map(len, groups)), remark
+    )
 
 
 def printed_levene(first: pd.DataFrame, second: pd.DataFrame, center: str) -> Estimate:
-    """p of Levene's test of the paper's recipe against the other recipe with the smallest standard deviation."""
-    ours, others = first["score_points"], second[second["recipe"] != first["recipe"].iloc[0]].groupby("recipe")["score_points"]
+    """p of Levene's test of the paper's recipe against the other recipe with the smallest
+    standard deviation."""
+    ours, others = (
+        first["score_points"],
+        second[second["recipe"] != first["recipe"].iloc[0]].groupby("recipe")["score_points"],
+    )
     if not len(others):
         return Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, (len(ours),), "no other recipe")
     name = others.std(ddof=0).idxmin()
@@ -110,18 +188,39 @@ def printed_levene(first: pd.DataFrame, second: pd.DataFrame, center: str) -> Es
 
 
 def rank_correlation(first: pd.DataFrame, second: None) -> Estimate:
-    """Spearman's correlation of training loss and dev score; Fisher's z with variance 1.06 / (n - 3); bootstrap interval."""
+    """Spearman's correlation of training loss and dev score; Fisher's z with variance 1.06 / (n
+    - 3); bootstrap interval."""
     pairs = first[["train_loss", "score"]].replace([np.inf, -np.inf], np.nan).dropna()
     n, (rho, _) = len(pairs), spearman(pairs["train_loss"], pairs["score"])
     if n < 4 or rho != rho:
-        return Estimate(rho, np.nan, np.nan, lambda t: np.nan, (n,), "fewer than four runs with a loss, or no spread: no test")
+        return Estimate(
+            rho,
+            np.nan,
+            np.nan,
+            lambda t: np.nan,
+            (n,),
+            "fewer than four runs with a loss, or no spread: no test",
+        )
 
     def correlate(drawn: np.ndarray) -> np.ndarray:
         ranks = stats.rankdata(drawn, axis=1)
         ranks -= ranks.mean(axis=1, keepdims=True)
         norm = np.sqrt((ranks[..., 0] ** 2).sum(axis=1) * (ranks[..., 1] ** 2).sum(axis=1))
-        return np.divide((ranks[..., 0] * ranks[..., 1]).sum(axis=1), norm, out=np.full(len(norm), np.nan), where=norm > 0)
+        return np.divide(
+            (ranks[..., 0] * ranks[..., 1]).sum(axis=1),
+            norm,
+            out=np.full(len(norm), np.nan),
+            where=norm > 0,
+        )
 
-    low, high = bootstrap_interval(correlate, pairs.to_numpy()) if n >= ENOUGH_TO_DRAW else (np.nan, np.nan)
+    low, high = (
+        bootstrap_interval(correlate, pairs.to_numpy()) if n >= ENOUGH_TO_DRAW else (np.nan, np.nan)
+    )
     z = np.arctanh(np.clip(rho, -0.9999, 0.9999))
-    return Estimate(rho, low, high, lambda t: 2 * stats.norm.sf(abs(z - np.arctanh(t)) * np.sqrt((n - 3) / 1.06)), (n,))
+    return Estimate(
+        rho,
+        low,
+        high,
+        lambda t: 2 * stats.norm.sf(abs(z - np.arctanh(t)) * np.sqrt((n - 3) / 1.06)),
+        (n,),
+    )

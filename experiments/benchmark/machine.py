@@ -1,4 +1,5 @@
-"""The contenders on the whole machine: one process with a thread a core, and one process a core with one thread each."""
+"""The contenders on the whole machine: one process with a thread a core, and one process a core
+with one thread each."""
 
 import argparse
 import multiprocessing
@@ -15,23 +16,50 @@ from experiments.finetuning.run import Run
 from experiments.sweeps import engine
 
 WAIT = 600  # seconds, after which the other processes must have failed
-_together: Barrier  # of the processes that are measured at the same time; a process gets it when it starts
+# of the processes that are measured at the same time; a process gets it when it starts
+_together: Barrier
 
 
 def whole_machine(run: Run, options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Seconds per step of the machine: the median over rounds and processes, divided by the processes."""
-    ways = dict.fromkeys([(1, engine.cores()), (engine.cores(), 1)]) if run.device == "cpu" else [(1, 1)]
+    """Seconds per step of the machine: the median over rounds and processes, divided by the
+    processes."""
+    ways = (
+        dict.fromkeys([(1, engine.cores()), (engine.cores(), 1)])
+        if run.device == "cpu"
+        else [(1, 1)]
+    )
     rows = []
     for processes, threads in ways:
         context = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(processes, context, _remember, (context.Barrier(processes),)) as pool:
+        with ProcessPoolExecutor(
+            processes, context, _remember, (context.Barrier(processes),)
+        ) as pool:
             for name, dtype in contenders(options):
-                waiting = [pool.submit(_measure, name, dtype, replace(run, threads=threads), options) for _ in range(processes)]
+                waiting = [
+                    pool.submit(_measure, name, dtype, replace(run, threads=threads), options)
+                    for _ in range(processes)
+                ]
                 seconds = float(np.median([one.result() for one in waiting])) / processes
-                print(f"benchmark machine: {name}, {dtype}, {processes} process(es) of {threads} thread(s), "
-                      f"{1000 * seconds:.0f} ms a step", flush=True)
-                rows.append(row({"part": "machine", "task": run.task, "model": run.model, "data": run.data, "processes": processes},
-                                name, dtype, seconds, replace(run, threads=threads)))
+                print(
+                    f"benchmark machine: {name}, {dtype}, {processes} process(es) of {threads}"
+                    f" thread(s), {1000 * seconds:.0f} ms a step",
+                    flush=True,
+                )
+                rows.append(
+                    row(
+                        {
+                            "part": "machine",
+                            "task": run.task,
+                            "model": run.model,
+                            "data": run.data,
+                            "processes": processes,
+                        },
+                        name,
+                        dtype,
+                        seconds,
+                        replace(run, threads=threads),
+                    )
+                )
     return rows
 
 

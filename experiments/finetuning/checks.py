@@ -1,6 +1,8 @@
-"""What a model, its tokenizer and a task must have in common: a wrong one would train, and its scores would mean something else.
+"""What a model, its tokenizer and a task must have in common: a wrong one would train, and its
+scores would mean something else.
 
-Everything here ends in BadInput, in one line, or in a warning: a sentence that the sweep prints once.
+Everything here ends in BadInput, in one line, or in a warning: a sentence that the sweep prints
+once.
 """
 
 import importlib.util
@@ -14,12 +16,30 @@ import numpy as np
 from experiments.finetuning.errors import BadInput
 
 LEXICONS = ("tokenizer.json", "vocab.txt", "vocab.json")  # one of these makes a tokenizer
-SENTENCE_PIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")  # or these, with the package
-SETTINGS = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "merges.txt", "bpe.codes")
+# or these, with the package
+SENTENCE_PIECE = ("spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model")
+SETTINGS = (
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "merges.txt",
+    "bpe.codes",
+)
 LFS = b"version https://git-lfs"  # how the stand-in begins that git leaves for a large file
-MANY_UNKNOWN, TOO_MANY_UNKNOWN = 0.05, 0.5  # of a task's tokens: BERT's own vocabulary leaves less than 0.001 of GLUE's unknown
-HEADS = re.compile(r"(^|\.)(pre_)?classifier\.|^(score|logits_proj)\.")  # parameters that a run always draws anew
-POSITIONS_AFTER_PADDING = ("camembert", "mpnet", "data2vec-text", "longformer", "ibert", "xmod", "lilt", "esm")
+# of a task's tokens: BERT's own vocabulary leaves less than 0.001 of GLUE's unknown
+MANY_UNKNOWN, TOO_MANY_UNKNOWN = 0.05, 0.5
+# parameters that a run always draws anew
+HEADS = re.compile(r"(^|\.)(pre_)?classifier\.|^(score|logits_proj)\.")
+POSITIONS_AFTER_PADDING = (
+    "camembert",
+    "mpnet",
+    "data2vec-text",
+    "longformer",
+    "ibert",
+    "xmod",
+    "lilt",
+    "esm",
+)
 
 
 def check_files(folder: Path) -> None:
@@ -28,14 +48,27 @@ def check_files(folder: Path) -> None:
         if path.suffix in (".json", ".txt", ".model", ".safetensors") and path.is_file():
             with open(path, "rb") as file:
                 if file.read(len(LFS)) == LFS:
-                    raise BadInput(f"{path} is a pointer of git-lfs and not the file; get the file itself: git lfs pull")
+                    raise BadInput(
+                        f"{path} is a pointer of git-lfs and not the file; get the file itself: git"
+                        " lfs pull"
+                    )
     there = [name for name in (*LEXICONS, *SENTENCE_PIECE) if (folder / name).is_file()]
     if not there:
-        raise BadInput(f"no tokenizer in {folder}: expected {', '.join(LEXICONS)} or a sentencepiece model beside the weights")
-    if all(name in SENTENCE_PIECE for name in there) and not importlib.util.find_spec("sentencepiece"):
-        raise BadInput(f"{folder / there[0]} needs the package sentencepiece; install it in .venv, or save tokenizer.json")
+        raise BadInput(
+            f"no tokenizer in {folder}: expected {', '.join(LEXICONS)} or a sentencepiece model"
+            " beside the weights"
+        )
+    if all(name in SENTENCE_PIECE for name in there) and not importlib.util.find_spec(
+        "sentencepiece"
+    ):
+        raise BadInput(
+            f"{folder / there[0]} needs the package sentencepiece; install it in .venv, or save"
+            " tokenizer.json"
+        )
     if there == ["vocab.json"] and not (folder / "merges.txt").is_file():
-        raise BadInput(f"no file {folder / 'merges.txt'}: expected it beside vocab.json, or tokenizer.json")
+        raise BadInput(
+            f"no file {folder / 'merges.txt'}: expected it beside vocab.json, or tokenizer.json"
+        )
     for name in there:
         if not (folder / name).read_bytes().strip():
             raise BadInput(f"{folder / name} is empty; expected the model's own vocabulary")
@@ -45,28 +78,46 @@ def check_tokenizer(tokenizer: Any, source: str) -> None:
     """BadInput unless a tokenizer has what batches are made of."""
     for name in ("pad", "unk"):
         if name == "pad" and getattr(tokenizer, f"{name}_token_id") is None:
-            raise BadInput(f"the tokenizer of {source} has no {name} token: expected one in tokenizer_config.json, such as "
-                           f"[{name.upper()}]")
+            raise BadInput(
+                f"the tokenizer of {source} has no {name} token: expected one in"
+                f" tokenizer_config.json, such as [{name.upper()}]"
+            )
 
 
 def check_mask(tokenizer: Any, source: str) -> None:
     """BadInput unless a tokenizer has what masked-LM perplexity needs."""
     for name in ("mask", "cls", "sep"):
         if getattr(tokenizer, f"{name}_token_id") is None:
-            raise BadInput(f"the tokenizer of {source} has no {name} token, so no perplexity can be measured; expected one in "
-                           "tokenizer_config.json, or another model")
+            raise BadInput(
+                f"the tokenizer of {source} has no {name} token, so no perplexity can be measured;"
+                " expected one in tokenizer_config.json, or another model"
+            )
 
 
-def check_tokens(input_ids: Sequence[np.ndarray], types: Sequence[np.ndarray], config: Any, tokenizer: Any, source: str) -> None:
+def check_tokens(
+    input_ids: Sequence[np.ndarray],
+    types: Sequence[np.ndarray],
+    config: Any,
+    tokenizer: Any,
+    source: str,
+) -> None:
     """BadInput for token ids or token types beyond the model's embeddings."""
     rows, largest = getattr(config, "vocab_size", None), max(int(ids.max()) for ids in input_ids)
     if rows is not None and largest >= rows:
-        raise BadInput(f"the tokenizer's vocabulary is larger than the embedding of {source}: id {largest} "
-                       f"({tokenizer.convert_ids_to_tokens(largest)!r}) of {rows} rows; expected the model's own tokenizer")
-    kinds, highest = getattr(config, "type_vocab_size", None), max(int(kind.max()) for kind in types)
+        raise BadInput(
+            f"the tokenizer's vocabulary is larger than the embedding of {source}: id {largest}"
+            f" ({tokenizer.convert_ids_to_tokens(largest)!r}) of {rows} rows; expected the model's"
+            " own tokenizer"
+        )
+    kinds, highest = (
+        getattr(config, "type_vocab_size", None),
+        max(int(kind.max()) for kind in types),
+    )
     if kinds and highest >= kinds:
-        raise BadInput(f"{source} knows {kinds} token type(s) and pairs of sentences need {highest + 1}; expected type_vocab_size "
-                       f"{highest + 1} in its config.json, or --segment-ids off")
+        raise BadInput(
+            f"{source} knows {kinds} token type(s) and pairs of sentences need {highest + 1};"
+            f" expected type_vocab_size {highest + 1} in its config.json, or --segment-ids off"
+        )
 
 
 def unknown_share(input_ids: Iterable[np.ndarray], tokenizer: Any) -> float:
@@ -80,55 +131,82 @@ def unknown_share(input_ids: Iterable[np.ndarray], tokenizer: Any) -> float:
 def check_vocabulary(share: float, tokenizer: Any, source: str, task: str) -> list[str]:
     """Warnings about a vocabulary that fits a task badly. BadInput where it does not fit at all."""
     if share >= TOO_MANY_UNKNOWN:
-        raise BadInput(f"{share:.0%} of the tokens of {task} are unknown to the tokenizer of {source}; expected the model's own "
-                       "tokenizer files and a text in its language")
+        raise BadInput(
+            f"{share:.0%} of the tokens of {task} are unknown to the tokenizer of {source};"
+            " expected the model's own tokenizer files and a text in its language"
+        )
     warnings = []
     if share >= MANY_UNKNOWN:
-        warnings.append(f"{share:.0%} of the tokens of {task} are unknown to the tokenizer of {source}; is it the model's own?")
+        warnings.append(
+            f"{share:.0%} of the tokens of {task} are unknown to the tokenizer of {source}; is it"
+            " the model's own?"
+        )
     words = [word for word in tokenizer.get_vocab() if word.isalpha()]
     capitals = sum(word != word.lower() for word in words)
     if capitals > 0.05 * len(words) and tokenizer.tokenize("The") == tokenizer.tokenize("the"):
-        warnings.append(f"the tokenizer of {source} lower-cases its input, yet {capitals:,} words of its vocabulary have capitals; "
-                        "is do_lower_case missing in its tokenizer_config.json?")
+        warnings.append(
+            f"the tokenizer of {source} lower-cases its input, yet {capitals:,} words of its"
+            " vocabulary have capitals; is do_lower_case missing in its tokenizer_config.json?"
+        )
     return warnings
 
 
 def check_loaded(report: dict[str, Any], source: str) -> None:
-    """BadInput unless a checkpoint holds the encoder of its configuration, no less and no more; its old head does not matter.
+    """BadInput unless a checkpoint holds the encoder of its configuration, no less and no more; its
+    old head does not matter.
 
     `report`: from_pretrained's loading info, with missing, unexpected and mismatched keys.
     """
     for name, in_file, in_model in sorted(report.get("mismatched_keys", ())):
         if not HEADS.search(name):
-            raise BadInput(f"{source}: {name} is {list(in_file)} in the weights and {list(in_model)} by config.json; expected a "
-                           "configuration and weights of one model")
-    lacking = sorted(name for name in report["missing_keys"] if not HEADS.search(name) and "pooler" not in name)
+            raise BadInput(
+                f"{source}: {name} is {list(in_file)} in the weights and {list(in_model)} by"
+                " config.json; expected a configuration and weights of one model"
+            )
+    lacking = sorted(
+        name for name in report["missing_keys"] if not HEADS.search(name) and "pooler" not in name
+    )
     if lacking:
-        raise BadInput(f"{source} lacks {len(lacking)} encoder weights, {lacking[0]} first; "
-                       "expected a complete checkpoint of the architecture in its config.json")
-    surplus = sorted(name for name in report["unexpected_keys"]
-                     if re.search(r"(^|\.)(encoder|embeddings|transformer|layers?)\.", name) and "position_ids" not in name
-                     and not name.startswith(("cls.", "lm_head.", "predictions.")))
+        raise BadInput(
+            f"{source} lacks {len(lacking)} encoder weights, {lacking[0]} first; "
+            "expected a complete checkpoint of the architecture in its config.json"
+        )
+    surplus = sorted(
+        name
+        for name in report["unexpected_keys"]
+        if re.search(r"(^|\.)(encoder|embeddings|transformer|layers?)\.", name)
+        and "position_ids" not in name
+        and not name.startswith(("cls.", "lm_head.", "predictions."))
+    )
     if surplus:
-        raise BadInput(f"{source} has {len(surplus)} encoder weights that config.json knows nothing of, {surplus[0]} first; "
-                       "expected a configuration and weights of one model")
+        raise BadInput(
+            f"{source} has {len(surplus)} encoder weights that config.json knows nothing of,"
+            f" {surplus[0]} first; expected a configuration and weights of one model"
+        )
 
 
 def check_finite(parameters: Iterable[tuple[str, Any]], source: str) -> None:
     """BadInput for weights that are not finite: every run of theirs would count as failed."""
     for name, p in parameters:
         if not bool(p.isfinite().all()):
-            raise BadInput(f"the weights of {source} are not finite: {name} has NaN or infinite values; expected others")
+            raise BadInput(
+                f"the weights of {source} are not finite: {name} has NaN or infinite values;"
+                " expected others"
+            )
 
 
 def check_configuration(config: Any, source: str) -> None:
     """BadInput for a decoder, which sees only what lies before a token."""
     for name in ("is_decoder", "add_cross_attention", "is_encoder_decoder"):
         if getattr(config, name, False):
-            raise BadInput(f"config.json of {source} says {name}: expected an encoder, which sees all of its input")
+            raise BadInput(
+                f"config.json of {source} says {name}: expected an encoder, which sees all of its"
+                " input"
+            )
 
 
 def first_position(config: Any) -> int:
-    """The position id of an example's first token: RoBERTa and its kin count from after the padding id, the others from 0."""
+    """The position id of an example's first token: RoBERTa and its kin count from after the
+    padding id, the others from 0."""
     counted = "roberta" in config.model_type or config.model_type in POSITIONS_AFTER_PADDING
     return config.pad_token_id + 1 if counted else 0

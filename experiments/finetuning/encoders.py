@@ -1,7 +1,8 @@
 """Pre-trained encoders with a classification head.
 
-What a checkpoint lacks (always the classifier; the pooler too for some encoders) is drawn here from the head seed:
-weights N(0, initializer_range), which is 0.02 for every model of the paper, biases 0. It is listed in the run's row.
+What a checkpoint lacks (always the classifier; the pooler too for some encoders) is drawn here from
+the head seed: weights N(0, initializer_range), which is 0.02 for every model of the paper, biases
+0. It is listed in the run's row.
 """
 
 import math
@@ -43,12 +44,14 @@ transformers_logging.disable_progress_bar()
 
 
 def load_config(source: str, **options: Any) -> PretrainedConfig:
-    """A model's configuration, from a folder or the hub; BadInput where there is none that can be read."""
+    """A model's configuration, from a folder or the hub; BadInput where there is none that can
+    be read."""
     return _load(AutoConfig, source, **options)
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
-    """A model's tokenizer, likewise; BadInput where it lacks its files or what batches are made of."""
+    """A model's tokenizer, likewise; BadInput where it lacks its files or what batches are made
+    of."""
     if Path(located(source)).is_dir():
         check_files(Path(located(source)))
     tokenizer = _load(AutoTokenizer, source)
@@ -57,29 +60,45 @@ def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
 
 
 def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[str]]:
-    """The model of a run in float32, and the names of the parameters drawn from its head seed: its classifier, whether the checkpoint
-    has one or not, and what else it lacks. BadInput for inputs longer than the model's positions, a checkpoint that is not that of its
-    configuration or not finite, and layers by other names where they are to be told apart."""
+    """The model of a run in float32, and the names of the parameters drawn from its head seed: its
+    classifier, whether the checkpoint has one or not, and what else it lacks. BadInput for inputs
+    longer than the model's positions, a checkpoint that is not that of its configuration or not
+    finite, and layers by other names where they are to be told apart."""
     config = load_config(run.model_source, num_labels=label_count)
     check_configuration(config, run.model_source)
     positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
     if run.max_length > positions:
-        raise BadInput(f"{run.model_source} has {positions} positions, fewer than --max-length {run.max_length}; expected "
-                       "at most as many")
-    for name, value in config.to_dict().items():  # hidden, attention and classifier dropout, whatever the architecture calls them
+        raise BadInput(
+            f"{run.model_source} has {positions} positions, fewer than --max-length"
+            f" {run.max_length}; expected at most as many"
+        )
+    # hidden, attention and classifier dropout, whatever the architecture calls them
+    for name, value in config.to_dict().items():
         if "dropout" in name and not isinstance(value, bool):
             setattr(config, name, run.dropout)
     if run.pretrained:
-        model, report = _load(AutoModelForSequenceClassification, run.model_source, config=config, dtype=torch.float32,
-                              use_safetensors=True, output_loading_info=True, ignore_mismatched_sizes=True)
+        model, report = _load(
+            AutoModelForSequenceClassification,
+            run.model_source,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
         check_loaded(report, run.model_source)
         heads = {name for name, _ in model.named_parameters() if HEADS.search(name)}
         drawn = sorted(heads | set(report["missing_keys"]))
-        check_finite(((name, p) for name, p in model.named_parameters() if name not in drawn), run.model_source)
+        check_finite(
+            ((name, p) for name, p in model.named_parameters() if name not in drawn),
+            run.model_source,
+        )
     else:
         torch.manual_seed(run.head_seed)
         model = AutoModelForSequenceClassification.from_config(config)
-        drawn = sorted(name for name, _ in model.named_parameters() if "classifier" in name or "pooler" in name)
+        drawn = sorted(
+            name for name, _ in model.named_parameters() if "classifier" in name or "pooler" in name
+        )
     if run.reinitialized_layers or run.layerwise_decay != 1:
         check_layers((name for name, _ in model.named_parameters()), run.model_source)
     generator = torch.Generator().manual_seed(run.head_seed)
@@ -99,9 +118,12 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
     return model, drawn
 
 
-def reinitialize(model: PreTrainedModel, top: int, generator: torch.Generator, skip: list[str]) -> None:
-    """Draw the pooler and the `top` uppermost layers anew: weights N(0, initializer_range), biases 0, LayerNorm 1 and 0 (Zhang et
-    al. 2021, section 4). The parameters in `skip` are new already."""
+def reinitialize(
+    model: PreTrainedModel, top: int, generator: torch.Generator, skip: list[str]
+) -> None:
+    """Draw the pooler and the `top` uppermost layers anew: weights N(0, initializer_range), biases
+    0, LayerNorm 1 and 0 (Zhang et al. 2021, section 4). The parameters in `skip` are new already.
+    """
     layers = model.config.num_hidden_layers
     if not 0 < top <= layers:
         raise BadInput(f"cannot draw the top {top} layers anew: expected 1 to {layers}")
@@ -117,14 +139,16 @@ def reinitialize(model: PreTrainedModel, top: int, generator: torch.Generator, s
 
 
 def move_start(model: PreTrainedModel, share: float, seed: int) -> None:
-    """Multiply every parameter w by 1 + share * z, z from N(0, 1): another start that differs by rounding only, for a small share."""
+    """Multiply every parameter w by 1 + share * z, z from N(0, 1): another start that differs by
+    rounding only, for a small share."""
     generator = torch.Generator().manual_seed(seed)
     for p in model.parameters():
         p.mul_(1 + share * torch.randn(p.shape, generator=generator))
 
 
 def layers_above(name: str, config: PretrainedConfig) -> int:
-    """How many encoder layers stand above a parameter: 0 for the head and the last layer, all of them for the embeddings."""
+    """How many encoder layers stand above a parameter: 0 for the head and the last layer, all of
+    them for the embeddings."""
     if "embedding" in name:
         return config.num_hidden_layers
     layer = layer_of(name)
@@ -132,41 +156,70 @@ def layers_above(name: str, config: PretrainedConfig) -> int:
 
 
 def load_masked_lm(source: str, head: dict[str, torch.Tensor] | None = None) -> PreTrainedModel:
-    """The pre-trained model with its own masked-LM head, or with the given parameters by name, in float32."""
+    """The pre-trained model with its own masked-LM head, or with the given parameters by name,
+    in float32."""
     model, lacking = load_without_head(source)
     if missing := sorted(set(lacking) - set(head or {})):
-        raise BadInput(f"{source} has no masked-LM head ({missing[0]} is missing): expected a checkpoint of masked-LM pre-training")
+        raise BadInput(
+            f"{source} has no masked-LM head ({missing[0]} is missing): expected a checkpoint of"
+            " masked-LM pre-training"
+        )
     model.load_state_dict(head or {}, strict=False)
     return model
 
 
 def load_without_head(source: str) -> tuple[PreTrainedModel, list[str]]:
-    """A masked-LM model and the names of the parameters that its checkpoint lacks, which are random."""
+    """A masked-LM model and the names of the parameters that its checkpoint lacks, which are
+    random."""
     torch.manual_seed(1)
-    model, report = _load(AutoModelForMaskedLM, source, dtype=torch.float32, use_safetensors=True, output_loading_info=True)
-    return model, [name for name, _ in model.named_parameters() if name in report["missing_keys"]]  # tied ones once
+    model, report = _load(
+        AutoModelForMaskedLM,
+        source,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+    )
+    # tied ones once
+    return model, [name for name, _ in model.named_parameters() if name in report["missing_keys"]]
 
 
 class _PaperRobertaHead(RobertaClassificationHead):
-    """HF's head without its first dropout: the paper's code feeds the dense layer as BERT's pooler is fed."""
+    """HF's head without its first dropout: the paper's code feeds the dense layer as BERT's
+    pooler is fed."""
 
     def forward(self, features: torch.Tensor, **_: object) -> torch.Tensor:
         return self.out_proj(self.dropout(torch.tanh(self.dense(features[:, 0]))))
 
 
 def _load(kind: Any, source: str, **options: Any) -> Any:
-    """from_pretrained without remote code and without the hub for folders, and with one clear line when it fails."""
+    """from_pretrained without remote code and without the hub for folders, and with one clear
+    line when it fails."""
     source = located(source)
     name, revision = at_revision(source)
     try:
-        return kind.from_pretrained(name, revision=revision or "main", trust_remote_code=False,
-                                    local_files_only=Path(source).is_dir(), **options)
+        return kind.from_pretrained(
+            name,
+            revision=revision or "main",
+            trust_remote_code=False,
+            local_files_only=Path(source).is_dir(),
+            **options,
+        )
     except SafetensorError as error:
-        raise BadInput(f"cannot read the weights of {source} ({error}); expected undamaged safetensors files") from None
+        raise BadInput(
+            f"cannot read the weights of {source} ({error}); expected undamaged safetensors files"
+        ) from None
     except ImportError as error:
-        raise BadInput(f"{source} needs a package that is not installed ({str(error).strip().splitlines()[0]}); install it, or take "
-                       "another model") from None
+        raise BadInput(
+            f"{source} needs a package that is not installed"
+            f" ({str(error).strip().splitlines()[0]}); install it, or take another model"
+        ) from None
     except Exception as error:  # whatever a configuration out of order makes transformers raise
-        reason = str(error).strip().splitlines()[0].rstrip(".") if str(error).strip() else type(error).__name__
-        raise BadInput(f"cannot load the model {source}: {reason[:200]}; expected a transformers folder with safetensors "
-                       "weights, or a hub name and a connection (give a folder with --model)") from None
+        reason = (
+            str(error).strip().splitlines()[0].rstrip(".")
+            if str(error).strip()
+            else type(error).__name__
+        )
+        raise BadInput(
+            f"cannot load the model {source}: {reason[:200]}; expected a transformers folder with"
+            " safetensors weights, or a hub name and a connection (give a folder with --model)"
+        ) from None

@@ -11,7 +11,8 @@ REPOSITORY = Path(__file__).resolve().parents[2]
 
 
 def fingerprint(*parts: bytes | Path) -> str:
-    """8 hexadecimal digits over the contents of files or over bytes: names what a run was made from."""
+    """8 hexadecimal digits over the contents of files or over bytes: names what a run was made
+    from."""
     digest = hashlib.sha256()
     for part in parts:
         if isinstance(part, Path):
@@ -44,7 +45,8 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 
 def portable(source: str) -> str:
-    """A folder's whole path, or its path inside the repository, which other machines of a cluster have too; a hub name as it is."""
+    """A folder's whole path, or its path inside the repository, which other machines of a
+    cluster have too; a hub name as it is."""
     folder = Path(source).resolve()
     if not folder.is_dir():
         return source
@@ -57,11 +59,14 @@ def located(source: str) -> str:
 
 
 def at_revision(source: str) -> tuple[str, str | None]:
-    """A hub name and the branch, tag or commit it names after an @, None for the newest; a folder's path is left as it is. BadInput for
-    a folder with a revision, which would be ignored."""
+    """A hub name and the branch, tag or commit it names after an @, None for the newest; a folder's
+    path is left as it is. BadInput for a folder with a revision, which would be ignored."""
     name, at, revision = source.partition("@")
     if not at or Path(source).is_dir():
         return source, None
     if not revision or Path(name).is_dir():
-        raise BadInput(f"no folder {source}: expected a folder's own path, or a hub name with a revision after the @")
+        raise BadInput(
+            f"no folder {source}: expected a folder's own path, or a hub name with a revision after"
+            " the @"
+        )
     return name, revision

@@ -1,7 +1,9 @@
-"""What a run's history tells afterwards: dev predictions at every evaluation, in all or in halves of the dev set.
+"""What a run's history tells afterwards: dev predictions at every evaluation, in all or in halves
+of the dev set.
 
-The margin of a dev example is the logit of label 1 minus that of label 0: above 0 the prediction is 1. A run stores its
-margins at every evaluation as base64 of little-endian float16, 2 bytes an example.
+The margin of a dev example is the logit of label 1 minus that of label 0: above 0 the prediction is
+1. A run stores its margins at every evaluation as base64 of little-endian float16, 2 bytes an
+example.
 """
 
 import base64
@@ -27,9 +29,14 @@ def margins_from_text(text: str) -> np.ndarray:
 
 
 def gradient_norms_of(record: dict[str, Any], name: str) -> list[float]:
-    """The recorded norms of one weight matrix (probes.probed_matrices), in order; none where the model has no such matrix."""
+    """The recorded norms of one weight matrix (probes.probed_matrices), in order; none where the
+    model has no such matrix."""
     names = record["history"]["gradient_norm_of"]
-    return [norms[names.index(name)] for norms in record["history"]["gradient_norms"]] if name in names else []
+    return (
+        [norms[names.index(name)] for norms in record["history"]["gradient_norms"]]
+        if name in names
+        else []
+    )
 
 
 def dev_labels(run: Run) -> np.ndarray:
@@ -38,25 +45,30 @@ def dev_labels(run: Run) -> np.ndarray:
 
 
 def selection_half(labels: np.ndarray) -> np.ndarray:
-    """Which dev examples [examples] choose between models; the others report. Half of each class, the smaller half where its number is
-    odd, always the same ones (after Zhang et al. 2021, section 3; not their very examples, since generators differ)."""
+    """Which dev examples [examples] choose between models; the others report. Half of each class,
+    the smaller half where its number is odd, always the same ones (after Zhang et al. 2021, section
+    3; not their very examples, since generators differ)."""
     random, chosen = np.random.default_rng(HALVES_SEED), np.zeros(len(labels), dtype=bool)
     for label in np.unique(labels):
         of_label = random.permutation(np.flatnonzero(labels == label))
-        chosen[of_label[:len(of_label) // 2]] = True
+        chosen[of_label[: len(of_label) // 2]] = True
     return chosen
 
 
 def score_and_loss(margins: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
-    """A metric of the predictions, and their mean cross-entropy in nats; NaN for both where a margin is not finite."""
+    """A metric of the predictions, and their mean cross-entropy in nats; NaN for both where a
+    margin is not finite."""
     if not np.isfinite(margins).all():
         return np.nan, np.nan
-    return (all_metrics((margins > 0).astype(np.int64), labels)[metric],
-            float(np.mean(np.logaddexp(0, margins) - labels * margins)))
+    return (
+        all_metrics((margins > 0).astype(np.int64), labels)[metric],
+        float(np.mean(np.logaddexp(0, margins) - labels * margins)),
+    )
 
 
 def half_scores(record: dict[str, Any]) -> list[dict[str, float]]:
-    """For each evaluation of a stored run: score and loss on the selection half and on the reporting half of dev."""
+    """For each evaluation of a stored run: score and loss on the selection half and on the
+    reporting half of dev."""
     labels = dev_labels(Run(**record["run"]))
     chosen = selection_half(labels)
     rows = []

@@ -1,4 +1,5 @@
-"""The three metrics of the paper's tasks, as local `evaluate` metrics: evaluate.load() would need the hub."""
+"""The three metrics of the paper's tasks, as local `evaluate` metrics: evaluate.load() would
+need the hub."""
 
 import datasets
 import evaluate
@@ -9,8 +10,13 @@ from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 class _Metric(evaluate.Metric):
     def _info(self) -> evaluate.MetricInfo:
         return evaluate.MetricInfo(
-            description=self.__doc__, citation="", inputs_description="labels and predictions, one integer an example",
-            features=datasets.Features({"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}))
+            description=self.__doc__,
+            citation="",
+            inputs_description="labels and predictions, one integer an example",
+            features=datasets.Features(
+                {"predictions": datasets.Value("int64"), "references": datasets.Value("int64")}
+            ),
+        )
 
 
 class Accuracy(_Metric):
@@ -34,7 +40,11 @@ class MatthewsCorrelation(_Metric):
         return {"matthews_correlation": float(matthews_corrcoef(references, predictions))}
 
 
-METRICS: dict[str, type[_Metric]] = {"accuracy": Accuracy, "f1": F1, "matthews_correlation": MatthewsCorrelation}
+METRICS: dict[str, type[_Metric]] = {
+    "accuracy": Accuracy,
+    "f1": F1,
+    "matthews_correlation": MatthewsCorrelation,
+}
 
 
 def all_metrics(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]:
@@ -46,5 +56,6 @@ def all_metrics(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]
 
 
 def majority_level(metric: str, labels: np.ndarray) -> float:
-    """The score of always answering the most frequent label: a run at or below it has failed (paper, section 3)."""
+    """The score of always answering the most frequent label: a run at or below it has failed
+    (paper, section 3)."""
     return all_metrics(np.full_like(labels, np.bincount(labels).argmax()), labels)[metric]

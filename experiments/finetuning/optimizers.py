@@ -1,16 +1,18 @@
 """AdamW as the paper ran it, and its learning-rate schedule.
 
-The paper's AdamW (uds-lsv/bert-stable-fine-tuning, from Hugging Face's first versions) adds eps to the root of the
-second moment before bias correction, and decays the weights after the step. Written out, for gradient g at step t:
+The paper's AdamW (uds-lsv/bert-stable-fine-tuning, from Hugging Face's first versions) adds eps to
+the root of the second moment before bias correction, and decays the weights after the step. Written
+out, for gradient g at step t:
 
     m = b1 m + (1 - b1) g            v = b2 v + (1 - b2) g^2
     step size a = lr                                     without bias correction
                 = lr sqrt(1 - b2^t) / (1 - b1^t)         with it (paper, section 5.1)
     p = p - a m / (sqrt(v) + eps)    then    p = p - lr wd p
 
-torch.optim.AdamW adds eps after bias correction. It does the same as the above with weight_decay = 0 and, each step,
-eps_t = eps / sqrt(1 - b2^t) and lr_t = lr with correction, lr (1 - b1^t) / sqrt(1 - b2^t) without. So its fused kernel
-serves both variants: on one CPU core about 7 times as fast as a Python loop over the parameters.
+torch.optim.AdamW adds eps after bias correction. It does the same as the above with weight_decay =
+0 and, each step, eps_t = eps / sqrt(1 - b2^t) and lr_t = lr with correction, lr (1 - b1^t) / sqrt(1
+- b2^t) without. So its fused kernel serves both variants: on one CPU core about 7 times as fast as
+a Python loop over the parameters.
 """
 
 from dataclasses import dataclass
@@ -22,7 +24,8 @@ from experiments.finetuning.run import Run
 
 
 def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float) -> float:
-    """Share of the peak learning rate in the given step (0 is the first): linear warm-up, then linear decay to 0.
+    """Share of the peak learning rate in the given step (0 is the first): linear warm-up, then
+    linear decay to 0.
 
     The first step's factor is 0, as in the paper's code: the scheduler counts finished steps.
     """
@@ -43,25 +46,36 @@ class ParameterGroup:
 
 
 class PaperAdamW:
-    """The update above with the schedule of a run; with run.optimizer "sgd" plain gradient descent instead of Adam."""
+    """The update above with the schedule of a run; with run.optimizer "sgd" plain gradient
+    descent instead of Adam."""
 
     def __init__(self, groups: list[ParameterGroup], run: Run, total_steps: int) -> None:
         self.groups, self.run, self.total_steps, self.steps_done = groups, run, total_steps, 0
         tensors = [{"params": group.tensors} for group in groups]
-        self.inner = (torch.optim.SGD(tensors, lr=0.0) if run.optimizer == "sgd" else torch.optim.AdamW(
-            tensors, betas=(run.adam_beta1, run.adam_beta2), weight_decay=0.0, fused=True))
+        self.inner = (
+            torch.optim.SGD(tensors, lr=0.0)
+            if run.optimizer == "sgd"
+            else torch.optim.AdamW(
+                tensors, betas=(run.adam_beta1, run.adam_beta2), weight_decay=0.0, fused=True
+            )
+        )
 
     @torch.no_grad()
     def step(self) -> None:
-        """One update of all groups from the gradients of their tensors, at the scheduled rate of this step."""
+        """One update of all groups from the gradients of their tensors, at the scheduled rate of
+        this step."""
         run, t = self.run, self.steps_done + 1
-        scheduled = run.learning_rate * learning_rate_factor(self.steps_done, self.total_steps, run.warmup_ratio)
+        scheduled = run.learning_rate * learning_rate_factor(
+            self.steps_done, self.total_steps, run.warmup_ratio
+        )
         root = sqrt(1 - run.adam_beta2**t)
         for group, inner in zip(self.groups, self.inner.param_groups, strict=True):
             if run.optimizer == "adamw":
                 inner["eps"] = run.adam_epsilon / root
             plain = run.bias_correction or run.optimizer == "sgd"
-            inner["lr"] = scheduled * group.rate_factor * (1 if plain else (1 - run.adam_beta1**t) / root)
+            inner["lr"] = (
+                scheduled * group.rate_factor * (1 if plain else (1 - run.adam_beta1**t) / root)
+            )
         self.inner.step()
         for group in self.groups if run.weight_decay else ():
             shrink = scheduled * group.rate_factor * run.weight_decay

@@ -1,14 +1,18 @@
-"""The fast path: the encoder written out for batches without padding. The plain path is Hugging Face's own forward.
+"""The fast path: the encoder written out for batches without padding. The plain path is Hugging
+Face's own forward.
 
 What it does otherwise than the plain path, none of it a change to the recipe:
-- The tokens of all examples stand in one row [tokens, hidden], so that linear layers, LayerNorm and GELU compute nothing
-  that is thrown away. Only attention needs the examples apart. Who shares a batch does not change.
-- Query, key and value are one matrix product, and one call to the optimiser, the clipping and zero_grad serves all
-  parameters, since they are views of one vector: on a 24 x 64 model calls cost more than arithmetic.
-- Dropout masks come from 16 random bits an element instead of a float (the probability is right to 1e-5), drawn by numpy
-  on a CPU: a quarter of torch's time; those of a layer are drawn together. So the same dropout seed draws other masks than the
-  plain path: the same distribution, another run.
-Gains are measured in LOG.md; tests hold logits and gradients equal to the plain path's for BERT, RoBERTa and ALBERT.
+- The tokens of all examples stand in one row [tokens, hidden], so that linear layers, LayerNorm and
+  GELU compute nothing that is thrown away. Only attention needs the examples apart. Who shares a
+  batch does not change.
+- Query, key and value are one matrix product, and one call to the optimiser, the clipping and
+  zero_grad serves all parameters, since they are views of one vector: on a 24 x 64 model calls cost
+  more than arithmetic.
+- Dropout masks come from 16 random bits an element instead of a float (the probability is right to
+  1e-5), drawn by numpy on a CPU: a quarter of torch's time; those of a layer are drawn together. So
+  the same dropout seed draws other masks than the plain path: the same distribution, another run.
+Gains are measured in LOG.md; tests hold logits and gradients equal to the plain path's for BERT,
+RoBERTa and ALBERT.
 """
 
 import math
@@ -27,7 +31,8 @@ from experiments.finetuning.checks import first_position
 
 
 def decays(name: str) -> bool:
-    """Whether a parameter gets weight decay: biases and the weights of LayerNorms, by whatever name, do not (released code)."""
+    """Whether a parameter gets weight decay: biases and the weights of LayerNorms, by whatever
+    name, do not (released code)."""
     return "bias" not in name and not re.search(r"norm\w*\.weight$", name, re.IGNORECASE)
 
 
@@ -35,13 +40,16 @@ class AttentionGroup(NamedTuple):
     """Examples that are padded together for attention, and for attention only."""
 
     tokens: int
-    mask: Tensor  # [examples * heads, 1, longest], added to the attention scores: 0 where there is a token, else -inf
+    # [examples * heads, 1, longest], added to the attention scores: 0 where there is a token, else
+    # -inf
+    mask: Tensor
     slots: Tensor  # [tokens]: where each token stands in [examples * longest]
 
 
 @dataclass(frozen=True)
 class PackedBatch:
-    """A batch without padding: the tokens of its examples one after the other, grouped for attention."""
+    """A batch without padding: the tokens of its examples one after the other, grouped for
+    attention."""
 
     input_ids: Tensor  # [tokens], example after example
     token_type_ids: Tensor  # [tokens]
@@ -57,21 +65,25 @@ class FlatParameters:
         named = sorted(model.named_parameters(), key=lambda item: not decays(item[0]))
         self.values = torch.cat([p.detach().flatten() for _, p in named])
         self.values.grad = torch.zeros_like(self.values)
-        self.decayed = self.values[:sum(p.numel() for name, p in named if decays(name))]
+        self.decayed = self.values[: sum(p.numel() for name, p in named if decays(name))]
         self._start, start = {}, 0
         for _, p in named:
             self._start[p] = start
-            p.data = self.values[start:start + p.numel()].view_as(p)
-            p.grad = self.values.grad[start:start + p.numel()].view_as(p)
+            p.data = self.values[start : start + p.numel()].view_as(p)
+            p.grad = self.values.grad[start : start + p.numel()].view_as(p)
             start += p.numel()
 
     def joined(self, *parameters: nn.Parameter) -> Tensor:
-        """Parameters that are neighbours in the vector, [n, ...] each, as one leaf [sum of n, ...]."""
+        """Parameters that are neighbours in the vector, [n, ...] each, as one leaf [sum of n,
+        ...]."""
         start, length = self._start[parameters[0]], sum(p.numel() for p in parameters)
         shape = (-1, *parameters[0].shape[1:])
-        leaf = self.values[start:start + length].view(shape).requires_grad_()
-        leaf.grad = self.values.grad[start:start + length].view(shape)
-        if not all(torch.equal(a, b) for a, b in zip(leaf.split([len(p) for p in parameters]), parameters, strict=True)):
+        leaf = self.values[start : start + length].view(shape).requires_grad_()
+        leaf.grad = self.values.grad[start : start + length].view(shape)
+        if not all(
+            torch.equal(a, b)
+            for a, b in zip(leaf.split([len(p) for p in parameters]), parameters, strict=True)
+        ):
             raise AssertionError("these parameters are no neighbours")
         return leaf
 
@@ -92,77 +104,157 @@ class Layer(NamedTuple):
 class PackedClassifier:
     """A BERT, RoBERTa or ALBERT with a classification head, computing on packed batches.
 
-    It takes the model's parameters over (FlatParameters); the model stays usable and sees what training does to them.
+    It takes the model's parameters over (FlatParameters); the model stays usable and sees what
+    training does to them.
     """
 
-    def __init__(self, model: PreTrainedModel, dropout: float, dropout_seed: int, mixout: float = 0.0) -> None:
-        base, self.config, self.dropout, self.mixout = model.base_model, model.config, dropout, mixout
-        self.flat, self.device, self.embeddings = FlatParameters(model), model.device, base.embeddings
-        self.pretrained = self.flat.values.clone() if mixout else self.flat.values  # only Mixout needs them
-        self.bits = (np.random.Generator(np.random.SFC64(dropout_seed)) if self.device.type == "cpu"
-                      else torch.Generator(self.device).manual_seed(dropout_seed))
+    def __init__(
+        self, model: PreTrainedModel, dropout: float, dropout_seed: int, mixout: float = 0.0
+    ) -> None:
+        base, self.config, self.dropout, self.mixout = (
+            model.base_model,
+            model.config,
+            dropout,
+            mixout,
+        )
+        self.flat, self.device, self.embeddings = (
+            FlatParameters(model),
+            model.device,
+            base.embeddings,
+        )
+        # only Mixout needs them
+        self.pretrained = self.flat.values.clone() if mixout else self.flat.values
+        self.bits = (
+            np.random.Generator(np.random.SFC64(dropout_seed))
+            if self.device.type == "cpu"
+            else torch.Generator(self.device).manual_seed(dropout_seed)
+        )
 
         def joined(attention: nn.Module) -> tuple[Tensor, Tensor]:
             parts = attention.query, attention.key, attention.value
-            return self.flat.joined(*(part.weight for part in parts)), self.flat.joined(*(part.bias for part in parts))
+            return self.flat.joined(*(part.weight for part in parts)), self.flat.joined(
+                *(part.bias for part in parts)
+            )
 
         if self.config.model_type == "albert":  # few layers, each used several times
-            groups = [[Layer(*joined(layer.attention), layer.attention.dense, layer.attention.LayerNorm, layer.ffn,
-                             layer.activation, layer.ffn_output, layer.full_layer_layer_norm) for layer in group.albert_layers]
-                      for group in base.encoder.albert_layer_groups]
+            groups = [
+                [
+                    Layer(
+                        *joined(layer.attention),
+                        layer.attention.dense,
+                        layer.attention.LayerNorm,
+                        layer.ffn,
+                        layer.activation,
+                        layer.ffn_output,
+                        layer.full_layer_layer_norm,
+                    )
+                    for layer in group.albert_layers
+                ]
+                for group in base.encoder.albert_layer_groups
+            ]
             depth = self.config.num_hidden_layers
-            self.layers = [layer for i in range(depth) for layer in groups[i * len(groups) // depth]]
+            self.layers = [
+                layer for i in range(depth) for layer in groups[i * len(groups) // depth]
+            ]
             self.widen = base.encoder.embedding_hidden_mapping_in
         else:
-            self.layers = [Layer(*joined(layer.attention.self), layer.attention.output.dense, layer.attention.output.LayerNorm,
-                                 layer.intermediate.dense, layer.intermediate.intermediate_act_fn, layer.output.dense,
-                                 layer.output.LayerNorm) for layer in base.encoder.layer]
+            self.layers = [
+                Layer(
+                    *joined(layer.attention.self),
+                    layer.attention.output.dense,
+                    layer.attention.output.LayerNorm,
+                    layer.intermediate.dense,
+                    layer.intermediate.intermediate_act_fn,
+                    layer.output.dense,
+                    layer.output.LayerNorm,
+                )
+                for layer in base.encoder.layer
+            ]
             self.widen = None
         self.pooler, self.classifier = {
-            "bert": lambda: (base.pooler.dense, model.classifier), "albert": lambda: (base.pooler, model.classifier),
-            "roberta": lambda: (model.classifier.dense, model.classifier.out_proj)}[self.config.model_type]()
+            "bert": lambda: (base.pooler.dense, model.classifier),
+            "albert": lambda: (base.pooler, model.classifier),
+            "roberta": lambda: (model.classifier.dense, model.classifier.out_proj),
+        }[self.config.model_type]()
 
     def __call__(self, batch: PackedBatch, training: bool) -> Tensor:
         """Logits [examples, labels], in the order of the batch. Dropout only when training."""
         drop = self._drop if training and self.dropout else lambda x: x
         table = self.embeddings
-        x = (_Lookup.apply(table.word_embeddings.weight, batch.input_ids)
-             + _Lookup.apply(table.token_type_embeddings.weight, batch.token_type_ids)
-             + _Lookup.apply(table.position_embeddings.weight, batch.position_ids))
+        x = (
+            _Lookup.apply(table.word_embeddings.weight, batch.input_ids)
+            + _Lookup.apply(table.token_type_embeddings.weight, batch.token_type_ids)
+            + _Lookup.apply(table.position_embeddings.weight, batch.position_ids)
+        )
         x = drop(_norm(x, table.LayerNorm))
         mix = self._mix if training and self.mixout else lambda weight, parts=1: weight
         if self.widen is not None:
             x = linear(x, mix(self.widen.weight), self.widen.bias)
-        shapes = [(len(group.mask), *2 * group.mask.shape[2:]) for group in batch.groups] + 2 * [x.shape]
+        shapes = [(len(group.mask), *2 * group.mask.shape[2:]) for group in batch.groups] + 2 * [
+            x.shape
+        ]
         for layer in self.layers:
-            *in_attention, first, second = self._keep_all(shapes) if training and self.dropout else [None] * len(shapes)
-            attended = self._attend(linear(x, mix(layer.weight, parts=3), layer.bias), batch.groups, in_attention)
-            x = _norm(_add(x, linear(attended, mix(layer.output.weight), layer.output.bias), first), layer.norm)
+            *in_attention, first, second = (
+                self._keep_all(shapes) if training and self.dropout else [None] * len(shapes)
+            )
+            attended = self._attend(
+                linear(x, mix(layer.weight, parts=3), layer.bias), batch.groups, in_attention
+            )
+            x = _norm(
+                _add(x, linear(attended, mix(layer.output.weight), layer.output.bias), first),
+                layer.norm,
+            )
             wide = layer.activation(linear(x, mix(layer.up.weight), layer.up.bias))
-            x = _norm(_add(x, linear(wide, mix(layer.down.weight), layer.down.bias), second), layer.last_norm)
+            x = _norm(
+                _add(x, linear(wide, mix(layer.down.weight), layer.down.bias), second),
+                layer.last_norm,
+            )
         pooled = torch.tanh(linear(x[batch.starts], mix(self.pooler.weight), self.pooler.bias))
         return linear(drop(pooled), self.classifier.weight, self.classifier.bias)
 
     def _mix(self, weight: Tensor, parts: int = 1) -> Tensor:
-        """Mixout (Lee et al. 2020): (M w + (1 - M) u - p u) / (1 - p) = u + M (w - u) / (1 - p) for pre-trained weights u and a
-        mask M of one draw per input neuron, shared by all outputs of each of the `parts` matrices that are joined in [out, in]."""
+        """Mixout (Lee et al. 2020): (M w + (1 - M) u - p u) / (1 - p) = u + M (w - u) / (1 - p) for
+        pre-trained weights u and a mask M of one draw per input neuron, shared by all outputs of
+        each of the `parts` matrices that are joined in [out, in]."""
         start = weight.storage_offset()  # in the flat vector
-        anchor = self.pretrained[start:start + weight.numel()].view_as(weight)
-        keep = self._keep((parts, 1, weight.shape[1]), self.mixout).expand(parts, len(weight) // parts, -1).reshape(weight.shape)
+        anchor = self.pretrained[start : start + weight.numel()].view_as(weight)
+        keep = (
+            self._keep((parts, 1, weight.shape[1]), self.mixout)
+            .expand(parts, len(weight) // parts, -1)
+            .reshape(weight.shape)
+        )
         return anchor + (weight - anchor) * keep
 
-    def _attend(self, packed: Tensor, groups: list[AttentionGroup], keeps: list[Tensor | None]) -> Tensor:
-        """Query, key and value [tokens, 3 hidden] to [tokens, hidden]: each example attends to itself."""
-        heads, size = self.config.num_attention_heads, packed.shape[1] // 3 // self.config.num_attention_heads
+    def _attend(
+        self, packed: Tensor, groups: list[AttentionGroup], keeps: list[Tensor | None]
+    ) -> Tensor:
+        """Query, key and value [tokens, 3 hidden] to [tokens, hidden]: each example attends to
+        itself."""
+        heads, size = (
+            self.config.num_attention_heads,
+            packed.shape[1] // 3 // self.config.num_attention_heads,
+        )
         results = []
-        for (_, mask, slots), rows, keep in zip(groups, packed.split([group.tokens for group in groups]), keeps, strict=True):
+        for (_, mask, slots), rows, keep in zip(
+            groups, packed.split([group.tokens for group in groups]), keeps, strict=True
+        ):
             examples, longest = len(mask) // heads, mask.shape[2]
             laid_out = rows.new_zeros(examples * longest, rows.shape[1]).index_copy_(0, slots, rows)
-            query, key, value = laid_out.view(examples, longest, 3, heads, size).permute(2, 0, 3, 1, 4).reshape(
-                3, examples * heads, longest, size).unbind()
-            shares = torch.softmax(torch.baddbmm(mask, query, key.transpose(1, 2), alpha=size**-0.5), -1)
+            query, key, value = (
+                laid_out.view(examples, longest, 3, heads, size)
+                .permute(2, 0, 3, 1, 4)
+                .reshape(3, examples * heads, longest, size)
+                .unbind()
+            )
+            shares = torch.softmax(
+                torch.baddbmm(mask, query, key.transpose(1, 2), alpha=size**-0.5), -1
+            )
             attended = torch.bmm(shares if keep is None else shares * keep, value)
-            attended = attended.view(examples, heads, longest, size).transpose(1, 2).reshape(examples * longest, heads * size)
+            attended = (
+                attended.view(examples, heads, longest, size)
+                .transpose(1, 2)
+                .reshape(examples * longest, heads * size)
+            )
             results.append(attended.index_select(0, slots))
         return torch.cat(results) if len(results) > 1 else results[0]
 
@@ -183,7 +275,9 @@ class PackedClassifier:
             words = self.bits.integers(0, 2**64, (size + 3) // 4, dtype=np.uint64)
             bits = torch.from_numpy(words.view(np.int16)[:size]).view(shape)
         else:
-            bits = torch.empty(shape, dtype=torch.int16, device=self.device).random_(-2**15, 2**15, generator=self.bits)
+            bits = torch.empty(shape, dtype=torch.int16, device=self.device).random_(
+                -(2**15), 2**15, generator=self.bits
+            )
         return (bits >= round(probability * 2**16) - 2**15) * (1 / (1 - probability))
 
 
@@ -193,7 +287,8 @@ def _add(x: Tensor, y: Tensor, keep: Tensor | None) -> Tensor:
 
 
 class _Lookup(torch.autograd.Function):
-    """Rows of a table. The gradient goes straight into table.grad: torch's own backward makes a second table."""
+    """Rows of a table. The gradient goes straight into table.grad: torch's own backward makes a
+    second table."""
 
     @staticmethod
     def forward(ctx: Any, table: Tensor, ids: Tensor) -> Tensor:
@@ -211,11 +306,14 @@ def _norm(x: Tensor, module: nn.LayerNorm) -> Tensor:
     return layer_norm(x, x.shape[-1:], module.weight, module.bias, module.eps)
 
 
-def pack(batch: dict[str, np.ndarray], config: PretrainedConfig, device: torch.device) -> PackedBatch:
+def pack(
+    batch: dict[str, np.ndarray], config: PretrainedConfig, device: torch.device
+) -> PackedBatch:
     """A padded batch (TokenizedSplit.batch) without its padding.
 
-    The examples are laid in order of length, so that those of like length can be padded together for attention, in as
-    many groups as pay for their calls; `starts` finds them again in the batch's own order.
+    The examples are laid in order of length, so that those of like length can be padded together
+    for attention, in as many groups as pay for their calls; `starts` finds them again in the
+    batch's own order.
     """
     mask = batch["attention_mask"].astype(bool)
     lengths = mask.sum(axis=1)
@@ -225,18 +323,31 @@ def pack(batch: dict[str, np.ndarray], config: PretrainedConfig, device: torch.d
     starts = np.empty_like(lengths)
     starts[order] = np.cumsum(lengths[order]) - lengths[order]
 
-    # one more group costs about 0.1 ms a layer on a CPU, as much as 4e5 attention scores; a GPU wants few calls
+    # one more group costs about 0.1 ms a layer on a CPU, as much as 4e5 attention scores; a GPU
+    # wants few calls
     scores = config.num_attention_heads * mask.size * mask.shape[1]
     count = 1 if device.type != "cpu" else int(np.clip(scores / 4e5, 1, len(order)))
     groups = []
     for chosen in np.array_split(np.arange(len(order)), count):
-        inside = mask[chosen, :lengths[order[chosen[-1]]]]
-        hidden = np.where(inside, np.float32(0), np.float32(-np.inf)).repeat(config.num_attention_heads, axis=0)[:, None]
-        groups.append(AttentionGroup(int(inside.sum()), torch.from_numpy(hidden).to(device),
-                            torch.from_numpy(np.flatnonzero(inside)).to(device)))
+        inside = mask[chosen, : lengths[order[chosen[-1]]]]
+        hidden = np.where(inside, np.float32(0), np.float32(-np.inf)).repeat(
+            config.num_attention_heads, axis=0
+        )[:, None]
+        groups.append(
+            AttentionGroup(
+                int(inside.sum()),
+                torch.from_numpy(hidden).to(device),
+                torch.from_numpy(np.flatnonzero(inside)).to(device),
+            )
+        )
 
     def row(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array).to(device)
 
-    return PackedBatch(row(batch["input_ids"][order][mask]), row(batch["token_type_ids"][order][mask]),
-                       row(positions[mask]), row(starts), groups)
+    return PackedBatch(
+        row(batch["input_ids"][order][mask]),
+        row(batch["token_type_ids"][order][mask]),
+        row(positions[mask]),
+        row(starts),
+        groups,
+    )

@@ -1,7 +1,8 @@
 """A task: its data from GLUE's TSV files, the hub or the mini language; its tokens; its batches.
 
-Row counts are checked against GLUE's own, since a wrong number changes every statistic silently (MRPC read with
-quoting on loses a row). A file called train_subset_<N>.tsv may stand for train.tsv; it must hold N rows.
+Row counts are checked against GLUE's own, since a wrong number changes every statistic silently
+(MRPC read with quoting on loses a row). A file called train_subset_<N>.tsv may stand for train.tsv;
+it must hold N rows.
 """
 
 import re
@@ -19,7 +20,8 @@ from experiments.finetuning.files import at_revision, fingerprint
 
 @dataclass(frozen=True)
 class Task:
-    """What GLUE says of one of its tasks (Wang et al. 2019, Table 1); SciTail is Khot et al.'s (2018)."""
+    """What GLUE says of one of its tasks (Wang et al. 2019, Table 1); SciTail is Khot et al.'s
+    (2018)."""
 
     name: str
     folder: str  # in GLUE's TSV layout
@@ -30,20 +32,64 @@ class Task:
     dev_rows: int
     tsv_columns: tuple[int, ...]  # positions of the text columns and the label
     tsv_header: bool = True
-    hub: tuple[str, str] | None = None  # name and configuration on the data hub, for what is not in GLUE
+    # name and configuration on the data hub, for what is not in GLUE
+    hub: tuple[str, str] | None = None
     label_column: str = "label"  # on the hub
 
 
-MINI = {"mini": 0.0, "mini-noisy": 0.1}  # the generated tasks, by name of the source: share of the training labels flipped
+# the generated tasks, by name of the source: share of the training labels flipped
+MINI = {"mini": 0.0, "mini-noisy": 0.1}
 
-TASKS = {task.name: task for task in (
-    Task("rte", "RTE", ("sentence1", "sentence2"), ("entailment", "not_entailment"), "accuracy", 2490, 277, (1, 2, 3)),
-    Task("mrpc", "MRPC", ("sentence1", "sentence2"), ("0", "1"), "f1", 3668, 408, (3, 4, 0)),
-    Task("cola", "CoLA", ("sentence",), ("0", "1"), "matthews_correlation", 8551, 1043, (3, 1), tsv_header=False),
-    Task("qnli", "QNLI", ("question", "sentence"), ("entailment", "not_entailment"), "accuracy", 104743, 5463, (1, 2, 3)),
-    Task("scitail", "SciTail", ("sentence1", "sentence2"), ("entails", "neutral"), "accuracy", 23596, 1304, (0, 1, 2),
-         tsv_header=False, hub=("allenai/scitail", "snli_format"), label_column="gold_label"),
-)}
+TASKS = {
+    task.name: task
+    for task in (
+        Task(
+            "rte",
+            "RTE",
+            ("sentence1", "sentence2"),
+            ("entailment", "not_entailment"),
+            "accuracy",
+            2490,
+            277,
+            (1, 2, 3),
+        ),
+        Task("mrpc", "MRPC", ("sentence1", "sentence2"), ("0", "1"), "f1", 3668, 408, (3, 4, 0)),
+        Task(
+            "cola",
+            "CoLA",
+            ("sentence",),
+            ("0", "1"),
+            "matthews_correlation",
+            8551,
+            1043,
+            (3, 1),
+            tsv_header=False,
+        ),
+        Task(
+            "qnli",
+            "QNLI",
+            ("question", "sentence"),
+            ("entailment", "not_entailment"),
+            "accuracy",
+            104743,
+            5463,
+            (1, 2, 3),
+        ),
+        Task(
+            "scitail",
+            "SciTail",
+            ("sentence1", "sentence2"),
+            ("entails", "neutral"),
+            "accuracy",
+            23596,
+            1304,
+            (0, 1, 2),
+            tsv_header=False,
+            hub=("allenai/scitail", "snli_format"),
+            label_column="gold_label",
+        ),
+    )
+}
 
 
 @dataclass(frozen=True)
@@ -64,19 +110,24 @@ class TokenizedSplit:
     pad_id: int
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
-        """The chosen examples, padded to the longest of them: arrays [examples, tokens], labels [examples]."""
+        """The chosen examples, padded to the longest of them: arrays [examples, tokens], labels
+        [examples]."""
         lengths = np.array([len(self.input_ids[i]) for i in indices])
         mask = np.arange(lengths.max()) < lengths[:, None]
         ids, types = np.full(mask.shape, self.pad_id), np.zeros(mask.shape, dtype=np.int64)
         ids[mask] = np.concatenate([self.input_ids[i] for i in indices])
         types[mask] = np.concatenate([self.token_type_ids[i] for i in indices])
-        return {"input_ids": ids, "attention_mask": mask.astype(np.int64), "token_type_ids": types,
-                "labels": self.labels[indices]}
+        return {
+            "input_ids": ids,
+            "attention_mask": mask.astype(np.int64),
+            "token_type_ids": types,
+            "labels": self.labels[indices],
+        }
 
     def batches(self, order: np.ndarray, size: int) -> Iterator[dict[str, np.ndarray]]:
         """The examples in the given order, `size` at a time; the last batch holds what is left."""
         for start in range(0, len(order), size):
-            yield self.batch(order[start:start + size])
+            yield self.batch(order[start : start + size])
 
 
 def get_task(name: str) -> Task:
@@ -89,17 +140,28 @@ def _tsv_files(task: Task, folder: Path) -> dict[str, tuple[Path, int]]:
     """For each split its file and the number of rows it must have."""
     here = folder / task.folder
     if not here.is_dir():
-        raise BadInput(f"no folder {here}: expected GLUE's TSV layout, {task.folder}/train.tsv and {task.folder}/dev.tsv")
-    files = {"train": (here / "train.tsv", task.train_rows), "dev": (here / "dev.tsv", task.dev_rows)}
+        raise BadInput(
+            f"no folder {here}: expected GLUE's TSV layout, {task.folder}/train.tsv and"
+            f" {task.folder}/dev.tsv"
+        )
+    files = {
+        "train": (here / "train.tsv", task.train_rows),
+        "dev": (here / "dev.tsv", task.dev_rows),
+    }
     subsets = sorted(here.glob("train_subset_*.tsv"))
     if not files["train"][0].exists() and subsets:
         rows = subsets[0].stem.removeprefix("train_subset_")
         if not rows.isdecimal():
-            raise BadInput(f"{subsets[0]}: expected a name like train_subset_1000.tsv, with the number of rows")
+            raise BadInput(
+                f"{subsets[0]}: expected a name like train_subset_1000.tsv, with the number of rows"
+            )
         files["train"] = (subsets[0], int(rows))
     for path, _ in files.values():
         if not path.is_file():
-            raise BadInput(f"no file {path}: expected GLUE's TSV layout, {task.folder}/train.tsv and {task.folder}/dev.tsv")
+            raise BadInput(
+                f"no file {path}: expected GLUE's TSV layout, {task.folder}/train.tsv and"
+                f" {task.folder}/dev.tsv"
+            )
     return files
 
 
@@ -107,7 +169,9 @@ def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
     try:
         lines = path.read_bytes().decode("utf-8-sig").split("\n")
     except UnicodeDecodeError as error:
-        raise BadInput(f"{path}: not UTF-8 at byte {error.start}; expected GLUE's own file, get it again") from None
+        raise BadInput(
+            f"{path}: not UTF-8 at byte {error.start}; expected GLUE's own file, get it again"
+        ) from None
     lines = [line.rstrip("\r") for line in lines]
     lines = lines[:-1] if lines[-1] == "" else lines
     first = 1 if task.tsv_header else 0
@@ -116,30 +180,45 @@ def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
     for number, line in enumerate(lines[first:], start=first + 1):
         cells = line.split("\t")  # no quoting: a quotation mark in GLUE is only a quotation mark
         if len(cells) <= max(task.tsv_columns):
-            raise BadInput(f"{path} line {number}: {len(cells)} columns, expected at least {max(task.tsv_columns) + 1}; "
-                           "get GLUE's own file again")
+            raise BadInput(
+                f"{path} line {number}: {len(cells)} columns, expected at least"
+                f" {max(task.tsv_columns) + 1}; get GLUE's own file again"
+            )
         if cells[label_column] not in task.labels:
-            raise BadInput(f"{path} line {number}: label {cells[label_column]!r}, expected {' or '.join(task.labels)}")
+            raise BadInput(
+                f"{path} line {number}: label {cells[label_column]!r}, expected"
+                f" {' or '.join(task.labels)}"
+            )
         texts.append(tuple(cells[i] for i in text_columns))
         labels.append(task.labels.index(cells[label_column]))
     if len(labels) != expected_rows:
-        raise BadInput(f"{path}: {len(labels):,} rows, expected {expected_rows:,}; get GLUE's own file again, "
-                       "or name a part of the training set train_subset_<rows>.tsv")
+        raise BadInput(
+            f"{path}: {len(labels):,} rows, expected {expected_rows:,}; get GLUE's own file again, "
+            "or name a part of the training set train_subset_<rows>.tsv"
+        )
     return Split(texts, np.array(labels))
 
 
 def _load_hub(source: str, configuration: str) -> Any:
-    """The splits of a data set on the hub. BadInput for another commit than the one asked for: out of reach of the hub `datasets` takes
-    whatever its cache has."""
+    """The splits of a data set on the hub. BadInput for another commit than the one asked for: out
+    of reach of the hub `datasets` takes whatever its cache has."""
     import datasets  # heavy, and not needed for local data
     import huggingface_hub
 
-    huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by the caller
+    # a failed download is reported once, by the caller
+    huggingface_hub.utils.logging.set_verbosity_error()
     name, revision = at_revision(source)
     loaded = datasets.load_dataset(name, configuration, revision=revision)
     files = [file["filename"] for files in loaded.cache_files.values() for file in files]
-    if revision and re.fullmatch("[0-9a-f]{40}", revision) and not all(revision in file for file in files):
-        raise BadInput(f"{source}: found another revision in the cache; expected that one, or a connection to the data hub")
+    if (
+        revision
+        and re.fullmatch("[0-9a-f]{40}", revision)
+        and not all(revision in file for file in files)
+    ):
+        raise BadInput(
+            f"{source}: found another revision in the cache; expected that one, or a connection to"
+            " the data hub"
+        )
     return loaded
 
 
@@ -148,28 +227,44 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     try:
         loaded = _load_hub(source, configuration)
         rows = {"train": loaded["train"], "dev": loaded["validation"]}
-        splits = {split: Split(list(zip(*(part[c] for c in task.text_columns), strict=True)),
-                               np.array([_label_id(task, label) for label in part[task.label_column]]))
-                  for split, part in rows.items()}
+        splits = {
+            split: Split(
+                list(zip(*(part[c] for c in task.text_columns), strict=True)),
+                np.array([_label_id(task, label) for label in part[task.label_column]]),
+            )
+            for split, part in rows.items()
+        }
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BadInput(f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__}); expected a data "
-                       "set in GLUE's format and a connection, or give a folder with --data") from None
+        raise BadInput(
+            f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__});"
+            " expected a data set in GLUE's format and a connection, or give a folder with --data"
+        ) from None
     for split, expected in (("train", task.train_rows), ("dev", task.dev_rows)):
         if len(splits[split].labels) != expected:
-            raise BadInput(f"{source} {task.name} {split}: {len(splits[split].labels):,} rows, expected {expected:,}")
+            raise BadInput(
+                f"{source} {task.name} {split}: {len(splits[split].labels):,} rows, expected"
+                f" {expected:,}"
+            )
         if not set(splits[split].labels.tolist()) <= set(range(len(task.labels))):
-            raise BadInput(f"{source} {task.name} {split}: labels outside 0..{len(task.labels) - 1}")
+            raise BadInput(
+                f"{source} {task.name} {split}: labels outside 0..{len(task.labels) - 1}"
+            )
     return splits
 
 
 def _label_id(task: Task, label: int | str) -> int:
     """GLUE on the hub has numbers, SciTail words, one of them another than in its own files."""
-    return label if isinstance(label, int) else task.labels.index({"entailment": "entails"}.get(label, label))
+    return (
+        label
+        if isinstance(label, int)
+        else task.labels.index({"entailment": "entails"}.get(label, label))
+    )
 
 
 @lru_cache(maxsize=8)
 def load_splits(task_name: str, source: str) -> dict[str, Split]:
-    """The "train" and "dev" splits of a task from a name in MINI, a folder in GLUE's TSV layout, or the hub."""
+    """The "train" and "dev" splits of a task from a name in MINI, a folder in GLUE's TSV layout,
+    or the hub."""
     task = get_task(task_name)
     if source in MINI:
         from experiments.mini.tasks import GENERATORS, rows
@@ -177,18 +272,29 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
         if task_name not in GENERATORS:
             raise BadInput(f"mini has no task {task_name}: expected one of {', '.join(GENERATORS)}")
         parts = {"train": rows(task_name, "train", MINI[source]), "dev": rows(task_name, "dev")}
-        return {split: Split([tuple(str(row[c]) for c in task.text_columns) for row in part],
-                             np.array([row["label"] for row in part])) for split, part in parts.items()}
+        return {
+            split: Split(
+                [tuple(str(row[c]) for c in task.text_columns) for row in part],
+                np.array([row["label"] for row in part]),
+            )
+            for split, part in parts.items()
+        }
     if Path(source).is_dir():
-        return {split: _read_tsv(task, path, expected)
-                for split, (path, expected) in _tsv_files(task, Path(source)).items()}
+        return {
+            split: _read_tsv(task, path, expected)
+            for split, (path, expected) in _tsv_files(task, Path(source)).items()
+        }
     return _read_hub(task, source)
 
 
 def sample(split: Split, size: int, seed: int) -> Split:
-    """`size` examples drawn without replacement, in the order of the split: the same ones for every run (paper, 4.2)."""
+    """`size` examples drawn without replacement, in the order of the split: the same ones for
+    every run (paper, 4.2)."""
     if size > len(split.labels):
-        raise BadInput(f"a sample of {size:,} of {len(split.labels):,} training examples: expected at most as many")
+        raise BadInput(
+            f"a sample of {size:,} of {len(split.labels):,} training examples: expected at most as"
+            " many"
+        )
     chosen = np.sort(np.random.default_rng(seed).permutation(len(split.labels))[:size])
     return Split([split.texts[i] for i in chosen], split.labels[chosen])
 
@@ -202,17 +308,22 @@ def train_rows(task_name: str, source: str) -> int:
 
 @lru_cache(maxsize=8)
 def identify_data(task_name: str, source: str) -> str:
-    """Run.data: the hub's name, with @REVISION where one is asked for, or a name with a hash of what is read, so that other data gives
-    other runs."""
+    """Run.data: the hub's name, with @REVISION where one is asked for, or a name with a hash of
+    what is read, so that other data gives other runs."""
     if source in MINI:
         splits = load_splits(task_name, source)
-        return f"{source}@{fingerprint(repr([(s.texts, s.labels.tolist()) for s in splits.values()]).encode())}"
+        contents = [(split.texts, split.labels.tolist()) for split in splits.values()]
+        return f"{source}@{fingerprint(repr(contents).encode())}"
     if Path(source).is_dir():
         files, name = _tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
-        return f"{f'folder-{name}' if name in MINI else name}@{fingerprint(*(path for path, _ in files.values()))}"
+        if name in MINI:
+            name = f"folder-{name}"
+        return f"{name}@{fingerprint(*[path for path, _ in files.values()])}"
     if not _may_be_on_hub(source):
-        raise BadInput(f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on the "
-                       "data hub such as nyu-mll/glue")
+        raise BadInput(
+            f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on"
+            " the data hub such as nyu-mll/glue"
+        )
     hub = get_task(task_name).hub
     return hub[0] if hub else source
 
@@ -223,48 +334,70 @@ def _may_be_on_hub(source: str) -> bool:
 
 
 def check_text(source: str, validation: bool = False) -> None:
-    """Whether load_text can find what it is asked for, as far as that can be told without the hub."""
+    """Whether load_text can find what it is asked for, as far as that can be told without the
+    hub."""
     if validation and Path(source).is_dir() and not (Path(source) / "wiki.valid.raw").is_file():
-        raise BadInput(f"no file {Path(source) / 'wiki.valid.raw'}: expected WikiText-2's validation text, to fit a masked-LM head on")
+        raise BadInput(
+            f"no file {Path(source) / 'wiki.valid.raw'}: expected WikiText-2's validation text, to"
+            " fit a masked-LM head on"
+        )
     if source != "mini" and not _may_be_on_hub(source):
         path = Path(source) / "wiki.test.raw"
         if not path.is_file():
-            raise BadInput(f"no file {path}: expected mini, a folder with WikiText-2's test text as wiki.test.raw, or a name on "
-                           "the data hub such as Salesforce/wikitext")
+            raise BadInput(
+                f"no file {path}: expected mini, a folder with WikiText-2's test text as"
+                " wiki.test.raw, or a name on the data hub such as Salesforce/wikitext"
+            )
 
 
 def load_text(source: str, validation: bool = False) -> str:
-    """Running text that masked-LM perplexity is measured on: the mini language's held-out documents ("mini"), a folder with
-    wiki.test.raw, or the test set of WikiText-2 on the hub (paper, section 4.1). With `validation` other text of the same kind."""
+    """Running text that masked-LM perplexity is measured on: the mini language's held-out documents
+    ("mini"), a folder with wiki.test.raw, or the test set of WikiText-2 on the hub (paper, section
+    4.1). With `validation` other text of the same kind."""
     if source == "mini":
         from experiments.mini.tasks import held_out_text
 
-        documents = held_out_text()[200:] if validation else held_out_text(documents=200)  # 1,800 predicted tokens; all 600 would
-        return " ".join(sentence for document in documents for sentence in document)  # take three times as long for each k
+        # 1,800 predicted tokens; all 600 would
+        documents = held_out_text()[200:] if validation else held_out_text(documents=200)
+        # take three times as long for each k
+        return " ".join(sentence for document in documents for sentence in document)
     if Path(source).is_dir():
         path = Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")
         try:
             return path.read_text(encoding="utf-8")
         except UnicodeDecodeError as error:
-            raise BadInput(f"{path}: not UTF-8 at byte {error.start}; expected running text in UTF-8") from None
+            raise BadInput(
+                f"{path}: not UTF-8 at byte {error.start}; expected running text in UTF-8"
+            ) from None
     try:
-        return "\n".join(_load_hub(source, "wikitext-2-raw-v1")["validation" if validation else "test"]["text"])
+        return "\n".join(
+            _load_hub(source, "wikitext-2-raw-v1")["validation" if validation else "test"]["text"]
+        )
     except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BadInput(f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected WikiText-2 and a "
-                       "connection, or give a folder with wiki.test.raw, --text") from None
+        raise BadInput(
+            f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected"
+            " WikiText-2 and a connection, or give a folder with wiki.test.raw, --text"
+        ) from None
 
 
 def identify_text(source: str) -> str:
-    """What load_text reads: the hub's name and revision, so that what is finished needs no network, else a hash."""
+    """What load_text reads: the hub's name and revision, so that what is finished needs no
+    network, else a hash."""
     if source == "mini":
         return fingerprint(load_text(source).encode())
     return fingerprint(Path(source) / "wiki.test.raw") if Path(source).is_dir() else source
 
 
-def tokenize(split: Split, tokenizer: Any, max_length: int, segment_ids: bool = True) -> TokenizedSplit:
-    """Token ids of all examples, cut to max_length tokens from the end of the longer sentence. Without `segment_ids` the token types
-    are 0 everywhere."""
+def tokenize(
+    split: Split, tokenizer: Any, max_length: int, segment_ids: bool = True
+) -> TokenizedSplit:
+    """Token ids of all examples, cut to max_length tokens from the end of the longer sentence.
+    Without `segment_ids` the token types are 0 everywhere."""
     columns = [list(column) for column in zip(*split.texts, strict=True)]
-    encoded = tokenizer(*columns, truncation="longest_first", max_length=max_length, return_token_type_ids=True)
+    encoded = tokenizer(
+        *columns, truncation="longest_first", max_length=max_length, return_token_type_ids=True
+    )
     types = [np.array(types) * int(segment_ids) for types in encoded["token_type_ids"]]
-    return TokenizedSplit([np.array(ids) for ids in encoded["input_ids"]], types, split.labels, tokenizer.pad_token_id)
+    return TokenizedSplit(
+        [np.array(ids) for ids in encoded["input_ids"]], types, split.labels, tokenizer.pad_token_id
+    )

@@ -1,12 +1,13 @@
 """The language of the model organism: a small, English-like world, generated from a seed.
 
-An Event is who did what to whom, how, where and when. It can be said in several ways (synonyms, active or passive, a
-fronted place or time), weakened (a detail left out, a noun replaced by its class), distorted (roles swapped, a word
-exchanged, an unsupported detail added) and asked about. A document is a handful of sentences around one event, so that
-predicting a masked word pays for reading the other sentences: what the pair tasks need.
+An Event is who did what to whom, how, where and when. It can be said in several ways (synonyms,
+active or passive, a fronted place or time), weakened (a detail left out, a noun replaced by its
+class), distorted (roles swapped, a word exchanged, an unsupported detail added) and asked about. A
+document is a handful of sentences around one event, so that predicting a masked word pays for
+reading the other sentences: what the pair tasks need.
 
-Every draw goes through `random.Random(seed).random()`, the one method whose sequence Python promises to keep, so the
-text is the same, byte for byte, on every machine and Python version.
+Every draw goes through `random.Random(seed).random()`, the one method whose sequence Python
+promises to keep, so the text is the same, byte for byte, on every machine and Python version.
 """
 
 from collections.abc import Iterator, Sequence
@@ -14,25 +15,111 @@ from dataclasses import dataclass, replace
 from random import Random
 from typing import Any, TypeVar
 
-# Words in one tuple are synonyms. All verbs are regular, so that past tense and participle are one form.
-PEOPLE = (("sailor", "seaman"), ("doctor", "physician"), ("teacher", "tutor"), ("lawyer", "attorney"), ("singer",),
-          ("farmer",), ("baker",), ("pilot",), ("nurse",), ("painter",), ("king",), ("queen",))
-ANIMALS = (("dog", "hound"), ("rabbit", "bunny"), ("horse",), ("cat",), ("bird",), ("goat",), ("tiger",), ("bear",))
-THINGS = (("boat", "ship"), ("stone", "rock"), ("picture", "image"), ("coat", "jacket"), ("lamp",), ("basket",),
-          ("letter",), ("chair",), ("drum",), ("wagon",))
-CLASS_OF = {**dict.fromkeys(PEOPLE, "person"), **dict.fromkeys(ANIMALS, "animal"), **dict.fromkeys(THINGS, "thing")}
-TRANSITIVE = (("chase", "pursue"), ("help", "assist"), ("watch", "observe"), ("follow", "trail"), ("scare", "frighten"),
-              ("praise",), ("greet",), ("push",), ("touch",), ("visit",))
-HANDLING = (("fix", "repair"), ("lift", "raise"), ("paint",), ("carry",), ("clean",), ("guard",))  # object is a thing
-INTRANSITIVE = (("walk", "stroll"), ("laugh", "chuckle"), ("jump", "leap"), ("rest",), ("wait",), ("dance",), ("arrive",))
-ADJECTIVES = (("big", "large"), ("small", "little"), ("fast", "quick"), ("happy", "glad"), ("angry", "furious"),
-              ("old",), ("young",), ("brown",), ("white",), ("strong",), ("strange",))
-MANNERS = (("quickly", "rapidly"), ("quietly", "silently"), ("carefully", "cautiously"), ("slowly",), ("proudly",),
-           ("bravely",))
-PLACES = (("near the river",), ("in the garden", "in the yard"), ("at the market",), ("behind the house",),
-          ("on the hill",), ("in the forest", "in the woods"), ("at the station",), ("under the bridge",))
-TIMES = (("in the morning", "at dawn"), ("in the evening", "at dusk"), ("at night",), ("at noon",), ("in summer",),
-         ("in winter",))
+# Words in one tuple are synonyms. All verbs are regular, so that past tense and participle are one
+# form.
+PEOPLE = (
+    ("sailor", "seaman"),
+    ("doctor", "physician"),
+    ("teacher", "tutor"),
+    ("lawyer", "attorney"),
+    ("singer",),
+    ("farmer",),
+    ("baker",),
+    ("pilot",),
+    ("nurse",),
+    ("painter",),
+    ("king",),
+    ("queen",),
+)
+ANIMALS = (
+    ("dog", "hound"),
+    ("rabbit", "bunny"),
+    ("horse",),
+    ("cat",),
+    ("bird",),
+    ("goat",),
+    ("tiger",),
+    ("bear",),
+)
+THINGS = (
+    ("boat", "ship"),
+    ("stone", "rock"),
+    ("picture", "image"),
+    ("coat", "jacket"),
+    ("lamp",),
+    ("basket",),
+    ("letter",),
+    ("chair",),
+    ("drum",),
+    ("wagon",),
+)
+CLASS_OF = {
+    **dict.fromkeys(PEOPLE, "person"),
+    **dict.fromkeys(ANIMALS, "animal"),
+    **dict.fromkeys(THINGS, "thing"),
+}
+TRANSITIVE = (
+    ("chase", "pursue"),
+    ("help", "assist"),
+    ("watch", "observe"),
+    ("follow", "trail"),
+    ("scare", "frighten"),
+    ("praise",),
+    ("greet",),
+    ("push",),
+    ("touch",),
+    ("visit",),
+)
+# object is a thing
+HANDLING = (("fix", "repair"), ("lift", "raise"), ("paint",), ("carry",), ("clean",), ("guard",))
+INTRANSITIVE = (
+    ("walk", "stroll"),
+    ("laugh", "chuckle"),
+    ("jump", "leap"),
+    ("rest",),
+    ("wait",),
+    ("dance",),
+    ("arrive",),
+)
+ADJECTIVES = (
+    ("big", "large"),
+    ("small", "little"),
+    ("fast", "quick"),
+    ("happy", "glad"),
+    ("angry", "furious"),
+    ("old",),
+    ("young",),
+    ("brown",),
+    ("white",),
+    ("strong",),
+    ("strange",),
+)
+MANNERS = (
+    ("quickly", "rapidly"),
+    ("quietly", "silently"),
+    ("carefully", "cautiously"),
+    ("slowly",),
+    ("proudly",),
+    ("bravely",),
+)
+PLACES = (
+    ("near the river",),
+    ("in the garden", "in the yard"),
+    ("at the market",),
+    ("behind the house",),
+    ("on the hill",),
+    ("in the forest", "in the woods"),
+    ("at the station",),
+    ("under the bridge",),
+)
+TIMES = (
+    ("in the morning", "at dawn"),
+    ("in the evening", "at dusk"),
+    ("at night",),
+    ("at noon",),
+    ("in summer",),
+    ("in winter",),
+)
 SINGULAR_DETERMINERS = ("the", "a", "every", "this", "that")
 PLURAL_DETERMINERS = ("the", "some", "two", "these", "those")
 SENTENCES = 6  # of a document
@@ -50,7 +137,8 @@ class NounPhrase:
     noun: Word
     plural: bool
     adjective: Word | None = None
-    clause: tuple[Word, Word] | None = None  # relative clause: (transitive verb, noun of its object)
+    # relative clause: (transitive verb, noun of its object)
+    clause: tuple[Word, Word] | None = None
 
 
 @dataclass(frozen=True)
@@ -84,6 +172,7 @@ def shuffled(rng: Random, items: Sequence[T]) -> list[T]:
 
 # ---------------------------------------------------------------- word forms
 
+
 def _with_s(word: str) -> str:
     if word.endswith(("s", "sh", "ch", "x")):
         return word + "es"
@@ -109,16 +198,21 @@ def past(verb: str) -> str:
 
 # ---------------------------------------------------------------- drawing
 
+
 def draw_noun_phrase(rng: Random, nouns: Sequence[Word], detail: float = 0.5) -> NounPhrase:
-    """A noun of `nouns` with determiner; `detail` is the probability of an adjective, four times that of a relative clause."""
+    """A noun of `nouns` with determiner; `detail` is the probability of an adjective, four times
+    that of a relative clause."""
     is_plural = rng.random() < 0.4
     return NounPhrase(
         determiner=pick(rng, PLURAL_DETERMINERS if is_plural else SINGULAR_DETERMINERS),
         noun=pick(rng, nouns),
         plural=is_plural,
         adjective=pick(rng, ADJECTIVES) if rng.random() < detail else None,
-        clause=((pick(rng, TRANSITIVE), pick(rng, PEOPLE + ANIMALS))
-                if rng.random() < detail / 4 and nouns is not THINGS else None),
+        clause=(
+            (pick(rng, TRANSITIVE), pick(rng, PEOPLE + ANIMALS))
+            if rng.random() < detail / 4 and nouns is not THINGS
+            else None
+        ),
     )
 
 
@@ -133,7 +227,10 @@ def draw_event(rng: Random, detail: float = 0.5) -> Event:
     else:
         verb, target = pick(rng, INTRANSITIVE), None
     return Event(
-        subject, verb, target, present=rng.random() < 0.5,
+        subject,
+        verb,
+        target,
+        present=rng.random() < 0.5,
         manner=pick(rng, MANNERS) if rng.random() < detail else None,
         place=pick(rng, PLACES) if rng.random() < detail else None,
         time=pick(rng, TIMES) if rng.random() < detail else None,
@@ -142,11 +239,15 @@ def draw_event(rng: Random, detail: float = 0.5) -> Event:
 
 # ---------------------------------------------------------------- saying
 
+
 def say_noun_phrase(rng: Random, phrase: NounPhrase) -> list[str]:
     """Its words; of synonyms one is drawn."""
     noun = pick(rng, phrase.noun)
-    words = [phrase.determiner, *([pick(rng, phrase.adjective)] if phrase.adjective else []),
-             plural(noun) if phrase.plural else noun]
+    words = [
+        phrase.determiner,
+        *([pick(rng, phrase.adjective)] if phrase.adjective else []),
+        plural(noun) if phrase.plural else noun,
+    ]
     if phrase.clause:
         verb, target = phrase.clause
         words += ["that", present(pick(rng, verb), phrase.plural), "the", pick(rng, target)]
@@ -156,15 +257,26 @@ def say_noun_phrase(rng: Random, phrase: NounPhrase) -> list[str]:
 
 
 def say_words(rng: Random, event: Event) -> list[str]:
-    """The event as a list of words with the final full stop; synonyms, voice and word order are drawn."""
+    """The event as a list of words with the final full stop; synonyms, voice and word order are
+    drawn."""
     subject, verb = say_noun_phrase(rng, event.subject), pick(rng, event.verb)
     if event.object is None or rng.random() < 0.7:
         core = subject + [present(verb, event.subject.plural) if event.present else past(verb)]
         core += say_noun_phrase(rng, event.object) if event.object else []
     else:
-        auxiliary = {(True, True): "are", (True, False): "is", (False, True): "were", (False, False): "was"}
-        core = [*say_noun_phrase(rng, event.object), auxiliary[event.present, event.object.plural],
-                past(verb), "by", *subject]
+        auxiliary = {
+            (True, True): "are",
+            (True, False): "is",
+            (False, True): "were",
+            (False, False): "was",
+        }
+        core = [
+            *say_noun_phrase(rng, event.object),
+            auxiliary[event.present, event.object.plural],
+            past(verb),
+            "by",
+            *subject,
+        ]
     core += [pick(rng, event.manner)] if event.manner else []
     tail = [pick(rng, part).split() for part in (event.place, event.time) if part]
     if tail and rng.random() < 0.3:
@@ -195,57 +307,103 @@ def ask(rng: Random, event: Event, slot: str) -> str:
 
 # ---------------------------------------------------------------- changing
 
+
 def weaken(rng: Random, event: Event, keep: str | None = None) -> Event:
-    """The event with details left out or made vaguer, so that it follows from the original; slot `keep` stays."""
-    dropped: dict[str, Any] = {slot: None for slot in ("manner", "place", "time") if slot != keep and rng.random() < 0.5}
+    """The event with details left out or made vaguer, so that it follows from the original; slot
+    `keep` stays."""
+    dropped: dict[str, Any] = {
+        slot: None for slot in ("manner", "place", "time") if slot != keep and rng.random() < 0.5
+    }
 
     def vaguer(phrase: NounPhrase) -> NounPhrase:
-        if phrase.determiner == "every":  # what holds for every old king need not hold for every king
+        # what holds for every old king need not hold for every king
+        if phrase.determiner == "every":
             return phrase
-        noun = (CLASS_OF[phrase.noun],) if rng.random() < 0.15 and phrase.noun in CLASS_OF else phrase.noun
-        return replace(phrase, noun=noun, adjective=phrase.adjective if rng.random() < 0.5 else None, clause=None)
+        noun = (
+            (CLASS_OF[phrase.noun],)
+            if rng.random() < 0.15 and phrase.noun in CLASS_OF
+            else phrase.noun
+        )
+        return replace(
+            phrase,
+            noun=noun,
+            adjective=phrase.adjective if rng.random() < 0.5 else None,
+            clause=None,
+        )
 
-    return replace(event, subject=vaguer(event.subject), object=event.object and vaguer(event.object), **dropped)
+    return replace(
+        event,
+        subject=vaguer(event.subject),
+        object=event.object and vaguer(event.object),
+        **dropped,
+    )
 
 
 def distort(rng: Random, event: Event) -> Event:
-    """A different event in much the same words. (A vague noun may be made precise: ask `follows` what that means.)"""
-    changes = ["verb", "subject", "place" if event.place else "add place", "time" if event.time else "add time"]
+    """A different event in much the same words. (A vague noun may be made precise: ask `follows`
+    what that means.)"""
+    changes = [
+        "verb",
+        "subject",
+        "place" if event.place else "add place",
+        "time" if event.time else "add time",
+    ]
     changes += ["object"] if event.object else []
-    if event.object and event.object.noun != event.subject.noun and CLASS_OF.get(event.object.noun) != "thing":
+    if (
+        event.object
+        and event.object.noun != event.subject.noun
+        and CLASS_OF.get(event.object.noun) != "thing"
+    ):
         changes += ["swap", "swap"]
     change = pick(rng, changes)
     if change == "swap" and event.object:
         return replace(event, subject=event.object, object=event.subject)
     if change == "verb":
-        family = next(family for family in (TRANSITIVE, HANDLING, INTRANSITIVE) if event.verb in family)
+        family = next(
+            family for family in (TRANSITIVE, HANDLING, INTRANSITIVE) if event.verb in family
+        )
         return replace(event, verb=other(rng, family, event.verb))
     if change in ("subject", "object"):
         phrase = getattr(event, change)
         nouns = THINGS if CLASS_OF.get(phrase.noun, phrase.noun[0]) == "thing" else PEOPLE + ANIMALS
         return replace(event, **{change: replace(phrase, noun=other(rng, nouns, phrase.noun))})
     slot = change.removeprefix("add ")
-    return replace(event, **{slot: other(rng, {"place": PLACES, "time": TIMES}[slot], getattr(event, slot))})
+    return replace(
+        event, **{slot: other(rng, {"place": PLACES, "time": TIMES}[slot], getattr(event, slot))}
+    )
 
 
 def follows(event: Event, hypothesis: Event) -> bool:
-    """Whether the hypothesis says nothing that the event does not: its details are the event's or left out."""
+    """Whether the hypothesis says nothing that the event does not: its details are the event's
+    or left out."""
+
     def covered(phrase: NounPhrase | None, claim: NounPhrase | None) -> bool:
         if phrase is None or claim is None:
             return phrase is claim
-        return ((claim.determiner, claim.plural) == (phrase.determiner, phrase.plural)
-                and claim.noun in (phrase.noun, (CLASS_OF.get(phrase.noun),))
-                and claim.adjective in (None, phrase.adjective) and claim.clause in (None, phrase.clause))
+        return (
+            (claim.determiner, claim.plural) == (phrase.determiner, phrase.plural)
+            and claim.noun in (phrase.noun, (CLASS_OF.get(phrase.noun),))
+            and claim.adjective in (None, phrase.adjective)
+            and claim.clause in (None, phrase.clause)
+        )
 
-    return ((event.verb, event.present) == (hypothesis.verb, hypothesis.present)
-            and covered(event.subject, hypothesis.subject) and covered(event.object, hypothesis.object)
-            and all(getattr(hypothesis, slot) in (None, getattr(event, slot)) for slot in ("manner", "place", "time")))
+    return (
+        (event.verb, event.present) == (hypothesis.verb, hypothesis.present)
+        and covered(event.subject, hypothesis.subject)
+        and covered(event.object, hypothesis.object)
+        and all(
+            getattr(hypothesis, slot) in (None, getattr(event, slot))
+            for slot in ("manner", "place", "time")
+        )
+    )
 
 
 # ---------------------------------------------------------------- running text
 
+
 def document(rng: Random) -> list[str]:
-    """About SENTENCES sentences around one event: said again, weakened, asked and answered, carried on."""
+    """About SENTENCES sentences around one event: said again, weakened, asked and answered,
+    carried on."""
     event = draw_event(rng)
     text = [say(rng, event)]
     while len(text) < SENTENCES:
@@ -259,7 +417,9 @@ def document(rng: Random) -> list[str]:
             text += [ask(rng, weaken(rng, event), slot), say(rng, weaken(rng, event, keep=slot))]
         else:  # carry on with the same actor
             following = draw_event(rng)
-            event = replace(following, subject=replace(event.subject, determiner="the", clause=None))
+            event = replace(
+                following, subject=replace(event.subject, determiner="the", clause=None)
+            )
             text.append(say(rng, event))
     return text
 
@@ -273,8 +433,30 @@ def documents(seed: int) -> Iterator[list[str]]:
 
 def vocabulary() -> list[str]:
     """Every word the language can produce, sorted."""
-    words = {"a", "an", "the", "that", "by", "is", "are", "was", "were", "do", "does", "did", "who", "what", "how",
-             "where", "when", ".", ",", "?", *SINGULAR_DETERMINERS, *PLURAL_DETERMINERS}
+    words = {
+        "a",
+        "an",
+        "the",
+        "that",
+        "by",
+        "is",
+        "are",
+        "was",
+        "were",
+        "do",
+        "does",
+        "did",
+        "who",
+        "what",
+        "how",
+        "where",
+        "when",
+        ".",
+        ",",
+        "?",
+        *SINGULAR_DETERMINERS,
+        *PLURAL_DETERMINERS,
+    }
     for noun in {*nouns(), *CLASS_OF.values()}:
         words |= {noun, plural(noun)}
     for verb in said_of(TRANSITIVE, HANDLING, INTRANSITIVE):

@@ -1,14 +1,16 @@
 """Pre-train the model organism, as BERT was: masked words and sentence pairs.
 
-Claim   : the folder experiments/mini/checkpoint is what this script writes, from nothing but the seeds below.
+Claim   : the folder experiments/mini/checkpoint is what this script writes, from nothing but the
+          seeds below.
 Command : python -m experiments.mini.pretrain --output experiments/mini/checkpoint
 Cost    : see experiments/mini/checkpoint/pretraining_log.csv, last row (one thread of one core).
 
-A post-LayerNorm BERT of 24 layers x 64 hidden units sees an endless stream of generated documents. Seven batches in
-eight hold pairs [CLS] A [SEP] B [SEP] in which B follows A in its document (70 %) or comes from another document
-(30 %; BERT: 50 %): the pooler learns to tell, as in BERT's next-sentence prediction. The eighth holds running text that
-fills the positions. 15 % of the words are predicted (80 % masked, 10 % exchanged, 10 % kept). AdamW with bias
-correction, linear warm-up over 10 % of the steps, linear decay, clip 1.0, no dropout (nothing is seen twice).
+A post-LayerNorm BERT of 24 layers x 64 hidden units sees an endless stream of generated documents.
+Seven batches in eight hold pairs [CLS] A [SEP] B [SEP] in which B follows A in its document (70 %)
+or comes from another document (30 %; BERT: 50 %): the pooler learns to tell, as in BERT's
+next-sentence prediction. The eighth holds running text that fills the positions. 15 % of the words
+are predicted (80 % masked, 10 % exchanged, 10 % kept). AdamW with bias correction, linear warm-up
+over 10 % of the steps, linear decay, clip 1.0, no dropout (nothing is seen twice).
 """
 
 import argparse
@@ -39,45 +41,70 @@ def make_tokenizer() -> PreTrainedTokenizerFast:
     tokenizer.normalizer = normalizers.Lowercase()
     tokenizer.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     tokenizer.post_processor = processors.TemplateProcessing(
-        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)])
+        single="[CLS] $A [SEP]",
+        pair="[CLS] $A [SEP] $B:1 [SEP]:1",
+        special_tokens=[("[CLS]", CLS), ("[SEP]", SEP)],
+    )
     return PreTrainedTokenizerFast(
-        tokenizer_object=tokenizer, model_max_length=POSITIONS, pad_token="[PAD]", unk_token="[UNK]", cls_token="[CLS]",
-        sep_token="[SEP]", mask_token="[MASK]", model_input_names=["input_ids", "token_type_ids", "attention_mask"])
+        tokenizer_object=tokenizer,
+        model_max_length=POSITIONS,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
 
 
 def make_model(vocabulary_size: int) -> BertForPreTraining:
     torch.manual_seed(SEED)
-    return BertForPreTraining(BertConfig(
-        vocab_size=vocabulary_size, hidden_size=64, num_hidden_layers=24, num_attention_heads=2, intermediate_size=256,
-        max_position_embeddings=POSITIONS, hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0))
+    return BertForPreTraining(
+        BertConfig(
+            vocab_size=vocabulary_size,
+            hidden_size=64,
+            num_hidden_layers=24,
+            num_attention_heads=2,
+            intermediate_size=256,
+            max_position_embeddings=POSITIONS,
+            hidden_dropout_prob=0.0,
+            attention_probs_dropout_prob=0.0,
+        )
+    )
 
 
-def pretraining_batches(word_ids: dict[str, int], batch_size: int, seed: int) -> Iterator[dict[str, torch.Tensor]]:
-    """Endless batches: input_ids, token_type_ids, attention_mask [batch, length], next_sentence_label [batch]."""
+def pretraining_batches(
+    word_ids: dict[str, int], batch_size: int, seed: int
+) -> Iterator[dict[str, torch.Tensor]]:
+    """Endless batches: input_ids, token_type_ids, attention_mask [batch, length],
+    next_sentence_label [batch]."""
     rng, stream = Random(f"pre-training {seed}"), language.documents(seed)
 
     def encode(sentences: list[str]) -> list[int]:
         return [word_ids[word] for word in " ".join(sentences).split()]
 
     def pair() -> tuple[list[int], list[int], int]:
-        text, from_elsewhere = next(stream), int(rng.random() < 0.3)  # BERT's labels: 0 follows, 1 does not
+        # BERT's labels: 0 follows, 1 does not
+        text, from_elsewhere = next(stream), int(rng.random() < 0.3)
         length_a, length_b = (1 + int(rng.random() * 1.6) for _ in range(2))
         start = int(rng.random() * (len(text) - length_a))
-        follows = next(stream) if from_elsewhere else text[start + length_a:]
-        a, b = encode(text[start:start + length_a]), encode(follows[:length_b])
+        follows = next(stream) if from_elsewhere else text[start + length_a :]
+        a, b = encode(text[start : start + length_a]), encode(follows[:length_b])
         while len(a) + len(b) > POSITIONS - 3:
             (a if len(a) > len(b) else b).pop()
         return a, b, from_elsewhere
 
     def running_text() -> tuple[list[int], list[int], int]:
-        words = encode(next(stream) + next(stream))[:POSITIONS - 2]
+        words = encode(next(stream) + next(stream))[: POSITIONS - 2]
         return words, [], -100  # no pair, nothing to tell
 
     def examples_of_one_length() -> Iterator[list[tuple[list[int], list[int], int]]]:
-        while True:  # pairs of like length share a batch: half the padding (a fine-tuning run must never do this)
+        # pairs of like length share a batch: half the padding (a fine-tuning run must never do
+        # this)
+        while True:
             pool = [pair() for _ in range(14 * batch_size)]
             pool.sort(key=lambda example: len(example[0] + example[1]))
-            groups = [pool[i:i + batch_size] for i in range(0, len(pool), batch_size)]
+            groups = [pool[i : i + batch_size] for i in range(0, len(pool), batch_size)]
             for _ in range(2):
                 groups.append([running_text() for _ in range(batch_size)])
             yield from language.shuffled(rng, groups)
@@ -95,32 +122,41 @@ def pretraining_batches(word_ids: dict[str, int], batch_size: int, seed: int) ->
         }
 
 
-def mask_words(batch: dict[str, torch.Tensor], vocabulary_size: int, generator: torch.Generator,
-               ) -> dict[str, torch.Tensor]:
-    """Choose 15 % of the words as targets: 80 % become [MASK], 10 % another word, 10 % stay (Devlin et al. 2019, 3.1)."""
+def mask_words(
+    batch: dict[str, torch.Tensor],
+    vocabulary_size: int,
+    generator: torch.Generator,
+) -> dict[str, torch.Tensor]:
+    """Choose 15 % of the words as targets: 80 % become [MASK], 10 % another word, 10 % stay
+    (Devlin et al. 2019, 3.1)."""
     ids = batch["input_ids"]
     draw, kind = torch.rand(2, *ids.shape, generator=generator)
     chosen = (draw < 0.15) & (ids >= len(SPECIAL))
     exchanged = torch.randint(len(SPECIAL), vocabulary_size, ids.shape, generator=generator)
-    masked = torch.where(chosen & (kind < 0.8), MASK, torch.where(chosen & (kind >= 0.9), exchanged, ids))
+    masked = torch.where(
+        chosen & (kind < 0.8), MASK, torch.where(chosen & (kind >= 0.9), exchanged, ids)
+    )
     return {**batch, "input_ids": masked, "labels": torch.where(chosen, ids, -100)}
 
 
 @torch.no_grad()
 def held_out_perplexity(model: BertForPreTraining, word_ids: dict[str, int]) -> tuple[float, float]:
-    """Perplexity per predicted word on the held-out text: (this model, unigram model fitted on the same text)."""
+    """Perplexity per predicted word on the held-out text: (this model, unigram model fitted on
+    the same text)."""
     sentences: list[str] = []
     for text in held_out_text():
         sentences += text
     words = [word_ids[word] for word in " ".join(sentences).split()]
     width = POSITIONS - 2
-    blocks = torch.tensor(words[:len(words) // width * width]).view(-1, width)
+    blocks = torch.tensor(words[: len(words) // width * width]).view(-1, width)
     edge = torch.ones(len(blocks), 1, dtype=torch.long)
     ids = torch.cat([CLS * edge, blocks, SEP * edge], dim=1)
     batch = mask_words({"input_ids": ids}, len(word_ids), torch.Generator().manual_seed(SEED))
     labels, model_was_training = batch["labels"], model.training
     model.eval()
-    logits = torch.cat([model(input_ids=chunk).prediction_logits for chunk in batch["input_ids"].split(64)])
+    logits = torch.cat(
+        [model(input_ids=chunk).prediction_logits for chunk in batch["input_ids"].split(64)]
+    )
     model.train(model_was_training)
     counts = torch.bincount(blocks.flatten(), minlength=len(word_ids)).double()
     unigram_loss = -(counts / counts.sum()).log()[labels[labels != -100]].mean()
@@ -129,11 +165,21 @@ def held_out_perplexity(model: BertForPreTraining, word_ids: dict[str, int]) -> 
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--output", type=Path, required=True, help="folder to write the checkpoint to")
-    parser.add_argument("--steps", type=int, default=10000, help="optimiser steps (default %(default)s)")
-    parser.add_argument("--batch-size", type=int, default=32, help="sequences per step (default %(default)s)")
-    parser.add_argument("--learning-rate", type=float, default=1e-3, help="peak learning rate (default %(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--output", type=Path, required=True, help="folder to write the checkpoint to"
+    )
+    parser.add_argument(
+        "--steps", type=int, default=10000, help="optimiser steps (default %(default)s)"
+    )
+    parser.add_argument(
+        "--batch-size", type=int, default=32, help="sequences per step (default %(default)s)"
+    )
+    parser.add_argument(
+        "--learning-rate", type=float, default=1e-3, help="peak learning rate (default %(default)s)"
+    )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default %(default)s)")
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
@@ -141,27 +187,55 @@ def main() -> None:
     tokenizer = make_tokenizer()
     word_ids = tokenizer.get_vocab()
     model = make_model(len(word_ids)).train()
-    decayed = [p for n, p in model.named_parameters() if "bias" not in n and "LayerNorm.weight" not in n]
+    decayed = [
+        p for n, p in model.named_parameters() if "bias" not in n and "LayerNorm.weight" not in n
+    ]
     spared = [p for n, p in model.named_parameters() if "bias" in n or "LayerNorm.weight" in n]
-    optimizer = torch.optim.AdamW([{"params": decayed}, {"params": spared, "weight_decay": 0.0}],
-                                  lr=options.learning_rate, eps=1e-6, weight_decay=0.01, fused=True)
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimizer, lambda step: min(
-        (step + 1) / (0.1 * options.steps), (options.steps - step) / (0.9 * options.steps)))
-    batches, generator = pretraining_batches(word_ids, options.batch_size, SEED), torch.Generator().manual_seed(SEED)
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed}, {"params": spared, "weight_decay": 0.0}],
+        lr=options.learning_rate,
+        eps=1e-6,
+        weight_decay=0.01,
+        fused=True,
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimizer,
+        lambda step: min(
+            (step + 1) / (0.1 * options.steps), (options.steps - step) / (0.9 * options.steps)
+        ),
+    )
+    batches, generator = (
+        pretraining_batches(word_ids, options.batch_size, SEED),
+        torch.Generator().manual_seed(SEED),
+    )
 
     options.output.mkdir(parents=True, exist_ok=True)
     started, losses = time.monotonic(), []
     with open(options.output / "pretraining_log.csv", "w", newline="") as log:
         writer = csv.writer(log)
-        writer.writerow(["step", "masked_lm_loss", "pair_accuracy", "held_out_perplexity", "unigram_perplexity", "seconds"])
+        writer.writerow(
+            [
+                "step",
+                "masked_lm_loss",
+                "pair_accuracy",
+                "held_out_perplexity",
+                "unigram_perplexity",
+                "seconds",
+            ]
+        )
         for step in tqdm(range(1, options.steps + 1), mininterval=30):
             batch = mask_words(next(batches), len(word_ids), generator)
-            output = model(**{k: v for k, v in batch.items() if k not in ("labels", "next_sentence_label")})
+            output = model(
+                **{k: v for k, v in batch.items() if k not in ("labels", "next_sentence_label")}
+            )
             masked_lm_loss = torch.nn.functional.cross_entropy(
-                output.prediction_logits.flatten(0, 1), batch["labels"].flatten())
+                output.prediction_logits.flatten(0, 1), batch["labels"].flatten()
+            )
             loss, labels = masked_lm_loss, batch["next_sentence_label"]
             if (labels >= 0).all():
-                loss = loss + torch.nn.functional.cross_entropy(output.seq_relationship_logits, labels)
+                loss = loss + torch.nn.functional.cross_entropy(
+                    output.seq_relationship_logits, labels
+                )
                 right = (output.seq_relationship_logits.argmax(-1) == labels).float().mean().item()
                 losses.append((masked_lm_loss.item(), right))
             optimizer.zero_grad()
@@ -172,10 +246,13 @@ def main() -> None:
             if step % 250 == 0 or step == options.steps:
                 means = [sum(column) / len(column) for column in zip(*losses, strict=True)]
                 row = [step, *means, *held_out_perplexity(model, word_ids)]
-                writer.writerow([step, *(f"{x:.4f}" for x in row[1:]), round(time.monotonic() - started)])
+                writer.writerow(
+                    [step, *(f"{x:.4f}" for x in row[1:]), round(time.monotonic() - started)]
+                )
                 log.flush()
                 losses.clear()
-    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1  # for fine-tuning, as in BERT
+    # for fine-tuning, as in BERT
+    model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1
     model.save_pretrained(options.output)
     tokenizer.save_pretrained(options.output)
 

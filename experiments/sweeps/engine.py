@@ -1,8 +1,9 @@
 """map(function, items): one after the other in this process, or side by side through Ray.
 
-Ray is embedded by default, one one-thread worker per core; with RAY_ADDRESS set it joins that cluster instead. It is
-imported only here and only when used. The engine holds no state: whoever calls it stores each result as it comes.
-An item that raises, or whose worker dies again and again, gives a Crash in place of its result; the others go on.
+Ray is embedded by default, one one-thread worker per core; with RAY_ADDRESS set it joins that
+cluster instead. It is imported only here and only when used. The engine holds no state: whoever
+calls it stores each result as it comes. An item that raises, or whose worker dies again and again,
+gives a Crash in place of its result; the others go on.
 """
 
 import os
@@ -17,7 +18,8 @@ from experiments.finetuning.errors import INTERRUPTS, BadInput
 from experiments.finetuning.files import REPOSITORY
 
 ENGINES = ("ray", "serial")
-NOT_SENT = [".git", ".venv", "/results", "/figures", "/tests"]  # of the repository to a cluster's other machines
+# of the repository to a cluster's other machines
+NOT_SENT = [".git", ".venv", "/results", "/figures", "/tests"]
 RETRIES = 2  # of an item whose worker was killed
 PATIENCE = 1.0  # seconds until an engine with nothing to do asks for items again
 
@@ -26,7 +28,8 @@ Result = TypeVar("Result")
 
 
 def workers(engine: str, items: int, device: str) -> int:
-    """How many of so many items are worked on at the same time on this machine; of a cluster no more than one is counted on."""
+    """How many of so many items are worked on at the same time on this machine; of a cluster no
+    more than one is counted on."""
     if engine == "serial" or os.environ.get("RAY_ADDRESS"):
         return 1
     if device != "cpu":
@@ -49,12 +52,18 @@ class Crash:
     details: str  # the traceback, where there is one
 
 
-def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine: str, device: str = "cpu",
-        ) -> Iterator[tuple[Item, Result | Crash]]:
-    """(item, function(item)) for every item, in the order in which they finish. Each has one core, or one GPU beside it.
+def map(
+    function: Callable[[Item], Result],
+    items: Iterable[Item | None],
+    engine: str,
+    device: str = "cpu",
+) -> Iterator[tuple[Item, Result | Crash]]:
+    """(item, function(item)) for every item, in the order in which they finish. Each has one core,
+    or one GPU beside it.
 
-    Items are taken when there is room for them; None means that there is none just now, ask again later. BadInput and a keyboard
-    interrupt end everything; what else an item raises becomes its Crash.
+    Items are taken when there is room for them; None means that there is none just now, ask again
+    later. BadInput and a keyboard interrupt end everything; what else an item raises becomes its
+    Crash.
     """
     if engine == "serial":
         for item in items:
@@ -71,15 +80,22 @@ def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine
         return  # Ray takes 5 seconds and 0.5 GB to start
     ray = start()
     if device != "cpu" and not ray.cluster_resources().get("GPU"):
-        print("warning: no machine of the Ray cluster has a GPU; runs wait until one that has joins, Ctrl-C stops", file=sys.stderr,
-              flush=True)
-    task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1, max_retries=RETRIES)(_guarded)
+        print(
+            "warning: no machine of the Ray cluster has a GPU; runs wait until one that has joins,"
+            " Ctrl-C stops",
+            file=sys.stderr,
+            flush=True,
+        )
+    task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1, max_retries=RETRIES)(
+        _guarded
+    )
     shared = ray.put(function)  # once, with what is bound to it
     waiting: dict[Any, Item] = {}
     try:
         while waiting or item is not _END:
             INTERRUPTS.check()
-            room = ray.cluster_resources().get("CPU" if device == "cpu" else "GPU", 1)  # a cluster may grow and shrink
+            # a cluster may grow and shrink
+            room = ray.cluster_resources().get("CPU" if device == "cpu" else "GPU", 1)
             while item is not None and item is not _END and len(waiting) < room:
                 waiting[task.remote(shared, item)] = item
                 item = next(source, _END)
@@ -97,10 +113,15 @@ def map(function: Callable[[Item], Result], items: Iterable[Item | None], engine
 def _result(ray: Any, reference: Any) -> Any:
     try:
         return ray.get(reference)
-    except ray.exceptions.RayTaskError as error:  # BadInput: as the item raised it, as in the serial engine
+    # BadInput: as the item raised it, as in the serial engine
+    except ray.exceptions.RayTaskError as error:
         raise error.cause from None
     except ray.exceptions.RayError as error:
-        return Crash(f"its worker died {RETRIES + 1} times ({type(error).__name__}): killed, or out of memory?", str(error))
+        return Crash(
+            f"its worker died {RETRIES + 1} times ({type(error).__name__}): killed, or out of"
+            " memory?",
+            str(error),
+        )
 
 
 _END: Any = object()
@@ -112,20 +133,36 @@ def start() -> Any:
     import ray
 
     if not ray.is_initialized():
-        os.chdir(REPOSITORY)  # workers import from the driver's folder; a relative path must have been resolved by now
+        # workers import from the driver's folder; a relative path must have been resolved by now
+        os.chdir(REPOSITORY)
         address = os.environ.get("RAY_ADDRESS")
         if address and " " in sys.executable:
-            print("warning: Ray starts no workers of a cluster from a Python whose path has a space, as this one has; if nothing "
-                  "begins on its nodes, put the repository elsewhere there", file=sys.stderr)
-        if address:  # the other machines get this code; they need the same packages, but no shared disk
-            where: dict[str, Any] = {"address": address, "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT}}
+            print(
+                "warning: Ray starts no workers of a cluster from a Python whose path has a space,"
+                " as this one has; if nothing begins on its nodes, put the repository elsewhere"
+                " there",
+                file=sys.stderr,
+            )
+        # the other machines get this code; they need the same packages, but no shared disk
+        if address:
+            where: dict[str, Any] = {
+                "address": address,
+                "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT},
+            }
         else:  # "local": not a cluster somebody else started on this machine
-            where = {"address": "local", "num_cpus": cores(), "object_store_memory": 100_000_000, "include_dashboard": False}
+            where = {
+                "address": "local",
+                "num_cpus": cores(),
+                "object_store_memory": 100_000_000,
+                "include_dashboard": False,
+            }
         try:
             ray.init(log_to_driver=False, logging_level="error", **where)
         except (ConnectionError, ValueError, RuntimeError) as error:
-            raise BadInput(f"cannot start Ray or join {address}: {str(error).splitlines()[0]}; expected a running cluster at "
-                           "RAY_ADDRESS or none; --engine serial does without") from None
+            raise BadInput(
+                f"cannot start Ray or join {address}: {str(error).splitlines()[0]}; expected a"
+                " running cluster at RAY_ADDRESS or none; --engine serial does without"
+            ) from None
     return ray
 
 
@@ -136,4 +173,6 @@ def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Crash:
         raise
     except Exception as error:
         reason = str(error).strip().splitlines()
-        return Crash(f"{type(error).__name__}{': ' + reason[0] if reason else ''}", traceback.format_exc())
+        return Crash(
+            f"{type(error).__name__}{': ' + reason[0] if reason else ''}", traceback.format_exc()
+        )

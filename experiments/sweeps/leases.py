@@ -1,8 +1,9 @@
 """Who is training which run, so that two sweeps on one store do not train the same run twice.
 
-A lease is a file <results>/leases/<id> that its holder touches every BEAT seconds. It is stale when its holder's process is gone, or
-when it has not been touched for STALE seconds by the observer's own monotonic clock: a clock that jumps makes nothing stale.
-Claims are made under a lock on one file, so that of two sweeps that find a stale lease only one takes it over.
+A lease is a file <results>/leases/<id> that its holder touches every BEAT seconds. It is stale when
+its holder's process is gone, or when it has not been touched for STALE seconds by the observer's
+own monotonic clock: a clock that jumps makes nothing stale. Claims are made under a lock on one
+file, so that of two sweeps that find a stale lease only one takes it over.
 """
 
 import fcntl
@@ -20,12 +21,14 @@ STALE = 60.0  # seconds without a touch after which a lease may be taken over
 
 
 class Leases:
-    """The leases of one sweep. Use it as a context: it beats inside and releases everything on leaving."""
+    """The leases of one sweep. Use it as a context: it beats inside and releases everything on
+    leaving."""
 
     def __init__(self, results: Path) -> None:
         self.folder = results / "leases"
         self.held: set[str] = set()
-        self._seen: dict[str, tuple[int, float]] = {}  # of others' leases: the last touch and when this process first saw it
+        # of others' leases: the last touch and when this process first saw it
+        self._seen: dict[str, tuple[int, float]] = {}
         self._stop = threading.Event()
 
     def __enter__(self) -> "Leases":
@@ -66,7 +69,8 @@ class Leases:
             return False
 
     def stale(self, run_id: str) -> bool:
-        """Whether the holder of an existing lease is known to be gone, or has been silent for STALE seconds of watching."""
+        """Whether the holder of an existing lease is known to be gone, or has been silent for
+        STALE seconds of watching."""
         path = self.folder / run_id
         try:
             holder, touched = json.loads(path.read_text()), path.stat().st_mtime_ns
@@ -74,7 +78,9 @@ class Leases:
             return True
         except ValueError:  # written half when its holder died: judged by its silence
             holder, touched = {}, path.stat().st_mtime_ns
-        if {name: holder.get(name) for name in ("host", "boot")} == {name: me()[name] for name in ("host", "boot")}:
+        if {name: holder.get(name) for name in ("host", "boot")} == {
+            name: me()[name] for name in ("host", "boot")
+        }:
             try:
                 os.kill(holder["process"], 0)
             except ProcessLookupError:
@@ -106,4 +112,8 @@ class Leases:
 def me() -> dict[str, str | int]:
     """This process, as a lease names its holder."""
     boot = Path("/proc/sys/kernel/random/boot_id")
-    return {"host": socket.gethostname(), "boot": boot.read_text().strip() if boot.exists() else "", "process": os.getpid()}
+    return {
+        "host": socket.gethostname(),
+        "boot": boot.read_text().strip() if boot.exists() else "",
+        "process": os.getpid(),
+    }

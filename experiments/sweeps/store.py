@@ -1,7 +1,8 @@
 """The store of finished runs.
 
-A finished run is one JSON file, <results>/runs/<id>.json, that appears whole or not at all. The id is a hash of the
-fields that change the result, so a run is trained once whichever experiments ask for it, and resuming is asking again.
+A finished run is one JSON file, <results>/runs/<id>.json, that appears whole or not at all. The id
+is a hash of the fields that change the result, so a run is trained once whichever experiments ask
+for it, and resuming is asking again.
 """
 
 import contextlib
@@ -16,19 +17,31 @@ from experiments.finetuning.run import SCHEMA, Run
 
 
 def save(results: Path, run: Run, result: dict[str, Any]) -> None:
-    """Store the result of a finished run: {"outcome": {...}, "history": {...}} and, where kept, "weights" (safetensors)."""
+    """Store the result of a finished run: {"outcome": {...}, "history": {...}} and, where kept,
+    "weights" (safetensors)."""
     if "weights" in result:
         write_atomically(weights_path(results, run), result["weights"])
-    record = {"schema": SCHEMA, "run": asdict(run), "outcome": result["outcome"], "history": result["history"]}
+    record = {
+        "schema": SCHEMA,
+        "run": asdict(run),
+        "outcome": result["outcome"],
+        "history": result["history"],
+    }
     write_atomically(results / "runs" / f"{run.id}.json", json.dumps(record, allow_nan=True) + "\n")
-    for no_longer_needed in (results / "crashed" / f"{run.id}.json", results / "checkpoints" / f"{run.id}.safetensors"):
+    for no_longer_needed in (
+        results / "crashed" / f"{run.id}.json",
+        results / "checkpoints" / f"{run.id}.safetensors",
+    ):
         no_longer_needed.unlink(missing_ok=True)
 
 
 def save_crash(results: Path, run: Run, error: str, details: str) -> None:
-    """Record that a run could not be trained, and why. It is no result: the run is tried again when it is asked for again."""
-    write_atomically(results / "crashed" / f"{run.id}.json",
-                     json.dumps({"run": asdict(run), "error": error, "details": details}) + "\n")
+    """Record that a run could not be trained, and why. It is no result: the run is tried again
+    when it is asked for again."""
+    write_atomically(
+        results / "crashed" / f"{run.id}.json",
+        json.dumps({"run": asdict(run), "error": error, "details": details}) + "\n",
+    )
 
 
 def weights_path(results: Path, run: Run) -> Path:
@@ -37,7 +50,8 @@ def weights_path(results: Path, run: Run) -> Path:
 
 
 def load(results: Path, run: Run) -> dict[str, Any] | None:
-    """The stored record of a run, or None. A file that cannot be trusted is set aside, with a warning."""
+    """The stored record of a run, or None. A file that cannot be trusted is set aside, with a
+    warning."""
     path = results / "runs" / f"{run.id}.json"
     try:
         record = json.loads(path.read_text(encoding="utf-8"))
@@ -50,7 +64,9 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
         problem = f"it cannot be read ({type(error).__name__})"
     with contextlib.suppress(FileNotFoundError):  # another sweep on this store has done it
         path.rename(path.with_suffix(".set-aside"))
-    print(f"warning: {path} set aside, because {problem}; the run is trained again", file=sys.stderr)
+    print(
+        f"warning: {path} set aside, because {problem}; the run is trained again", file=sys.stderr
+    )
     return None
 
 
@@ -63,10 +79,16 @@ def stored(results: Path) -> list[dict[str, Any]]:
             if _holds(record, path.stem):
                 records.append(record)
         except (ValueError, KeyError, TypeError):
-            continue  # damaged, or from another version of this code; load() says so when the run is asked for
+            # damaged, or from another version of this code; load() says so when the run is asked
+            # for
+            continue
     return records
 
 
 def _holds(record: dict[str, Any], run_id: str) -> bool:
     """Whether a record is the finished run of this id, by today's code."""
-    return record["schema"] == SCHEMA and Run(**record["run"]).id == run_id and "score" in record["outcome"]
+    return (
+        record["schema"] == SCHEMA
+        and Run(**record["run"]).id == run_id
+        and "score" in record["outcome"]
+    )

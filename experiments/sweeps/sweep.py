@@ -1,4 +1,5 @@
-"""A sweep: experiments declare runs, the runs that the store lacks are trained once, each experiment writes its CSVs."""
+"""A sweep: experiments declare runs, the runs that the store lacks are trained once, each
+experiment writes its CSVs."""
 
 import argparse
 import dataclasses
@@ -24,10 +25,11 @@ Records = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Experiment:
-    """One hypothesis. `planned` turns the options into the runs it needs, BadInput for what cannot be. `write` gets the records of
-    those that are finished, in that order (a crashed one is missing), measures more where it has to, and writes the CSVs, whole and
-    even where they are empty; it raises BadInput, or RunsCrashed from measuring. `add_flags` adds flags of its own. `measured` says
-    of the same records which ones' weights `write` may ask for."""
+    """One hypothesis. `planned` turns the options into the runs it needs, BadInput for what cannot
+    be. `write` gets the records of those that are finished, in that order (a crashed one is
+    missing), measures more where it has to, and writes the CSVs, whole and even where they are
+    empty; it raises BadInput, or RunsCrashed from measuring. `add_flags` adds flags of its own.
+    `measured` says of the same records which ones' weights `write` may ask for."""
 
     name: str
     description: str
@@ -43,23 +45,39 @@ def main(experiment: Experiment) -> None:
 
 
 def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = None) -> None:
-    """One or several experiments from command line to CSVs. Runs that crash are left out, and named at the end (RunsCrashed)."""
+    """One or several experiments from command line to CSVs. Runs that crash are left out, and
+    named at the end (RunsCrashed)."""
     p = parser("\n\n".join(experiment.description for experiment in experiments))
     for experiment in experiments:
         experiment.add_flags(p)
     options = parse(p, arguments)
-    planned = {experiment.name: list(dict.fromkeys(experiment.planned(options))) for experiment in experiments}
+    planned = {
+        experiment.name: list(dict.fromkeys(experiment.planned(options)))
+        for experiment in experiments
+    }
     different = unique(planned.values())
-    finished = {run.id for run in different if store.load(options.results, run)}  # no records, which are large
+    # no records, which are large
+    finished = {run.id for run in different if store.load(options.results, run)}
     for name, wanted in planned.items():
         missing = [run for run in wanted if run.id not in finished]
-        print(f"{name} ({options.profile}): {len(wanted)} runs, {len(wanted) - len(missing)} finished, "
-              f"{len(missing)} to train{_about(missing, options)}", flush=True)
+        print(
+            f"{name} ({options.profile}): {len(wanted)} runs, {len(wanted) - len(missing)}"
+            f" finished, {len(missing)} to train{_about(missing, options)}",
+            flush=True,
+        )
     if len(experiments) > 1:
         missing = [run for run in different if run.id not in finished]
-        print(f"all together: {len(different)} different runs, {len(missing)} to train{_about(missing, options)}", flush=True)
+        print(
+            f"all together: {len(different)} different runs, {len(missing)} to"
+            f" train{_about(missing, options)}",
+            flush=True,
+        )
     if options.quick:
-        print("this is a first look, with few seeds and settings; --seeds N asks for everything with N seeds", flush=True)
+        print(
+            "this is a first look, with few seeds and settings; --seeds N asks for everything with"
+            " N seeds",
+            flush=True,
+        )
     if options.plan:
         return
     crashed = train_missing(planned, options)
@@ -75,16 +93,24 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     if len(unwritten) == len(experiments) and not crashed:
         raise BadInput("; ".join(f"{name}: {reason}" for name, reason in unwritten.items()))
     if crashed or unwritten:
-        raise RunsCrashed(crashed | unwritten, "and this is not in the CSVs (tracebacks: the results folder's crashed/)")
+        raise RunsCrashed(
+            crashed | unwritten,
+            "and this is not in the CSVs (tracebacks: the results folder's crashed/)",
+        )
 
 
 def stored(wanted: Iterable[Run], options: argparse.Namespace) -> Records:
     """The records of those runs that are finished, with today's folders, which may have moved."""
-    return [{**record, "run": dataclasses.asdict(run)} for run in wanted if (record := store.load(options.results, run))]
+    return [
+        {**record, "run": dataclasses.asdict(run)}
+        for run in wanted
+        if (record := store.load(options.results, run))
+    ]
 
 
 def unique(planned: Iterable[list[Run]]) -> list[Run]:
-    """Each run once, in the order of the experiments; its weights are kept if one of them asks for that."""
+    """Each run once, in the order of the experiments; its weights are kept if one of them asks
+    for that."""
     first: dict[str, Run] = {}
     for run in (run for wanted in planned for run in wanted):
         if run.id not in first or run.keep_weights:
@@ -93,30 +119,46 @@ def unique(planned: Iterable[list[Run]]) -> list[Run]:
 
 
 def train_missing(planned: dict[str, list[Run]], options: argparse.Namespace) -> dict[str, str]:
-    """Train what the store lacks of the runs of each experiment: the longest first, so that no core is idle at the end; then by seed,
-    so that a sweep that is stopped early has all settings. Returns the runs that crashed, and why."""
+    """Train what the store lacks of the runs of each experiment: the longest first, so that no core
+    is idle at the end; then by seed, so that a sweep that is stopped early has all settings.
+    Returns the runs that crashed, and why."""
     missing = [run for run in unique(planned.values()) if store.load(options.results, run) is None]
     missing.sort(key=lambda run: (-steps(run), run.head_seed, run.order_seed, run.dropout_seed))
-    return train_all(missing, options, {run.id: name for name, wanted in reversed(planned.items()) for run in wanted})
+    return train_all(
+        missing,
+        options,
+        {run.id: name for name, wanted in reversed(planned.items()) for run in wanted},
+    )
 
 
-def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dict[str, str], again: bool = False) -> dict[str, str]:
-    """Train runs and store their results; what another sweep on the same store is training is waited for. With `again` also
-    runs that the store has; BadInput if one of these ends otherwise than before, which then stays as it was."""
+def train_all(
+    missing: Sequence[Run],
+    options: argparse.Namespace,
+    asked_by: dict[str, str],
+    again: bool = False,
+) -> dict[str, str]:
+    """Train runs and store their results; what another sweep on the same store is training is
+    waited for. With `again` also runs that the store has; BadInput if one of these ends otherwise
+    than before, which then stays as it was."""
     if not missing:
         return {}
     from experiments.finetuning.training import inspect_inputs, train
 
-    one_of_each = {(run.model_source, run.data_source, run.task, run.max_length): run for run in missing}
-    for run in one_of_each.values():  # here, where warnings are seen, and before anything is trained
+    one_of_each = {
+        (run.model_source, run.data_source, run.task, run.max_length): run for run in missing
+    }
+    # here, where warnings are seen, and before anything is trained
+    for run in one_of_each.values():
         for warning in inspect_inputs(run):
             print(f"warning: {warning}", file=sys.stderr, flush=True)
-    writable = options.results / "runs" / ".writable"  # an error is better now than after the first run
+    # an error is better now than after the first run
+    writable = options.results / "runs" / ".writable"
     files.write_atomically(writable, "")
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
     otherwise: list[str] = []
     with Leases(options.results) as leases, _Progress(missing, asked_by) as progress:
+
         def claimed() -> Iterator[Run | None]:
             waiting = deque(missing)
             refused = 0  # in a row: then all that is left is being trained elsewhere
@@ -125,7 +167,8 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
                 if not again and store.load(options.results, run):
                     progress.finished(run, "elsewhere")
                 elif leases.claim(run.id):
-                    if again or not store.load(options.results, run):  # it may have been finished since
+                    # it may have been finished since
+                    if again or not store.load(options.results, run):
                         yield run
                     else:
                         leases.release(run.id)
@@ -141,34 +184,56 @@ def train_all(missing: Sequence[Run], options: argparse.Namespace, asked_by: dic
 
         for run, result in engine.map(train, claimed(), options.engine, options.device):
             if isinstance(result, engine.Crash):
-                crashed[f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed})"] = result.error
+                crashed[
+                    f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed"
+                    f" {run.seed})"
+                ] = result.error
                 store.save_crash(options.results, run, result.error, result.details)
                 progress.finished(run, "crashed")
-            elif again and (before := store.load(options.results, run)) and _ending(before) != _ending(result):
-                otherwise.append(f"{run.id} (score {result['outcome']['score']}, was {before['outcome']['score']})")
+            elif (
+                again
+                and (before := store.load(options.results, run))
+                and _ending(before) != _ending(result)
+            ):
+                otherwise.append(
+                    f"{run.id} (score {result['outcome']['score']}, was"
+                    f" {before['outcome']['score']})"
+                )
                 progress.finished(run, "otherwise")
             else:
                 store.save(options.results, run, result)
                 progress.finished(run, "failed" if result["outcome"]["failed"] else "successful")
             leases.release(run.id)
     if otherwise:
-        raise BadInput(f"trained again for their weights, these runs end otherwise than before: {', '.join(otherwise)}; another "
-                       "machine or other packages made them: expected a store for each, take another folder with --results")
+        raise BadInput(
+            "trained again for their weights, these runs end otherwise than before:"
+            f" {', '.join(otherwise)}; another machine or other packages made them: expected a"
+            " store for each, take another folder with --results"
+        )
     return crashed
 
 
 def _ending(record: dict[str, Any]) -> list[str]:
-    """What two trainings of a run must have in common; as text, since a diverged one's are not numbers."""
+    """What two trainings of a run must have in common; as text, since a diverged one's are not
+    numbers."""
     return [str(record["outcome"][name]) for name in ("score", "train_loss", "dev_loss")]
 
 
-def train_for_weights(chosen: Sequence[dict[str, Any]], options: argparse.Namespace, experiment: str) -> None:
-    """Train those of the finished runs again whose weights were not kept: the same, on the same machine."""
+def train_for_weights(
+    chosen: Sequence[dict[str, Any]], options: argparse.Namespace, experiment: str
+) -> None:
+    """Train those of the finished runs again whose weights were not kept: the same, on the same
+    machine."""
     wanted = [dataclasses.replace(Run(**record["run"]), keep_weights=True) for record in chosen]
     missing = [run for run in wanted if not store.weights_path(options.results, run).exists()]
     if missing:
-        print(f"{experiment}: training {len(missing)} runs again, since their weights were not kept", flush=True)
-        if crashed := train_all(missing, options, dict.fromkeys((run.id for run in missing), experiment), again=True):
+        print(
+            f"{experiment}: training {len(missing)} runs again, since their weights were not kept",
+            flush=True,
+        )
+        if crashed := train_all(
+            missing, options, dict.fromkeys((run.id for run in missing), experiment), again=True
+        ):
             raise RunsCrashed(crashed, f"so {experiment} cannot go on")
 
 
@@ -177,9 +242,14 @@ def weights_of(record: dict[str, Any], options: argparse.Namespace) -> bytes:
     return store.weights_path(options.results, Run(**record["run"])).read_bytes()
 
 
-def measure_all(function: Callable[[Any], Any], items: Iterable[Any], options: argparse.Namespace, what: str,
-                ) -> Iterator[tuple[Any, Any]]:
-    """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all others are."""
+def measure_all(
+    function: Callable[[Any], Any],
+    items: Iterable[Any],
+    options: argparse.Namespace,
+    what: str,
+) -> Iterator[tuple[Any, Any]]:
+    """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all
+    others are."""
     crashed: dict[str, str] = {}
     for old in (options.results / "crashed").glob(f"{what} *.txt"):
         old.unlink()
@@ -194,20 +264,29 @@ def measure_all(function: Callable[[Any], Any], items: Iterable[Any], options: a
         raise RunsCrashed(crashed, "so what it was for is not written")
 
 
-def drop_weights(experiments: Sequence[Experiment], planned: dict[str, list[Run]], options: argparse.Namespace) -> None:
-    """Delete the kept weights of runs that none of the experiments that keep any measures: 1.3 GB each for BERT-large."""
-    measuring = {experiment.name: experiment.measured for experiment in experiments
-                 if experiment.measured and any(run.keep_weights for run in planned[experiment.name])}
-    measured = {Run(**record["run"]).id for name, choose in measuring.items()
-                for record in choose(options, stored(planned[name], options))}
+def drop_weights(
+    experiments: Sequence[Experiment], planned: dict[str, list[Run]], options: argparse.Namespace
+) -> None:
+    """Delete the kept weights of runs that none of the experiments that keep any measures: 1.3
+    GB each for BERT-large."""
+    measuring = {
+        experiment.name: experiment.measured
+        for experiment in experiments
+        if experiment.measured and any(run.keep_weights for run in planned[experiment.name])
+    }
+    measured = {
+        Run(**record["run"]).id
+        for name, choose in measuring.items()
+        for record in choose(options, stored(planned[name], options))
+    }
     for run in unique(planned[name] for name in measuring):
         if run.id not in measured:
             store.weights_path(options.results, run).unlink(missing_ok=True)
 
 
 class _Progress:
-    """A bar on a terminal and a line a minute elsewhere: the experiment that asked for the run, finished, failed and crashed runs,
-    time left (by steps, since runs differ in length)."""
+    """A bar on a terminal and a line a minute elsewhere: the experiment that asked for the run,
+    finished, failed and crashed runs, time left (by steps, since runs differ in length)."""
 
     def __init__(self, planned: Sequence[Run], asked_by: dict[str, str]) -> None:
         from tqdm import tqdm
@@ -224,10 +303,15 @@ class _Progress:
         self.bar.close()
 
     def finished(self, run: Run, how: str) -> None:
-        """One more run is done: successful, failed, crashed, or trained elsewhere by another sweep."""
+        """One more run is done: successful, failed, crashed, or trained elsewhere by another
+        sweep."""
         self.counts[how] += 1
         self.done += steps(run)
-        others = "".join(f", {self.counts[name]} {name}" for name in ("crashed", "elsewhere") if self.counts[name])
+        others = "".join(
+            f", {self.counts[name]} {name}"
+            for name in ("crashed", "elsewhere")
+            if self.counts[name]
+        )
         state = f"{self.counts.total()}/{self.total} runs, {self.counts['failed']} failed{others}"
         self.bar.set_description_str(self.asked_by[run.id])
         self.bar.set_postfix_str(state)
@@ -236,18 +320,25 @@ class _Progress:
         if self.bar.disable and (now - self.last_line > 60 or self.counts.total() == self.total):
             self.last_line = now
             left = (self.bar.total - self.done) * (now - self.started) / self.done
-            print(f"{self.asked_by[run.id]}: {state}, {self.bar.format_interval(now - self.started)} gone, about "
-                  f"{self.bar.format_interval(left)} left", flush=True)
+            print(
+                f"{self.asked_by[run.id]}: {state}, {self.bar.format_interval(now - self.started)}"
+                f" gone, about {self.bar.format_interval(left)} left",
+                flush=True,
+            )
 
 
 def steps(run: Run) -> int:
     """Optimiser steps of a run."""
-    return run.epochs * math.ceil((run.train_examples or train_rows(run.task, run.data_source)) / run.batch_size)
+    return run.epochs * math.ceil(
+        (run.train_examples or train_rows(run.task, run.data_source)) / run.batch_size
+    )
 
 
 def _about(missing: Sequence[Run], options: argparse.Namespace) -> str:
     if not missing:
         return ""
     side_by_side = engine.workers(options.engine, len(missing), options.device)
-    minutes = sum(map(steps, missing)) * PROFILES[options.profile].seconds_per_step / side_by_side / 60
+    minutes = (
+        sum(map(steps, missing)) * PROFILES[options.profile].seconds_per_step / side_by_side / 60
+    )
     return f", about {math.ceil(minutes)} min on {side_by_side} worker(s)"

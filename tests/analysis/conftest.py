@@ -1,4 +1,5 @@
-"""What the tests of the analysis scripts share: running one as a command, and the columns of a run."""
+"""What the tests of the analysis scripts share: running one as a command, and the columns of a
+run."""
 
 import os
 import subprocess
@@ -18,7 +19,9 @@ class NoTorch:
 sys.meta_path.insert(0, NoTorch())
 warnings.simplefilter("error", RuntimeWarning)
 sys.argv = sys.argv[1:]
-runpy.run_module(f"analysis.{sys.argv[0]}", run_name="__main__")
+from analysis.__main__ import scripts
+name = sys.argv[0]
+runpy.run_module(scripts().get(name, f"analysis.{name}"), run_name="__main__")
 """
 
 
@@ -30,25 +33,59 @@ def no_figure_stays_open():
 
 @pytest.fixture
 def run_twice():
-    """A function that runs an analysis script on a folder, twice, without torch, and gives the names of its outputs,
-    which must be the same bytes; they lie in <folder>/first."""
+    """A function that runs an analysis script on a folder, twice, without torch, and gives the
+    names of its outputs, which must be the same bytes; they lie in <folder>/first."""
+
     def run(script: str, results: Path) -> set[str]:
         outputs = []
         for name, seed in (("first", "1"), ("second", "2")):
-            subprocess.run([sys.executable, "-c", WITHOUT_TORCH, script, "--results", results, "--figures", results / name],
-                           check=True, cwd=REPOSITORY, env={**os.environ, "PYTHONHASHSEED": seed})
+            subprocess.run(
+                [
+                    sys.executable,
+                    "-c",
+                    WITHOUT_TORCH,
+                    script,
+                    "--results",
+                    results,
+                    "--figures",
+                    results / name,
+                ],
+                check=True,
+                cwd=REPOSITORY,
+                env={**os.environ, "PYTHONHASHSEED": seed},
+            )
             outputs.append({path.name: path.read_bytes() for path in (results / name).iterdir()})
         assert outputs[0] == outputs[1]
         return set(outputs[0])
+
     return run
 
 
 @pytest.fixture
 def a_run():
     """A function that makes the row of a run on mini's RTE; failed from its score."""
+
     def make(score: float, **columns) -> dict:
-        return {"run": "1", "model": "checkpoint@1", "data": "mini@1", "task": "rte", "epochs": 3, "dtype": "float32",
-                "pretrained": True, "learning_rate": 3e-4, "bias_correction": False, "train_examples": float("nan"),
-                "metric": "accuracy", "score": score, "majority_level": 0.5, "failed": score <= 0.5, "diverged": False,
-                "train_loss": 0.3, "label_entropy": 0.69, "first_layer_gradient": 0.1, **columns}
+        return {
+            "run": "1",
+            "model": "checkpoint@1",
+            "data": "mini@1",
+            "task": "rte",
+            "epochs": 3,
+            "dtype": "float32",
+            "pretrained": True,
+            "learning_rate": 3e-4,
+            "bias_correction": False,
+            "train_examples": float("nan"),
+            "metric": "accuracy",
+            "score": score,
+            "majority_level": 0.5,
+            "failed": score <= 0.5,
+            "diverged": False,
+            "train_loss": 0.3,
+            "label_entropy": 0.69,
+            "first_layer_gradient": 0.1,
+            **columns,
+        }
+
     return make

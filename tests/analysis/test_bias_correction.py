@@ -10,11 +10,21 @@ from analysis.shared.style import BadInput
 @pytest.fixture
 def results(tmp_path, a_run):
     """Three seeds a setting at two learning rates; one run diverged, so its loss is missing."""
-    rows = [a_run(score, learning_rate=rate, bias_correction=corrected, majority_level=0.53, failed=score <= 0.53,
-                  diverged=score == 0.47, train_loss=None if score == 0.47 else 0.69,
-                  first_layer_gradient=1e-5 if score <= 0.53 else 0.1)
-            for rate in (1e-4, 2e-4) for corrected in (False, True)
-            for score in ((0.47, 0.53, 0.8) if not corrected else (0.75, 0.8, 0.85))]
+    rows = [
+        a_run(
+            score,
+            learning_rate=rate,
+            bias_correction=corrected,
+            majority_level=0.53,
+            failed=score <= 0.53,
+            diverged=score == 0.47,
+            train_loss=None if score == 0.47 else 0.69,
+            first_layer_gradient=1e-5 if score <= 0.53 else 0.1,
+        )
+        for rate in (1e-4, 2e-4)
+        for corrected in (False, True)
+        for score in ((0.47, 0.53, 0.8) if not corrected else (0.75, 0.8, 0.85))
+    ]
     pd.DataFrame(rows).to_csv(tmp_path / "bias_correction.csv", index=False)
     return tmp_path
 
@@ -22,14 +32,24 @@ def results(tmp_path, a_run):
 @pytest.fixture
 def steps():
     """40 steps, the first 4 of them warm-up from 0, and Adam's b1 = 0.9, b2 = 0.999."""
-    steps = pd.DataFrame({"model": "checkpoint@1", "task": "rte", "epochs": 3, "total_steps": 40, "step": range(1, 41)})
+    steps = pd.DataFrame(
+        {
+            "model": "checkpoint@1",
+            "task": "rte",
+            "epochs": 3,
+            "total_steps": 40,
+            "step": range(1, 41),
+        }
+    )
     scheduled = [(t - 1) / 4 if t <= 4 else (41 - t) / 36 for t in steps["step"]]
     factor = (1 - 0.999 ** steps["step"]) ** 0.5 / (1 - 0.9 ** steps["step"])
     return steps.assign(scheduled=scheduled, without=scheduled, **{"with": scheduled * factor})
 
 
 def test_figure_and_table(results, run_twice):
-    assert run_twice("bias_correction", results) == {f"bias_correction.{kind}" for kind in ("png", "pdf", "md", "csv")}
+    assert run_twice("bias_correction", results) == {
+        f"bias_correction.{kind}" for kind in ("png", "pdf", "md", "csv")
+    }
     table = pd.read_csv(results / "first" / "bias_correction.csv")
     assert len(table) == 4
     without = table[~table["bias_correction"]].iloc[0]
@@ -39,17 +59,34 @@ def test_figure_and_table(results, run_twice):
     assert "1e-4" in (results / "first" / "bias_correction.md").read_text()
 
 
-@pytest.mark.parametrize(("tasks", "lines"), [
-    ({"rte": 3, "cola": 1, "qnli": 1}, [["rte"], ["cola", "qnli"]]), ({"rte": 1, "mrpc": 1}, [["rte", "mrpc"]]),
-    ({"rte": 2, "cola": 2, "mrpc": 2}, [["rte", "mrpc"], ["cola"]])], ids=str)
+@pytest.mark.parametrize(
+    ("tasks", "lines"),
+    [
+        ({"rte": 3, "cola": 1, "qnli": 1}, [["rte"], ["cola", "qnli"]]),
+        ({"rte": 1, "mrpc": 1}, [["rte", "mrpc"]]),
+        ({"rte": 2, "cola": 2, "mrpc": 2}, [["rte", "mrpc"], ["cola"]]),
+    ],
+    ids=str,
+)
 def test_tasks_at_one_rate_share_a_line_under_those_with_several(a_run, tasks, lines):
-    figure = draw(pd.DataFrame([a_run(0.8, task=task, learning_rate=rate * 1e-4)
-                                for task, rates in tasks.items() for rate in range(1, 1 + rates)]))
+    figure = draw(
+        pd.DataFrame(
+            [
+                a_run(0.8, task=task, learning_rate=rate * 1e-4)
+                for task, rates in tasks.items()
+                for rate in range(1, 1 + rates)
+            ]
+        )
+    )
     figure.canvas.draw()
     panels = [axes for axes in figure.axes if axes.get_visible()]
     placed: dict[float, list[str]] = {}
-    for axes in sorted(panels, key=lambda axes: (-round(axes.get_position().y0, 2), axes.get_position().x0)):
-        placed.setdefault(round(axes.get_position().y0, 2), []).append(axes.get_title().split("mini's ")[1][:4].strip(")").lower())
+    for axes in sorted(
+        panels, key=lambda axes: (-round(axes.get_position().y0, 2), axes.get_position().x0)
+    ):
+        placed.setdefault(round(axes.get_position().y0, 2), []).append(
+            axes.get_title().split("mini's ")[1][:4].strip(")").lower()
+        )
     assert list(placed.values()) == lines
 
 
@@ -71,8 +108,12 @@ def test_the_learning_rate_that_takes_effect(results, steps):
 
 def test_the_second_figure_is_drawn_where_its_csv_is(results, steps, run_twice, monkeypatch):
     steps.to_csv(results / "bias_correction_learning_rate.csv", index=False)
-    assert {"bias_correction_learning_rate.png", "bias_correction_learning_rate.pdf"} < run_twice("bias_correction", results)
+    assert {"bias_correction_learning_rate.png", "bias_correction_learning_rate.pdf"} < run_twice(
+        "bias_correction", results
+    )
     steps.drop(columns="with").to_csv(results / "bias_correction_learning_rate.csv", index=False)
-    monkeypatch.setattr("sys.argv", ["", "--results", str(results), "--figures", str(results / "third")])
+    monkeypatch.setattr(
+        "sys.argv", ["", "--results", str(results), "--figures", str(results / "third")]
+    )
     with pytest.raises(BadInput, match="lacks the column with"):
         main()

@@ -9,43 +9,99 @@ import pytest
 from analysis.catastrophic_forgetting import draw_perplexity, main, settled
 from analysis.shared.style import BadInput
 
-PERPLEXITY = {True: [900.0, float("inf"), 19.0, 30.0, 15.0, 10.9, 10.0], False: [30.0, 19.0, 12.0, 9.5, 8.9, 9.5, 10.0]}  # k = 0..6
+# k = 0..6
+PERPLEXITY = {
+    True: [900.0, float("inf"), 19.0, 30.0, 15.0, 10.9, 10.0],
+    False: [30.0, 19.0, 12.0, 9.5, 8.9, 9.5, 10.0],
+}
 KINDS = ("png", "pdf", "md", "csv")
 RUN = {True: "12e4", False: "0012"}  # ids that look like numbers
 
 
 def write(folder, outcomes):
     """One run of each given outcome, and beside it a diverged one that is in the curves only."""
-    common = {"task": "rte", "model": "checkpoint@1", "data": "mini@1", "learning_rate": 2e-4, "seed": 1}
-    pd.DataFrame([{**common, "run": RUN[failed], "failed": failed, "score": 0.5, "layers_put_back": k, "layers": 6,
-                   "perplexity": perplexity, "pretrained_perplexity": 10.0, "words": 1000, "embeddings": "pre-trained",
-                   "text": "sentences"} for failed in outcomes for k, perplexity in enumerate(PERPLEXITY[failed])],
-                 ).to_csv(folder / "catastrophic_forgetting.csv", index=False)
-    pd.DataFrame([{**common, "run": run, "failed": failed, "majority_level": 0.53, "label_entropy": 0.691,
-                   "metric": "accuracy", "step": step, "train_loss": loss, "dev_loss": 0.7, "score": 0.5}
-                  for failed in outcomes for run, end in ((RUN[failed], 0.7), (f"{failed} diverged", None))
-                  for step, loss in ((0, None), (10, 0.72), (20, end))],
-                 ).to_csv(folder / "catastrophic_forgetting_curves.csv", index=False)
+    common = {
+        "task": "rte",
+        "model": "checkpoint@1",
+        "data": "mini@1",
+        "learning_rate": 2e-4,
+        "seed": 1,
+    }
+    pd.DataFrame(
+        [
+            {
+                **common,
+                "run": RUN[failed],
+                "failed": failed,
+                "score": 0.5,
+                "layers_put_back": k,
+                "layers": 6,
+                "perplexity": perplexity,
+                "pretrained_perplexity": 10.0,
+                "words": 1000,
+                "embeddings": "pre-trained",
+                "text": "sentences",
+            }
+            for failed in outcomes
+            for k, perplexity in enumerate(PERPLEXITY[failed])
+        ],
+    ).to_csv(folder / "catastrophic_forgetting.csv", index=False)
+    pd.DataFrame(
+        [
+            {
+                **common,
+                "run": run,
+                "failed": failed,
+                "majority_level": 0.53,
+                "label_entropy": 0.691,
+                "metric": "accuracy",
+                "step": step,
+                "train_loss": loss,
+                "dev_loss": 0.7,
+                "score": 0.5,
+            }
+            for failed in outcomes
+            for run, end in ((RUN[failed], 0.7), (f"{failed} diverged", None))
+            for step, loss in ((0, None), (10, 0.72), (20, end))
+        ],
+    ).to_csv(folder / "catastrophic_forgetting_curves.csv", index=False)
 
 
 @pytest.fixture
 def draw(tmp_path, monkeypatch):
-    """A function that draws what lies in tmp_path, into tmp_path/first, and gives the names of the files."""
+    """A function that draws what lies in tmp_path, into tmp_path/first, and gives the names of
+    the files."""
+
     def run():
-        monkeypatch.setattr(sys, "argv", ["analysis", "--results", str(tmp_path), "--figures", str(tmp_path / "first")])
+        monkeypatch.setattr(
+            sys,
+            "argv",
+            ["analysis", "--results", str(tmp_path), "--figures", str(tmp_path / "first")],
+        )
         main()
         return {path.name for path in (tmp_path / "first").iterdir()}
+
     return run
 
 
 def test_figure_and_table(tmp_path, run_twice):
     write(tmp_path, (True, False))
-    assert run_twice("catastrophic_forgetting", tmp_path) == {f"catastrophic_forgetting.{kind}" for kind in KINDS}
-    failed, successful = pd.read_csv(tmp_path / "first" / "catastrophic_forgetting.csv").to_dict("records")
+    assert run_twice("catastrophic_forgetting", tmp_path) == {
+        f"catastrophic_forgetting.{kind}" for kind in KINDS
+    }
+    failed, successful = pd.read_csv(tmp_path / "first" / "catastrophic_forgetting.csv").to_dict(
+        "records"
+    )
     assert failed["failed"] and not successful["failed"]
-    assert (failed["perplexity_at_0"], failed["max_perplexity"], failed["k_of_max"]) == (900, float("inf"), 1)
-    assert (failed["k_within_10_percent"], failed["k_under_twice"]) == (5, 4)  # 19 at k = 2 does not last
-    assert (successful["k_within_10_percent"], successful["k_under_twice"]) == (5, 1)  # 8.9 at k = 4 is 11 % away
+    assert (failed["perplexity_at_0"], failed["max_perplexity"], failed["k_of_max"]) == (
+        900,
+        float("inf"),
+        1,
+    )
+    # 19 at k = 2 does not last
+    assert (failed["k_within_10_percent"], failed["k_under_twice"]) == (5, 4)
+    # 8.9 at k = 4 is 11 % away
+    assert (successful["k_within_10_percent"], successful["k_under_twice"]) == (5, 1)
     assert failed["last_train_loss"] == pytest.approx(0.7)
 
 
@@ -57,21 +113,42 @@ def test_one_class_only(tmp_path, draw, outcome):
 
 def test_many_runs_are_the_darker_the_higher_they_score():
     scores = [0.9, 0.5, 0.7, 0.6]
-    runs = pd.DataFrame([{"learning_rate": 2e-4, "seed": seed, "run": seed, "score": score, "layers_put_back": k, "perplexity": 9.0 - k}
-                         for seed, score in enumerate(scores) for k in (0, 1)])
+    runs = pd.DataFrame(
+        [
+            {
+                "learning_rate": 2e-4,
+                "seed": seed,
+                "run": seed,
+                "score": score,
+                "layers_put_back": k,
+                "perplexity": 9.0 - k,
+            }
+            for seed, score in enumerate(scores)
+            for k in (0, 1)
+        ]
+    )
     _, axes = plt.subplots()
     draw_perplexity(axes, runs, "failed", 100.0)
     drawn = {line.get_color(): line for line in axes.get_lines() if len(line.get_xdata()) == 2}
-    assert sorted(drawn, key=float) == [line.get_color() for line in (axes.get_lines()[1 + 2 * i] for i in (0, 2, 3, 1))]
-    assert axes.get_legend_handles_labels()[1] == ["4 runs, scores 50.0 to 90.0; the darker the higher"]
+    assert sorted(drawn, key=float) == [
+        line.get_color() for line in (axes.get_lines()[1 + 2 * i] for i in (0, 2, 3, 1))
+    ]
+    assert axes.get_legend_handles_labels()[1] == [
+        "4 runs, scores 50.0 to 90.0; the darker the higher"
+    ]
 
 
 def test_settled():
-    assert [settled(pd.Series(reached)) for reached in ([True, True], [True, False, True], [True, False])] == ["0", "2", "never"]
+    assert [
+        settled(pd.Series(reached))
+        for reached in ([True, True], [True, False, True], [True, False])
+    ] == ["0", "2", "never"]
 
 
 def test_missing_column(tmp_path, draw):
     write(tmp_path, (True, False))
-    pd.read_csv(path := tmp_path / "catastrophic_forgetting.csv").drop(columns="words").to_csv(path, index=False)
+    pd.read_csv(path := tmp_path / "catastrophic_forgetting.csv").drop(columns="words").to_csv(
+        path, index=False
+    )
     with pytest.raises(BadInput, match="lacks the column words"):
         draw()

@@ -11,7 +11,11 @@ FULL, EPOCHS, ITERATIONS = CONDITIONS
 
 
 def condition(a_run, name, failed, learned, **columns):
-    size = {"condition": name, "examples": 1600 if name == FULL else 400, "epochs": 12 if name == ITERATIONS else 3}
+    size = {
+        "condition": name,
+        "examples": 1600 if name == FULL else 400,
+        "epochs": 12 if name == ITERATIONS else 3,
+    }
     return [a_run(score, **size, **columns) for score in [0.5] * failed + [0.9] * learned]
 
 
@@ -19,8 +23,15 @@ def condition(a_run, name, failed, learned, **columns):
 def runs(a_run):
     """RTE: 1, 4 and 0 of 4 runs fail; CoLA: 0, 3 and no runs."""
     cola = {"task": "cola", "data": "mini@2", "metric": "matthews_correlation"}
-    return pd.DataFrame([*condition(a_run, FULL, 1, 3), *condition(a_run, EPOCHS, 4, 0), *condition(a_run, ITERATIONS, 0, 4),
-                         *condition(a_run, FULL, 0, 3, **cola), *condition(a_run, EPOCHS, 3, 0, **cola)])
+    return pd.DataFrame(
+        [
+            *condition(a_run, FULL, 1, 3),
+            *condition(a_run, EPOCHS, 4, 0),
+            *condition(a_run, ITERATIONS, 0, 4),
+            *condition(a_run, FULL, 0, 3, **cola),
+            *condition(a_run, EPOCHS, 3, 0, **cola),
+        ]
+    )
 
 
 def test_scores_of_each_condition(runs):
@@ -28,7 +39,11 @@ def test_scores_of_each_condition(runs):
     assert list(rows.loc["rte"].index) == [FULL, EPOCHS, ITERATIONS]
     full = rows.loc[("rte", FULL)]
     assert (full["n"], full["failed"], full["examples"], full["epochs"]) == (4, 1, 1600, 3)
-    assert full["mean"] == pytest.approx(80) and full["median"] == pytest.approx(90) and full["max"] == pytest.approx(90)
+    assert (
+        full["mean"] == pytest.approx(80)
+        and full["median"] == pytest.approx(90)
+        and full["max"] == pytest.approx(90)
+    )
     assert full["std"] == pytest.approx((3 * 10**2 / 4 + 30**2 / 4) ** 0.5)
 
 
@@ -40,24 +55,35 @@ def test_failures_are_compared_per_task_and_with_summed_counts(runs):
     assert float(rows.loc[("rte", FULL, EPOCHS), "Fisher p"]) == pytest.approx(expected, rel=0.05)
     assert rows.loc[("cola", FULL, ITERATIONS), "Fisher p"] == "-"
     pooled = rows.loc[("all tasks", FULL, EPOCHS)]
-    assert (pooled["first failed"], pooled["first n"], pooled["second failed"], pooled["second n"]) == (1, 7, 7, 7)
-    assert float(pooled["Fisher p"]) == pytest.approx(2 * hypergeom(14, 8, 7).pmf(1), rel=0.05)  # p is written with 2 digits
+    assert (
+        pooled["first failed"],
+        pooled["first n"],
+        pooled["second failed"],
+        pooled["second n"],
+    ) == (1, 7, 7, 7)
+    # p is written with 2 digits
+    assert float(pooled["Fisher p"]) == pytest.approx(2 * hypergeom(14, 8, 7).pmf(1), rel=0.05)
 
 
 def test_one_run_of_one_condition(a_run):
     alone = pd.DataFrame(condition(a_run, FULL, 0, 1))
     draw(alone)
     assert table(alone)["std"].item() == 0
-    assert set(compare(alone)["Fisher p"]) == {"-"} and "all tasks" not in set(compare(alone)["task"])
+    assert set(compare(alone)["Fisher p"]) == {"-"} and "all tasks" not in set(
+        compare(alone)["task"]
+    )
 
 
 def test_command(runs, run_twice, tmp_path, monkeypatch):
     runs.to_csv(tmp_path / "small_datasets.csv", index=False)
-    assert run_twice("small_datasets", tmp_path) == {f"small_datasets.{kind}" for kind in ("png", "pdf", "md", "csv")} | {
-        "small_datasets_tests.md", "small_datasets_tests.csv"}
+    assert run_twice("small_datasets", tmp_path) == {
+        f"small_datasets.{kind}" for kind in ("png", "pdf", "md", "csv")
+    } | {"small_datasets_tests.md", "small_datasets_tests.csv"}
     assert "| 1600 | 3 | 4 | 80.00 |" in (tmp_path / "first" / "small_datasets.md").read_text()
 
-    monkeypatch.setattr("sys.argv", ["", "--results", str(tmp_path), "--figures", str(tmp_path / "third")])
+    monkeypatch.setattr(
+        "sys.argv", ["", "--results", str(tmp_path), "--figures", str(tmp_path / "third")]
+    )
     runs.drop(columns="examples").to_csv(tmp_path / "small_datasets.csv", index=False)
     with pytest.raises(BadInput, match="lacks the column examples"):
         main()

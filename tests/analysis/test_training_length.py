@@ -9,20 +9,32 @@ from analysis.training_length import draw, main, table
 
 @pytest.fixture
 def runs(a_run):
-    """Three lengths x two rates x two optimisers, two seeds each; without correction the first seed fails at 3 epochs."""
-    return pd.DataFrame([
-        a_run(score, epochs=epochs, learning_rate=rate, bias_correction=corrected)
-        for epochs in (3, 10, 20) for rate in (1e-4, 3e-4) for corrected in (False, True)
-        for score in ((0.5 if epochs == 3 and not corrected else 0.8), 0.9)])
+    """Three lengths x two rates x two optimisers, two seeds each; without correction the first
+    seed fails at 3 epochs."""
+    return pd.DataFrame(
+        [
+            a_run(score, epochs=epochs, learning_rate=rate, bias_correction=corrected)
+            for epochs in (3, 10, 20)
+            for rate in (1e-4, 3e-4)
+            for corrected in (False, True)
+            for score in ((0.5 if epochs == 3 and not corrected else 0.8), 0.9)
+        ]
+    )
 
 
 def test_scores_of_each_setting(runs):
     rows = table(runs).set_index(["epochs", "learning_rate", "bias_correction"])
     assert len(rows) == 12 and (rows["n"] == 2).all()
     without = rows.loc[(3, "1e-4", False)]
-    assert without["failed"] == 1 and without["mean"] == pytest.approx(70) and without["std"] == pytest.approx(20)
+    assert (
+        without["failed"] == 1
+        and without["mean"] == pytest.approx(70)
+        and without["std"] == pytest.approx(20)
+    )
     z = 1.959963985  # Wilson's interval of 1 of 2, by hand: centred at 1/2
-    assert without["failure_rate_high"] == pytest.approx(0.5 + z * (1 / 8 + z**2 / 16) ** 0.5 / (1 + z**2 / 2))
+    assert without["failure_rate_high"] == pytest.approx(
+        0.5 + z * (1 / 8 + z**2 / 16) ** 0.5 / (1 + z**2 / 2)
+    )
     assert rows.loc[(20, "3e-4", True), "failed"] == 0
 
 
@@ -44,10 +56,17 @@ def test_one_run(a_run):
 
 def test_command(runs, run_twice, tmp_path, monkeypatch):
     runs.to_csv(tmp_path / "training_length.csv", index=False)
-    assert run_twice("training_length", tmp_path) == {f"training_length.{kind}" for kind in ("png", "pdf", "md", "csv")}
-    assert "| 3 | 1e-4 | without | 2 | 70.00 |" in (tmp_path / "first" / "training_length.md").read_text()
+    assert run_twice("training_length", tmp_path) == {
+        f"training_length.{kind}" for kind in ("png", "pdf", "md", "csv")
+    }
+    assert (
+        "| 3 | 1e-4 | without | 2 | 70.00 |"
+        in (tmp_path / "first" / "training_length.md").read_text()
+    )
 
     runs.drop(columns="epochs").to_csv(tmp_path / "training_length.csv", index=False)
-    monkeypatch.setattr("sys.argv", ["", "--results", str(tmp_path), "--figures", str(tmp_path / "third")])
+    monkeypatch.setattr(
+        "sys.argv", ["", "--results", str(tmp_path), "--figures", str(tmp_path / "third")]
+    )
     with pytest.raises(BadInput, match="lacks the column epochs"):
         main()

@@ -1,4 +1,5 @@
-"""Each experiment from command to CSV, with a tiny model; runs that several need are trained once."""
+"""Each experiment from command to CSV, with a tiny model; runs that several need are trained
+once."""
 
 import json
 import shutil
@@ -31,8 +32,21 @@ from experiments.sweeps import command, sweep
 from experiments.sweeps.command import first_failed_and_successful, matching_epochs
 from experiments.sweeps.store import stored
 
-MODULES = (bias_correction, catastrophic_forgetting, checkpoint_selection, convergence_pitfalls, generalization, instability_measures,
-           loss_surfaces, mitigations, reinitialization, small_datasets, strong_baseline, training_length, vanishing_gradients)
+MODULES = (
+    bias_correction,
+    catastrophic_forgetting,
+    checkpoint_selection,
+    convergence_pitfalls,
+    generalization,
+    instability_measures,
+    loss_surfaces,
+    mitigations,
+    reinitialization,
+    small_datasets,
+    strong_baseline,
+    training_length,
+    vanishing_gradients,
+)
 ALL = [module.EXPERIMENT for module in MODULES]
 
 
@@ -42,54 +56,128 @@ def settings(runs, *names):
 
 def test_what_each_experiment_plans():
     plan = {e.name: e.planned(options(e, "--seeds", "2")) for e in ALL}
-    assert settings(plan["bias_correction"], "task", "epochs", "learning_rate", "bias_correction") == [
-        ("rte", 3, rate, corrected) for rate in (2e-4, 3e-4, 4e-4) for corrected in (False, True)]
-    more = bias_correction.planned(options(bias_correction.EXPERIMENT, "--tasks", "rte", "cola", "rte", "--seeds", "2"))
-    assert settings(more, "task", "learning_rate") == [("cola", 3e-4), ("rte", 2e-4), ("rte", 3e-4), ("rte", 4e-4)]
+    assert settings(
+        plan["bias_correction"], "task", "epochs", "learning_rate", "bias_correction"
+    ) == [("rte", 3, rate, corrected) for rate in (2e-4, 3e-4, 4e-4) for corrected in (False, True)]
+    more = bias_correction.planned(
+        options(bias_correction.EXPERIMENT, "--tasks", "rte", "cola", "rte", "--seeds", "2")
+    )
+    assert settings(more, "task", "learning_rate") == [
+        ("cola", 3e-4),
+        ("rte", 2e-4),
+        ("rte", 3e-4),
+        ("rte", 4e-4),
+    ]
     assert settings(plan["training_length"], "epochs", "bias_correction") == [
-        (epochs, corrected) for epochs in (3, 10, 20) for corrected in (False, True)]
-    assert settings(plan["strong_baseline"], "task", "epochs", "bias_correction", "learning_rate") == [
-        (task, *recipe, 3e-4) for task in ("cola", "mrpc", "rte") for recipe in ((3, False), (20, True))]
-    assert {(run.epochs, run.train_examples) for run in plan["small_datasets"]} == {(3, None), (3, 400), (12, 400)}
+        (epochs, corrected) for epochs in (3, 10, 20) for corrected in (False, True)
+    ]
+    assert settings(
+        plan["strong_baseline"], "task", "epochs", "bias_correction", "learning_rate"
+    ) == [
+        (task, *recipe, 3e-4)
+        for task in ("cola", "mrpc", "rte")
+        for recipe in ((3, False), (20, True))
+    ]
+    assert {(run.epochs, run.train_examples) for run in plan["small_datasets"]} == {
+        (3, None),
+        (3, 400),
+        (12, 400),
+    }
     assert len(plan["small_datasets"]) == 3 * 3 * 2
     assert settings(plan["generalization"], "epochs", "bias_correction") == [(20, True)]
-    shared = {run.id for run in plan["bias_correction"]} & {run.id for run in plan["training_length"]}
+    shared = {run.id for run in plan["bias_correction"]} & {
+        run.id for run in plan["training_length"]
+    }
     assert len(shared) == 12
     assert {run.id for run in plan["vanishing_gradients"]} < shared
     assert {run.id for run in plan["generalization"]} < {run.id for run in plan["strong_baseline"]}
-    assert settings(plan["strong_baseline"], "mixout", "dropout", "decay_to_pretrained") == [(0.0, 0.1, False), (0.7, 0.0, True)]
-    assert settings(plan["reinitialization"], "epochs", "bias_correction", "reinitialized_layers") == [
-        (3, False, 0), (3, False, 5), *((3, True, layers) for layers in range(7)), (20, True, 0), (20, True, 5)]
-    methods = ("mixout", "dropout", "decay_to_pretrained", "layerwise_decay", "component_clipping", "reinitialized_layers")
+    assert settings(plan["strong_baseline"], "mixout", "dropout", "decay_to_pretrained") == [
+        (0.0, 0.1, False),
+        (0.7, 0.0, True),
+    ]
+    assert settings(
+        plan["reinitialization"], "epochs", "bias_correction", "reinitialized_layers"
+    ) == [
+        (3, False, 0),
+        (3, False, 5),
+        *((3, True, layers) for layers in range(7)),
+        (20, True, 0),
+        (20, True, 5),
+    ]
+    methods = (
+        "mixout",
+        "dropout",
+        "decay_to_pretrained",
+        "layerwise_decay",
+        "component_clipping",
+        "reinitialized_layers",
+    )
     assert len({tuple(getattr(run, name) for name in methods) for run in plan["mitigations"]}) == 7
     assert len(plan["mitigations"]) == 2 * 2 * 7
     assert {(run.learning_rate, run.optimizer) for run in plan["convergence_pitfalls"]} == {
-        (3e-4, "adamw"), (3e-4, "sgd"), (250 * 3e-4, "adamw")}
-    assert {(run.train_examples, sweep.steps(run)) for run in plan["convergence_pitfalls"] if run.epochs != 20} == {
-        (None, 300), (2, 300), (8, 300)}
-    assert {run.id for run in plan["instability_measures"]} < {run.id for run in plan["checkpoint_selection"]}
-    assert {run.id for run in plan["checkpoint_selection"]} < shared | {run.id for run in plan["training_length"]}
+        (3e-4, "adamw"),
+        (3e-4, "sgd"),
+        (250 * 3e-4, "adamw"),
+    }
+    assert {
+        (run.train_examples, sweep.steps(run))
+        for run in plan["convergence_pitfalls"]
+        if run.epochs != 20
+    } == {(None, 300), (2, 300), (8, 300)}
+    assert {run.id for run in plan["instability_measures"]} < {
+        run.id for run in plan["checkpoint_selection"]
+    }
+    assert {run.id for run in plan["checkpoint_selection"]} < shared | {
+        run.id for run in plan["training_length"]
+    }
 
 
 def test_how_many_seeds():
     def counts(*arguments):
         runs = training_length.planned(options(training_length.EXPERIMENT, *arguments))
-        return {(epochs, rate): len([run for run in runs if (run.epochs, run.learning_rate) == (epochs, rate)])
-                for epochs in (3, 10, 20) for rate in (2e-4, 3e-4)}
+        return {
+            (epochs, rate): len(
+                [run for run in runs if (run.epochs, run.learning_rate) == (epochs, rate)]
+            )
+            for epochs in (3, 10, 20)
+            for rate in (2e-4, 3e-4)
+        }
 
-    assert counts() == {(3, 2e-4): 2, (3, 3e-4): 6, (10, 2e-4): 0, (10, 3e-4): 0, (20, 2e-4): 0, (20, 3e-4): 1}
+    assert counts() == {
+        (3, 2e-4): 2,
+        (3, 3e-4): 6,
+        (10, 2e-4): 0,
+        (10, 3e-4): 0,
+        (20, 2e-4): 0,
+        (20, 3e-4): 1,
+    }
     assert set(counts("--seeds", "4").values()) == {8}
-    assert counts("--seeds", "4", "--long-seeds", "1") == {(3, 2e-4): 8, (3, 3e-4): 8, (10, 2e-4): 2, (10, 3e-4): 2, (20, 2e-4): 2,
-                                                           (20, 3e-4): 2}
+    assert counts("--seeds", "4", "--long-seeds", "1") == {
+        (3, 2e-4): 8,
+        (3, 3e-4): 8,
+        (10, 2e-4): 2,
+        (10, 3e-4): 2,
+        (20, 2e-4): 2,
+        (20, 3e-4): 2,
+    }
     assert counts("--long-seeds", "5")[20, 2e-4] == 10 and counts("--long-seeds", "5")[3, 2e-4] == 6
-    assert counts("--seeds", "4", "--long-seeds", "0") == {(3, 2e-4): 8, (3, 3e-4): 8, (10, 2e-4): 0, (10, 3e-4): 0, (20, 2e-4): 0,
-                                                           (20, 3e-4): 0}
+    assert counts("--seeds", "4", "--long-seeds", "0") == {
+        (3, 2e-4): 8,
+        (3, 3e-4): 8,
+        (10, 2e-4): 0,
+        (10, 3e-4): 0,
+        (20, 2e-4): 0,
+        (20, 3e-4): 0,
+    }
 
 
 def test_a_first_look_is_part_of_the_whole():
     """What mini does by default are settings of the whole study, with fewer seeds."""
     for experiment in ALL:
-        quick, whole = (experiment.planned(options(experiment, *arguments)) for arguments in ([], ["--seeds", "3"]))
+        quick, whole = (
+            experiment.planned(options(experiment, *arguments))
+            for arguments in ([], ["--seeds", "3"])
+        )
         assert {run.id for run in quick} <= {run.id for run in whole} and len(quick) <= len(whole)
 
 
@@ -113,11 +201,23 @@ def test_chosen_prefers_the_default_rate_then_low_seeds():
         seeds = dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), seed)
         return {"run": {"learning_rate": rate, **seeds}, "outcome": {"failed": failed}}
 
-    records = [record(2e-4, 1, False), record(3e-4, 2, False), record(3e-4, 1, False), record(4e-4, 2, True), record(4e-4, 1, True),
-               record(1e-3, 1, True)]
+    records = [
+        record(2e-4, 1, False),
+        record(3e-4, 2, False),
+        record(3e-4, 1, False),
+        record(4e-4, 2, True),
+        record(4e-4, 1, True),
+        record(1e-3, 1, True),
+    ]
     picked = first_failed_and_successful(records, 3e-4, 2)
-    assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[False]] == [(3e-4, 1), (3e-4, 2)]
-    assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[True]] == [(4e-4, 1), (4e-4, 2)]
+    assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[False]] == [
+        (3e-4, 1),
+        (3e-4, 2),
+    ]
+    assert [(r["run"]["learning_rate"], r["run"]["head_seed"]) for r in picked[True]] == [
+        (4e-4, 1),
+        (4e-4, 2),
+    ]
 
 
 @contextmanager
@@ -128,18 +228,51 @@ def shorter():
             if hasattr(module, "LENGTHS"):
                 patch.setattr(module, "LENGTHS", (3, 4, 5))
         patch.setattr(command, "LONG_EPOCHS", 4)
-        patch.setattr(strong_baseline, "RECIPES", {**strong_baseline.RECIPES, "paper's recipe": {"epochs": 5, "bias_correction": True}})
-        patch.setattr(instability_measures, "CONDITIONS", {**instability_measures.CONDITIONS, "paper's recipe": (5, True)})
+        patch.setattr(
+            strong_baseline,
+            "RECIPES",
+            {**strong_baseline.RECIPES, "paper's recipe": {"epochs": 5, "bias_correction": True}},
+        )
+        patch.setattr(
+            instability_measures,
+            "CONDITIONS",
+            {**instability_measures.CONDITIONS, "paper's recipe": (5, True)},
+        )
         yield
 
 
 @pytest.fixture(scope="module")
 def swept(tiny_model, tmp_path_factory):
-    """All experiments on the tiny model, at a rate at which the default recipe's first run succeeds and its second fails."""
+    """All experiments on the tiny model, at a rate at which the default recipe's first run
+    succeeds and its second fails."""
     results = tmp_path_factory.mktemp("results")
-    arguments = ["--model", str(tiny_model), "--tasks", "rte", "--seeds", "2", "--long-seeds", "1", "--learning-rates", "1e-3",
-                 "--results", str(results), "--engine", "serial", "--points", "4", "--sample-size", "800", "--layers", "0", "1",
-                 "--long-layers", "0", "--reinitialized-layers", "1"]
+    arguments = [
+        "--model",
+        str(tiny_model),
+        "--tasks",
+        "rte",
+        "--seeds",
+        "2",
+        "--long-seeds",
+        "1",
+        "--learning-rates",
+        "1e-3",
+        "--results",
+        str(results),
+        "--engine",
+        "serial",
+        "--points",
+        "4",
+        "--sample-size",
+        "800",
+        "--layers",
+        "0",
+        "1",
+        "--long-layers",
+        "0",
+        "--reinitialized-layers",
+        "1",
+    ]
     with shorter():
         sweep.sweep(ALL, arguments)
     return results, arguments
@@ -151,25 +284,41 @@ def test_all_csvs(swept):
     tables = {path.stem: pd.read_csv(path) for path in results.glob("*.csv")}
     assert len(tables["bias_correction"]) == 4
     assert tables["small_datasets"].groupby("condition")["steps"].first().to_dict() == {
-        "full": 300, "sample, same epochs": 150, "sample, same iterations": 300}
-    assert tables["strong_baseline"]["recipe"].value_counts().to_dict() == {"default": 2, "mixout": 2, "paper's recipe": 1}
+        "full": 300,
+        "sample, same epochs": 150,
+        "sample, same iterations": 300,
+    }
+    assert tables["strong_baseline"]["recipe"].value_counts().to_dict() == {
+        "default": 2,
+        "mixout": 2,
+        "paper's recipe": 1,
+    }
     assert set(tables["training_length"]["epochs"]) == {3, 4, 5}
-    assert len(tables["generalization"]) == 8  # on all examples with the paper's method: 4 of 3 epochs, 4 longer ones
+    # on all examples with the paper's method: 4 of 3 epochs, 4 longer ones
+    assert len(tables["generalization"]) == 8
     curves = tables["generalization_curves"]
     assert (curves.groupby("run").size() == 16).all() and curves["step"].max() == 500
     rates = tables["bias_correction_learning_rate"].set_index("step")
     assert rates.loc[1, "with"] == 0 and rates.loc[31, "without"] == pytest.approx(1)
-    assert rates.loc[31, "with"] == pytest.approx((1 - 0.999**31)**0.5 / (1 - 0.9**31))
+    assert rates.loc[31, "with"] == pytest.approx((1 - 0.999**31) ** 0.5 / (1 - 0.9**31))
     forgetting = tables["catastrophic_forgetting"]
     ends = forgetting[forgetting["layers_put_back"] == 2]
-    assert (ends["perplexity"] == ends["pretrained_perplexity"]).all() and set(ends["failed"]) == {False, True}
-    assert (forgetting[forgetting["layers_put_back"] == 0]["perplexity"] != forgetting["pretrained_perplexity"].iloc[0]).all()
+    assert (ends["perplexity"] == ends["pretrained_perplexity"]).all() and set(ends["failed"]) == {
+        False,
+        True,
+    }
+    assert (
+        forgetting[forgetting["layers_put_back"] == 0]["perplexity"]
+        != forgetting["pretrained_perplexity"].iloc[0]
+    ).all()
     gradients = tables["vanishing_gradients"]
     assert set(gradients["matrix"]) == {"query", "key", "value", "output", "pooler", "classifier"}
     assert gradients.groupby("run")["step"].max().eq(290).all()
     assert len(tables["loss_surfaces"]) == 16 and len(tables["loss_surfaces_lines"]) == 3 * 21
     lines = tables["loss_surfaces_lines"].set_index(["line", "position"])["loss"]
-    assert lines["pre-trained to failed", 1.0] == pytest.approx(lines["failed to successful", 0.0], rel=1e-5)
+    assert lines["pre-trained to failed", 1.0] == pytest.approx(
+        lines["failed to successful", 0.0], rel=1e-5
+    )
 
 
 @pytest.mark.slow
@@ -177,21 +326,28 @@ def test_the_neighbours_csvs(swept):
     results, _ = swept
     tables = {path.stem: pd.read_csv(path) for path in results.glob("*.csv")}
     layers = tables["reinitialization"]
-    assert layers.groupby(["bias_correction", "epochs", "reinitialized_layers"]).size().to_dict() == {
-        (False, 3, 0): 2, (True, 3, 0): 2, (True, 3, 1): 2, (True, 5, 0): 1}
-    halves = (layers["selection_score"] * 150 + layers["reporting_score"] * 150) / 300  # of accuracy; mini's dev set has 300 examples
+    assert layers.groupby(
+        ["bias_correction", "epochs", "reinitialized_layers"]
+    ).size().to_dict() == {(False, 3, 0): 2, (True, 3, 0): 2, (True, 3, 1): 2, (True, 5, 0): 1}
+    # of accuracy; mini's dev set has 300 examples
+    halves = (layers["selection_score"] * 150 + layers["reporting_score"] * 150) / 300
     assert halves.tolist() == pytest.approx(layers["score"].tolist(), abs=0.004)
     methods = tables["mitigations"].groupby(["method", "bias_correction"]).size()
     assert len(methods) == 7 * 2 and (methods == 2).all()
     points = tables["checkpoint_selection"]
     last = points[points["step"] == points["total_steps"]]
-    assert (last["score"] == last["final_score"]).all() and len(last) == points["run"].nunique() == 5
-    early = tables["checkpoint_selection_early"]
+    assert (last["score"] == last["final_score"]).all() and len(last) == points[
+        "run"
+    ].nunique() == 5
+    early = tables["early_signs"]
     assert set(early["share"]) == {0.1, 0.2, 0.3} and len(early) == 3 * 5
-    assert np.isfinite(early[["train_loss", "first_layer_gradient", "classifier_gradient"]]).all(axis=None)
+    assert np.isfinite(early[["train_loss", "first_layer_gradient", "classifier_gradient"]]).all(
+        axis=None
+    )
     pitfalls = tables["convergence_pitfalls"].groupby("condition").size().to_dict()
-    assert {name: pitfalls[name] for name in ("SGD", "rate too high", "2 examples", "8 examples")} == dict.fromkeys(
-        ("SGD", "rate too high", "2 examples", "8 examples"), 2)
+    assert {
+        name: pitfalls[name] for name in ("SGD", "rate too high", "2 examples", "8 examples")
+    } == dict.fromkeys(("SGD", "rate too high", "2 examples", "8 examples"), 2)
     answers = tables["instability_measures"]
     labels = pd.read_csv(results / "instability_measures_labels.csv", dtype=str)["labels"].iloc[0]
     for _, run in answers.iterrows():  # what is stored gives the score that was measured
@@ -202,7 +358,11 @@ def test_the_neighbours_csvs(swept):
 @pytest.mark.slow
 def test_a_second_sweep_trains_and_changes_nothing(swept, capsys):
     results, arguments = swept
-    before = {path: path.read_bytes() for path in results.rglob("*") if path.is_file() and path.suffix in (".csv", ".json")}
+    before = {
+        path: path.read_bytes()
+        for path in results.rglob("*")
+        if path.is_file() and path.suffix in (".csv", ".json")
+    }
     with shorter():
         sweep.sweep(ALL, arguments)
     assert "different runs, 0 to train" in capsys.readouterr().out
@@ -218,10 +378,17 @@ def test_weights_are_made_again_when_missing(swept, tmp_path, capsys):
     content = kept[0].read_bytes()
     kept[0].unlink()
     shutil.rmtree(results / "perplexities")
-    moved = shutil.copytree(arguments[1], tmp_path / "tiny-model0")  # the same model elsewhere is the same model
-    sweep.sweep([catastrophic_forgetting.EXPERIMENT], ["--model", str(moved), *arguments[2:arguments.index("--points")]])
+    # the same model elsewhere is the same model
+    moved = shutil.copytree(arguments[1], tmp_path / "tiny-model0")
+    sweep.sweep(
+        [catastrophic_forgetting.EXPERIMENT],
+        ["--model", str(moved), *arguments[2 : arguments.index("--points")]],
+    )
     assert "training 1 runs again" in capsys.readouterr().out
-    assert kept[0].read_bytes() == content and (results / "catastrophic_forgetting.csv").read_bytes() == rows
+    assert (
+        kept[0].read_bytes() == content
+        and (results / "catastrophic_forgetting.csv").read_bytes() == rows
+    )
 
 
 @pytest.mark.slow
@@ -233,10 +400,17 @@ def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
     weights, calls = [], []
     monkeypatch.setattr(loss_surfaces, "train_for_weights", lambda pair, *_: weights.append(pair))
     monkeypatch.setattr(loss_surfaces, "weights_of", lambda *_: b"")
-    monkeypatch.setattr(loss_surfaces, "measure", lambda row, plane: calls.append(row) or [(*point, 1.0, 2.0) for point in row])
+    monkeypatch.setattr(
+        loss_surfaces,
+        "measure",
+        lambda row, plane: calls.append(row) or [(*point, 1.0, 2.0) for point in row],
+    )
     opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--engine", "serial")
     loss_surfaces.measured_rows((record, record), rows[:1], opts)
     for _ in range(2):
         measured = loss_surfaces.measured_rows((record, record), rows, opts)
     assert len(weights) == 2  # the third time nothing is missing
-    assert calls == rows and json.loads(json.dumps(measured)) == [[[0.0, 0.0, 1.0, 2.0]], [[1.0, 0.0, 1.0, 2.0]]]
+    assert calls == rows and json.loads(json.dumps(measured)) == [
+        [[0.0, 0.0, 1.0, 2.0]],
+        [[1.0, 0.0, 1.0, 2.0]],
+    ]

@@ -1,6 +1,8 @@
-"""A sweep of 12 short runs under faults ends as the undisturbed one: every run once, every CSV equal but for timing columns.
+"""A sweep of 12 short runs under faults ends as the undisturbed one: every run once, every CSV
+equal but for timing columns.
 
-A few faults of each kind by default; FAULTS=20 pytest tests/faults injects that many kills and prints the counts.
+A few faults of each kind by default; FAULTS=20 pytest tests/faults injects that many kills and
+prints the counts.
 """
 
 import contextlib
@@ -27,11 +29,34 @@ RUNS = 12
 
 
 def start(model, results, engine, *more):
-    command = [sys.executable, "-m", "experiments.bias_correction", "--model", model, "--seeds", "6", "--learning-rates", "1e-3",
-               "--epochs", "1", "--engine", engine, "--results", results, *more]
-    return subprocess.Popen([*map(str, command)], cwd=REPOSITORY, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),  # a shell's "&" ignores it
-                            env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"})
+    command = [
+        sys.executable,
+        "-m",
+        "experiments.bias_correction",
+        "--model",
+        model,
+        "--seeds",
+        "6",
+        "--learning-rates",
+        "1e-3",
+        "--epochs",
+        "1",
+        "--engine",
+        engine,
+        "--results",
+        results,
+        *more,
+    ]
+    return subprocess.Popen(
+        [*map(str, command)],
+        cwd=REPOSITORY,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        # a shell's "&" ignores it
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
+        env={name: value for name, value in os.environ.items() if name != "RAY_ADDRESS"},
+    )
 
 
 def finish(driver):
@@ -46,11 +71,20 @@ def finished(results):
 
 def contents(results):
     """The CSV and all stored records, histories among them, without what measures time."""
-    records = [json.loads(path.read_text()) for path in sorted((Path(results) / "runs").glob("*.json"))]
+    records = [
+        json.loads(path.read_text()) for path in sorted((Path(results) / "runs").glob("*.json"))
+    ]
     for record in records:
-        record["outcome"] = {name: value for name, value in record["outcome"].items() if name not in TIMING_COLUMNS}
+        record["outcome"] = {
+            name: value for name, value in record["outcome"].items() if name not in TIMING_COLUMNS
+        }
         del record["run"]["checkpoint_folder"]
-    return pd.read_csv(Path(results) / "bias_correction.csv").drop(columns=list(TIMING_COLUMNS)).to_csv(), records
+    return (
+        pd.read_csv(Path(results) / "bias_correction.csv")
+        .drop(columns=list(TIMING_COLUMNS))
+        .to_csv(),
+        records,
+    )
 
 
 def trained(output):
@@ -94,7 +128,9 @@ def test_the_driver_killed_at_random_moments(tiny_model, undisturbed, tmp_path, 
 
 def workers_of(driver):
     """Processes of this driver's Ray that are training."""
-    found = subprocess.run(["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True).stdout.splitlines()[1:]
+    found = subprocess.run(
+        ["ps", "-ewwo", "pid,ppid,args"], capture_output=True, text=True
+    ).stdout.splitlines()[1:]
     parents = {int(line.split(None, 2)[0]): int(line.split(None, 2)[1]) for line in found}
 
     def descends(process):
@@ -104,7 +140,11 @@ def workers_of(driver):
                 return True
         return False
 
-    return [int(line.split(None, 2)[0]) for line in found if "ray::_guarded" in line and descends(int(line.split(None, 2)[0]))]
+    return [
+        int(line.split(None, 2)[0])
+        for line in found
+        if "ray::_guarded" in line and descends(int(line.split(None, 2)[0]))
+    ]
 
 
 def test_workers_killed(tiny_model, undisturbed, tmp_path, capsys):
@@ -117,7 +157,9 @@ def test_workers_killed(tiny_model, undisturbed, tmp_path, capsys):
             time.sleep(1.5)  # each run survives two kills of its worker
     output, errors = driver.communicate(timeout=300)
     assert kills, errors
-    if driver.returncode:  # a run that was hit three times is recorded as crashed, the rest is finished; asking again mends it
+    # a run that was hit three times is recorded as crashed, the rest is finished; asking again
+    # mends it
+    if driver.returncode:
         assert driver.returncode == 1 and "crashed" in errors
         finish(start(tiny_model, tmp_path, "ray"))
     expect_the_same(tmp_path, undisturbed)
@@ -148,7 +190,15 @@ def test_damaged_files_of_every_kind(tiny_model, undisturbed, tmp_path):
     shutil.copytree(undisturbed / "runs", tmp_path / "runs")
     paths = [tmp_path / "runs" / f"{name}.json" for name in finished(undisturbed)]
     whole = paths[0].read_bytes()
-    damages = [b"", whole[:100], b"\x00\xff" * 50, b"[]", b"{}", whole.replace(b'"schema": ', b'"schema": 9'), paths[1].read_bytes()]
+    damages = [
+        b"",
+        whole[:100],
+        b"\x00\xff" * 50,
+        b"[]",
+        b"{}",
+        whole.replace(b'"schema": ', b'"schema": 9'),
+        paths[1].read_bytes(),
+    ]
     for path, damage in zip(paths, damages, strict=False):
         path.write_bytes(damage)
     driver = start(tiny_model, tmp_path, "serial")
@@ -182,7 +232,8 @@ def test_a_read_only_folder(tiny_model, undisturbed, tmp_path):
 
 @pytest.fixture
 def three_nodes():
-    """Ray nodes of one core each on this machine, as three machines would be; a function that lists their raylets."""
+    """Ray nodes of one core each on this machine, as three machines would be; a function that
+    lists their raylets."""
     folder = tempfile.mkdtemp(prefix="ray", dir="/tmp")  # sockets want short paths
     environment = {**os.environ, "RAY_AUTH_MODE": "token", "RAY_USAGE_STATS_ENABLED": "0"}
     ray = str(Path(sys.executable).parent / "ray")
@@ -191,19 +242,35 @@ def three_nodes():
         address = f"127.0.0.1:{free.getsockname()[1]}"
 
     def processes(part=""):
-        found = subprocess.run(["pgrep", "-f", f"{folder}.*{part}"], capture_output=True, text=True).stdout.split()
+        found = subprocess.run(
+            ["pgrep", "-f", f"{folder}.*{part}"], capture_output=True, text=True
+        ).stdout.split()
         return [int(process) for process in found]
 
     def raylets():
-        lines = subprocess.run(["ps", "-ewwo", "pid,comm,args"], capture_output=True, text=True).stdout.splitlines()
-        return [int(line.split()[0]) for line in lines if folder in line and line.split()[1] == "raylet"]
+        lines = subprocess.run(
+            ["ps", "-ewwo", "pid,comm,args"], capture_output=True, text=True
+        ).stdout.splitlines()
+        return [
+            int(line.split()[0]) for line in lines if folder in line and line.split()[1] == "raylet"
+        ]
 
     try:
         subprocess.run([ray, "get-auth-token", "--generate"], env=environment, capture_output=True)
         common = ["--num-cpus=1", "--object-store-memory=100000000", "--disable-usage-stats"]
-        for where in (["--head", f"--port={address.split(':')[1]}", "--include-dashboard=false", f"--temp-dir={folder}"],
-                      [f"--address={address}"], [f"--address={address}"]):
-            subprocess.run([ray, "start", *where, *common], env=environment, check=True, capture_output=True)
+        for where in (
+            [
+                "--head",
+                f"--port={address.split(':')[1]}",
+                "--include-dashboard=false",
+                f"--temp-dir={folder}",
+            ],
+            [f"--address={address}"],
+            [f"--address={address}"],
+        ):
+            subprocess.run(
+                [ray, "start", *where, *common], env=environment, check=True, capture_output=True
+            )
         yield address, raylets
     finally:
         for process in processes():
@@ -212,9 +279,13 @@ def three_nodes():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@pytest.mark.skipif(" " in sys.executable, reason="Ray starts no workers of a cluster from a Python whose path has a space")
+@pytest.mark.skipif(
+    " " in sys.executable,
+    reason="Ray starts no workers of a cluster from a Python whose path has a space",
+)
 def test_a_node_of_a_cluster_killed(tiny_model, undisturbed, tmp_path, three_nodes, monkeypatch):
-    """Three nodes, one of them killed while all work: its run is trained again elsewhere. Results come back to the driver's store."""
+    """Three nodes, one of them killed while all work: its run is trained again elsewhere.
+    Results come back to the driver's store."""
     address, raylets = three_nodes
     monkeypatch.setenv("RAY_AUTH_MODE", "token")
     assert len(raylets()) == 3

@@ -1,0 +1,185 @@
+"""A sweep: the order of its runs, and what goes on when something crashes."""
+
+import argparse
+import dataclasses
+import json
+
+import pandas as pd
+import pytest
+
+from experiments import bias_correction, checkpoint_selection, reinitialization
+from experiments.finetuning.errors import BadInput, RunsCrashed
+from experiments.sweeps import store, sweep
+from experiments.sweeps.command import run_command
+
+
+def test_the_longest_runs_are_trained_first_and_settings_side_by_side(tmp_path, monkeypatch):
+    order = []
+    monkeypatch.setattr(sweep, "train_all", lambda missing, *_: order.extend(missing) or {})
+    sweep.sweep(
+        [reinitialization.EXPERIMENT],
+        ["--seeds", "2", "--layers", "0", "5", "--long-layers", "0", "--results", str(tmp_path)],
+    )
+    assert [(run.epochs, run.order_seed) for run in order] == [
+        (20, 1),
+        (20, 2),
+        *[(3, 1)] * 3,
+        *[(3, 2)] * 3,
+    ]
+    assert len({(run.bias_correction, run.reinitialized_layers) for run in order[2:5]}) == 3
+
+
+def test_an_experiment_that_cannot_write_does_not_keep_the_others_from_it(tmp_path):
+    def refuse(options, records):
+        raise BadInput("no text")
+
+    done = []
+    experiments = [
+        sweep.Experiment("first", "", lambda options: [], refuse),
+        sweep.Experiment(
+            "second", "", lambda options: [], lambda options, records: done.append("second")
+        ),
+    ]
+    with pytest.raises(RunsCrashed) as error:  # status 1, so that what the second shows is drawn
+        sweep.sweep(experiments, ["--results", str(tmp_path)])
+    assert done == ["second"] and error.value.crashed == {"first": "no text"}
+    with pytest.raises(BadInput, match="first: no text"):
+        sweep.sweep(experiments[:1], ["--results", str(tmp_path)])
+
+
+def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_path):
+    def crash(options, records):
+        list(sweep.measure_all(lambda item: 1 / 0, [1], options, "perplexities"))
+
+    done = []
+    experiments = [
+        sweep.Experiment("first", "", lambda options: [], crash),
+        sweep.Experiment(
+            "second", "", lambda options: [], lambda options, records: done.append("second")
+        ),
+    ]
+    with pytest.raises(RunsCrashed) as error:
+        sweep.sweep(experiments, ["--results", str(tmp_path), "--engine", "serial"])
+    assert done == ["second"] and "division by zero" in error.value.crashed["perplexities 1"]
+    assert "1 / 0" in (tmp_path / "crashed" / "perplexities 1.txt").read_text()
+    list(
+        sweep.measure_all(
+            abs,
+            [1],
+            argparse.Namespace(results=tmp_path, engine="serial", device="cpu"),
+            "perplexities",
+        )
+    )
+    assert not list((tmp_path / "crashed").iterdir())
+
+
+def test_a_run_that_is_planned_twice_counts_once(tmp_path, capsys):
+    sweep.sweep(
+        [bias_correction.EXPERIMENT],
+        ["--tasks", "rte", "rte", "--seeds", "2", "--plan", "--results", str(tmp_path)],
+    )
+    assert "bias_correction (mini): 12 runs" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("again", [False, True])
+def test_a_crashed_run_is_named_left_out_and_tried_again(
+    tiny_model, tmp_path, monkeypatch, capsys, again
+):
+    from experiments.finetuning import training
+
+    real = training.train
+    monkeypatch.setattr(training, "train", lambda run: real(run) if run.order_seed == 1 else 1 / 0)
+    arguments = [
+        "--model",
+        str(tiny_model),
+        "--seeds",
+        "2",
+        "--learning-rates",
+        "1e-3",
+        "--bias-correction",
+        "on",
+        "--epochs",
+        "1",
+        "--results",
+        str(tmp_path),
+        "--engine",
+        "serial",
+    ]
+    with pytest.raises(SystemExit) as ended:
+        run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], arguments))
+    assert ended.value.code == 1
+    lines = capsys.readouterr().err.splitlines()
+    assert (
+        "seed 2): ZeroDivisionError: division by zero" in lines[-2]
+        and "1 could not be done" in lines[-1]
+    )
+    assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 1
+    (crash,) = (tmp_path / "crashed").iterdir()
+    assert "1 / 0" in json.loads(crash.read_text())["details"]
+    if again:
+        monkeypatch.setattr(training, "train", real)
+        sweep.sweep([bias_correction.EXPERIMENT], arguments)
+        assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 2 and not crash.exists()
+    assert not [path for path in (tmp_path / "leases").iterdir() if path.name != ".lock"]
+
+
+def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
+    tiny_run, tmp_path, monkeypatch
+):
+    """Its weights would be another run's than the row's. The stored result stays; the same one
+    again gives the weights."""
+    run = tiny_run()
+    outcome = {"score": 0.8, "train_loss": float("nan"), "dev_loss": 0.5, "failed": False}
+    store.save(tmp_path, run, {"outcome": outcome, "history": {}})
+    record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
+    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu")
+
+    def train_again(**changed):
+        monkeypatch.setattr(
+            "experiments.finetuning.training.train",
+            lambda run: {"outcome": {**outcome, **changed}, "history": {}, "weights": b"w"},
+        )
+        sweep.train_for_weights([record], opts, "loss_surfaces")
+
+    for changed in ({"score": 0.5}, {"score": 0.5}, {"dev_loss": 0.6}):
+        with pytest.raises(
+            BadInput,
+            match=(
+                rf"end otherwise than before: {run.id} \(score {changed.get('score', 0.8)}, was"
+                r" 0.8\)"
+            ),
+        ):
+            train_again(**changed)
+        assert (
+            store.load(tmp_path, run)["outcome"]["score"] == 0.8
+            and not store.weights_path(tmp_path, run).exists()
+        )
+    train_again()
+    assert sweep.weights_of(record, opts) == b"w"
+
+
+def test_one_seed_held_at_the_others_value(tiny_model, tmp_path):
+    """Then a row's seed is a number in one run and head/order/dropout in the others; the CSVs
+    sort all the same."""
+    sweep.sweep(
+        [checkpoint_selection.EXPERIMENT],
+        [
+            "--model",
+            str(tiny_model),
+            "--head-seed",
+            "1",
+            "--seeds",
+            "2",
+            "--long-seeds",
+            "0",
+            "--learning-rates",
+            "1e-3",
+            "--epochs",
+            "1",
+            "--results",
+            str(tmp_path),
+            "--engine",
+            "serial",
+        ],
+    )
+    assert set(pd.read_csv(tmp_path / "checkpoint_selection.csv")["seed"]) == {"1", "1/2/2"}
