@@ -38,6 +38,7 @@ from experiments.finetuning.files import at_revision, fingerprint, write_atomica
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
 from experiments.finetuning.tasks import check_text, identify_text, load_text
+from experiments.sweeps import store
 from experiments.sweeps.command import (
     curves,
     default_rate,
@@ -193,7 +194,10 @@ def write(options: argparse.Namespace, records: Records) -> None:
     def path(record: dict) -> Path:
         return options.results / "perplexities" / f"{Run(**record['run']).id}-{measured_how}.json"
 
-    missing = [record for record in picked if not path(record).exists()]
+    found = {path(record): store.read_measured(path(record)) for record in picked}
+    missing = [record for record in picked if not found[path(record)]]
+    # what an earlier call measured, perhaps of another model, must not stand beside these curves
+    (options.results / "catastrophic_forgetting.csv").unlink(missing_ok=True)
     train_for_weights(missing, options, "catastrophic_forgetting")
     print(
         f"catastrophic_forgetting: perplexities of {len(picked)} runs, {len(picked) - len(missing)}"
@@ -206,15 +210,12 @@ def write(options: argparse.Namespace, records: Records) -> None:
         partial(perplexities, **settings, head=head), jobs, options, "perplexities"
     ):
         write_atomically(path(record), json.dumps(rows))
+        found[path(record)] = rows
     compared = {} if own_head else {"unigram_perplexity": unigram_perplexity(options)}
-    write_csv(
-        options.results / "catastrophic_forgetting.csv",
-        [
-            {**row, **compared}
-            for record in picked
-            for row in json.loads(path(record).read_text(encoding="utf-8"))
-        ],
-    )
+    rows = []
+    for measured_rows in found.values():
+        rows += [{**row, **compared} for row in measured_rows or ()]
+    write_csv(options.results / "catastrophic_forgetting.csv", rows)
 
 
 def check_blocks(options: argparse.Namespace) -> None:

@@ -35,6 +35,7 @@ import numpy as np
 
 from experiments.finetuning.files import fingerprint, write_atomically
 from experiments.finetuning.run import Run
+from experiments.sweeps import store
 from experiments.sweeps.command import (
     default_rate,
     first_failed_and_successful,
@@ -230,7 +231,9 @@ def measured_rows(
         return options.results / "surfaces" / f"{name}-{fingerprint(json.dumps(row).encode())}.json"
 
     # the longest first, as for runs
-    missing = sorted((row for row in wanted if not path(row).exists()), key=len, reverse=True)
+    found = {path(row): store.read_measured(path(row), len(row)) for row in wanted}
+    missing = [row for row in wanted if not found[path(row)]]
+    missing.sort(key=len, reverse=True)
     print(
         f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished",
         flush=True,
@@ -246,7 +249,8 @@ def measured_rows(
             results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None
         ):
             write_atomically(path(row), json.dumps(result))
-    return [json.loads(path(row).read_text(encoding="utf-8")) for row in wanted]
+            found[path(row)] = result
+    return [found[path(row)] or [] for row in wanted]
 
 
 def measure(

@@ -23,7 +23,7 @@ def offenders(files, forbidden):
     return [(path.name, name) for path in files for name in imports(path) if forbidden(path, name)]
 
 
-# who may import whom, downwards only: a file of the folder on the left imports from those on the right
+# who may import whom, downwards only: a file of the folder on the left from those on the right
 MAY_IMPORT = {
     "experiments": ("sweeps", "finetuning"),
     "experiments/benchmark": ("benchmark", "sweeps", "finetuning"),

@@ -6,7 +6,7 @@ it must hold N rows.
 """
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -30,9 +30,10 @@ class Task:
     metric: str  # the paper's: a name in metrics.METRICS
     train_rows: int
     dev_rows: int
-    tsv_columns: tuple[int, ...]  # positions of the text columns and the label
-    tsv_header: bool = True
-    # name and configuration on the data hub, for what is not in GLUE
+    tsv_columns: tuple[str, ...]  # of its TSV files, by name, in GLUE's order
+    tsv_text: tuple[str, ...]  # those of them with the sentences
+    tsv_label: str  # and with the label
+    tsv_header: bool = True  # whether the files' first line names the columns
     hub: tuple[str, str] | None = None
     label_column: str = "label"  # on the hub
 
@@ -40,56 +41,34 @@ class Task:
 # the generated tasks, by name of the source: share of the training labels flipped
 MINI = {"mini": 0.0, "mini-noisy": 0.1}
 
+SENTENCES = ("sentence1", "sentence2")
+ENTAILMENT = ("entailment", "not_entailment")
+STRINGS = ("#1 String", "#2 String")
 TASKS = {
-    task.name: task
-    for task in (
-        Task(
-            "rte",
-            "RTE",
-            ("sentence1", "sentence2"),
-            ("entailment", "not_entailment"),
-            "accuracy",
-            2490,
-            277,
-            (1, 2, 3),
-        ),
-        Task("mrpc", "MRPC", ("sentence1", "sentence2"), ("0", "1"), "f1", 3668, 408, (3, 4, 0)),
-        Task(
-            "cola",
-            "CoLA",
-            ("sentence",),
-            ("0", "1"),
-            "matthews_correlation",
-            8551,
-            1043,
-            (3, 1),
-            tsv_header=False,
-        ),
-        Task(
-            "qnli",
-            "QNLI",
-            ("question", "sentence"),
-            ("entailment", "not_entailment"),
-            "accuracy",
-            104743,
-            5463,
-            (1, 2, 3),
-        ),
-        Task(
-            "scitail",
-            "SciTail",
-            ("sentence1", "sentence2"),
-            ("entails", "neutral"),
-            "accuracy",
-            23596,
-            1304,
-            (0, 1, 2),
-            tsv_header=False,
-            hub=("allenai/scitail", "snli_format"),
-            label_column="gold_label",
-        ),
-    )
-}
+    "rte": Task(
+        "rte", "RTE", SENTENCES, ENTAILMENT, "accuracy", train_rows=2490, dev_rows=277,
+        tsv_columns=("index", *SENTENCES, "label"), tsv_text=SENTENCES, tsv_label="label",
+    ),
+    "mrpc": Task(
+        "mrpc", "MRPC", SENTENCES, ("0", "1"), "f1", train_rows=3668, dev_rows=408,
+        tsv_columns=("Quality", "#1 ID", "#2 ID", *STRINGS), tsv_text=STRINGS, tsv_label="Quality",
+    ),
+    "cola": Task(
+        "cola", "CoLA", ("sentence",), ("0", "1"), "matthews_correlation", train_rows=8551,
+        dev_rows=1043, tsv_columns=("source", "label", "mark", "sentence"),
+        tsv_text=("sentence",), tsv_label="label", tsv_header=False,
+    ),
+    "qnli": Task(
+        "qnli", "QNLI", ("question", "sentence"), ENTAILMENT, "accuracy", train_rows=104743,
+        dev_rows=5463, tsv_columns=("index", "question", "sentence", "label"),
+        tsv_text=("question", "sentence"), tsv_label="label",
+    ),
+    "scitail": Task(
+        "scitail", "SciTail", SENTENCES, ("entails", "neutral"), "accuracy", train_rows=23596,
+        dev_rows=1304, tsv_columns=(*SENTENCES, "label"), tsv_text=SENTENCES, tsv_label="label",
+        tsv_header=False, hub=("allenai/scitail", "snli_format"), label_column="gold_label",
+    ),
+}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -166,37 +145,76 @@ def _tsv_files(task: Task, folder: Path) -> dict[str, tuple[Path, int]]:
 
 
 def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
+    """A file in GLUE's layout. No quoting: a quotation mark in GLUE is only a quotation mark."""
+    lines = _lines(path)
+    columns = _header(task, path, lines[0] if lines else "")
+    texts, labels = [], []
+    for number, line in enumerate(lines[task.tsv_header :], start=1 + task.tsv_header):
+        where = f"{path} line {number}"
+        cells = line.split("\t")
+        if len(cells) != len(columns):
+            raise BadInput(
+                f"{where}: {len(cells)} columns, expected {len(columns)}, {', '.join(columns)}; is"
+                " a tab inside a sentence? Get GLUE's own file again"
+            )
+        if any(QUOTED.fullmatch(cell) for cell in cells):
+            raise BadInput(
+                f"{where}: a cell in quotation marks with doubled ones inside, as spreadsheets"
+                " write it; expected GLUE's own file, get it again"
+            )
+        row = dict(zip(columns, cells, strict=True))
+        if row[task.tsv_label] not in task.labels:
+            raise BadInput(
+                f"{where}: label {row[task.tsv_label]!r}, expected {' or '.join(task.labels)}"
+            )
+        texts.append(tuple(row[name] for name in task.tsv_text))
+        labels.append(task.labels.index(row[task.tsv_label]))
+    if len(labels) != expected_rows or not labels:
+        expected = f"{expected_rows:,}" if expected_rows else "some"
+        raise BadInput(
+            f"{path}: {len(labels):,} rows, expected {expected}; get GLUE's own file again,"
+            " or name a part of the training set train_subset_<rows>.tsv"
+        )
+    check_classes(task, str(path), labels)
+    return Split(texts, np.array(labels))
+
+
+QUOTED = re.compile(r'"(?=.*"")(?:[^"]|"")*"')  # a cell as a spreadsheet saves one that has quotes
+
+
+def _lines(path: Path) -> list[str]:
+    """The lines of a text file, whatever ends them. BadInput for what is no text."""
     try:
-        lines = path.read_bytes().decode("utf-8-sig").split("\n")
+        text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(
             f"{path}: not UTF-8 at byte {error.start}; expected GLUE's own file, get it again"
         ) from None
-    lines = [line.rstrip("\r") for line in lines]
-    lines = lines[:-1] if lines[-1] == "" else lines
-    first = 1 if task.tsv_header else 0
-    *text_columns, label_column = task.tsv_columns
-    texts, labels = [], []
-    for number, line in enumerate(lines[first:], start=first + 1):
-        cells = line.split("\t")  # no quoting: a quotation mark in GLUE is only a quotation mark
-        if len(cells) <= max(task.tsv_columns):
-            raise BadInput(
-                f"{path} line {number}: {len(cells)} columns, expected at least"
-                f" {max(task.tsv_columns) + 1}; get GLUE's own file again"
-            )
-        if cells[label_column] not in task.labels:
-            raise BadInput(
-                f"{path} line {number}: label {cells[label_column]!r}, expected"
-                f" {' or '.join(task.labels)}"
-            )
-        texts.append(tuple(cells[i] for i in text_columns))
-        labels.append(task.labels.index(cells[label_column]))
-    if len(labels) != expected_rows:
+    if "\0" in text:
+        raise BadInput(f"{path}: NUL bytes; expected GLUE's own file, get it again")
+    lines = [line.rstrip("\r") for line in text.split("\n")]
+    return lines[:-1] if lines[-1] == "" else lines
+
+
+def _header(task: Task, path: Path, line: str) -> list[str]:
+    """The names of a file's columns in its order. BadInput where its first line should name them
+    and does not."""
+    if not task.tsv_header:
+        return list(task.tsv_columns)
+    columns = line.split("\t")
+    if sorted(columns) != sorted(task.tsv_columns):
         raise BadInput(
-            f"{path}: {len(labels):,} rows, expected {expected_rows:,}; get GLUE's own file again, "
-            "or name a part of the training set train_subset_<rows>.tsv"
+            f"{path} line 1: {', '.join(columns)[:80]!r}, expected a header with the columns"
+            f" {', '.join(task.tsv_columns)}; get GLUE's own file again"
         )
-    return Split(texts, np.array(labels))
+    return columns
+
+
+def check_classes(task: Task, where: str, labels: Sequence[int]) -> None:
+    """BadInput unless every label occurs: with one class only, every answer is the best one."""
+    if missing := set(range(len(task.labels))) - set(labels):
+        names = " or ".join(task.labels[label] for label in sorted(missing))
+        raise BadInput(f"{where}: no example is labelled {names}; expected examples of every label")
 
 
 def _load_hub(source: str, configuration: str) -> Any:
@@ -249,6 +267,7 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
             raise BadInput(
                 f"{source} {task.name} {split}: labels outside 0..{len(task.labels) - 1}"
             )
+        check_classes(task, f"{source} {task.name} {split}", splits[split].labels.tolist())
     return splits
 
 
@@ -285,6 +304,15 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
             for split, (path, expected) in _tsv_files(task, Path(source)).items()
         }
     return _read_hub(task, source)
+
+
+def subset_rows(task_name: str, source: str) -> int | None:
+    """Rows of the part of a training set that stands for it, train_subset_<rows>.tsv; None for the
+    whole set."""
+    if source in MINI or not Path(source).is_dir():
+        return None
+    path, rows = _tsv_files(get_task(task_name), Path(source))["train"]
+    return rows if path.name.startswith("train_subset_") else None
 
 
 def sample(split: Split, size: int, seed: int) -> Split:

@@ -2,6 +2,7 @@
 clear errors."""
 
 import argparse
+import contextlib
 import csv
 import io
 import itertools
@@ -19,7 +20,7 @@ from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.files import REPOSITORY, portable
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
-from experiments.finetuning.tasks import MINI, TASKS, identify_data, train_rows
+from experiments.finetuning.tasks import MINI, TASKS, identify_data, subset_rows, train_rows
 from experiments.sweeps import engine
 from experiments.sweeps.profiles import (
     LENGTHS,
@@ -446,7 +447,11 @@ def alike(
 def row(record: dict[str, Any]) -> dict[str, Any]:
     """One CSV row of a stored run: its id, the fields that change the result, then the outcome."""
     run = Run(**record["run"])
-    return {"run": run.id, **run.hashed_fields(), **record["outcome"]}
+    part = subset_rows(run.task, run.data_source)
+    marked = (
+        {} if part is None else {"train_subset": part}
+    )  # rows; so that it is compared with no whole set
+    return {"run": run.id, **run.hashed_fields(), **record["outcome"], **marked}
 
 
 def run_columns(record: dict[str, Any]) -> dict[str, Any]:
@@ -503,6 +508,7 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             if name != "run"
         ],
     )
+    _say_what_is_lost(path, len(rows))
     text = io.StringIO()
     writer = csv.DictWriter(
         text,
@@ -513,6 +519,18 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer.writerows(rows)
     files.write_atomically(path, text.getvalue() if rows else "")
     print(f"wrote {path}" if rows else f"nothing to write to {path}: it is empty", flush=True)
+
+
+def _say_what_is_lost(path: Path, rows: int) -> None:
+    """Where a CSV gets shorter, since this call asks for fewer seeds or settings, say so."""
+    with contextlib.suppress(OSError):
+        before = path.read_bytes().count(b"\n") - 1
+        if before > rows:
+            print(
+                f"{path.name}: {rows} rows, {before} before; an earlier call asked for more seeds"
+                " or settings. Its runs are kept: ask for as many again and they are back",
+                file=sys.stderr,
+            )
 
 
 def run_command(main: Callable[[], None]) -> None:

@@ -60,7 +60,7 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
         problem = "it does not hold the run its name says"
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         problem = f"it cannot be read ({type(error).__name__})"
     with contextlib.suppress(FileNotFoundError):  # another sweep on this store has done it
         path.rename(path.with_suffix(".set-aside"))
@@ -78,7 +78,7 @@ def stored(results: Path) -> list[dict[str, Any]]:
             record = json.loads(path.read_text(encoding="utf-8"))
             if _holds(record, path.stem):
                 records.append(record)
-        except (ValueError, KeyError, TypeError):
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
             # damaged, or from another version of this code; load() says so when the run is asked
             # for
             continue
@@ -86,9 +86,35 @@ def stored(results: Path) -> list[dict[str, Any]]:
 
 
 def _holds(record: dict[str, Any], run_id: str) -> bool:
-    """Whether a record is the finished run of this id, by today's code."""
+    """Whether a record is the finished run of this id, whole, by today's code."""
+    outcome, history = record["outcome"], record["history"]
+    evaluations = history["evaluations"]
+    needed = {"step", "dev_loss", outcome["metric"]}
+    matrices = len(history["gradient_norm_of"])
     return (
         record["schema"] == SCHEMA
         and Run(**record["run"]).id == run_id
-        and "score" in record["outcome"]
+        and {"score", "failed", "diverged", "majority_level", "steps"} <= outcome.keys()
+        and len(history["train_loss"]) == outcome["steps"]
+        and len(history["dev_margins"]) == len(evaluations) > 0
+        and all(needed <= evaluation.keys() for evaluation in evaluations)
+        and all(len(norms) == matrices for norms in history["gradient_norms"])
     )
+
+
+def read_measured(path: Path, rows: int | None = None) -> list[Any] | None:
+    """What was measured and stored as a JSON list, of so many rows; None where it is not there. A
+    file that cannot be trusted is set aside, with a warning, and measured again."""
+    try:
+        measured = json.loads(path.read_text(encoding="utf-8"))
+        if isinstance(measured, list) and measured and rows in (None, len(measured)):
+            return measured
+        problem = "it does not hold what was measured"
+    except FileNotFoundError:
+        return None
+    except ValueError as error:
+        problem = f"it cannot be read ({type(error).__name__})"
+    with contextlib.suppress(FileNotFoundError):
+        path.rename(path.with_suffix(".set-aside"))
+    print(f"warning: {path} set aside, because {problem}; it is measured again", file=sys.stderr)
+    return None

@@ -17,7 +17,7 @@ from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import train_rows
 from experiments.sweeps import engine, store
 from experiments.sweeps.command import parse, parser, run_command
-from experiments.sweeps.leases import Leases
+from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 
 Records = list[dict[str, Any]]
@@ -157,7 +157,7 @@ def train_all(
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
     otherwise: list[str] = []
-    with Leases(options.results) as leases, _Progress(missing, asked_by) as progress:
+    with Locks(options.results) as locks, _Progress(missing, asked_by) as progress:
 
         def claimed() -> Iterator[Run | None]:
             waiting = deque(missing)
@@ -166,12 +166,12 @@ def train_all(
                 run = waiting.popleft()
                 if not again and store.load(options.results, run):
                     progress.finished(run, "elsewhere")
-                elif leases.claim(run.id):
+                elif locks.claim(run.id):
                     # it may have been finished since
                     if again or not store.load(options.results, run):
                         yield run
                     else:
-                        leases.release(run.id)
+                        locks.release(run.id)
                         progress.finished(run, "elsewhere")
                 else:
                     waiting.append(run)
@@ -203,7 +203,7 @@ def train_all(
             else:
                 store.save(options.results, run, result)
                 progress.finished(run, "failed" if result["outcome"]["failed"] else "successful")
-            leases.release(run.id)
+            locks.release(run.id)
     if otherwise:
         raise BadInput(
             "trained again for their weights, these runs end otherwise than before:"

@@ -344,7 +344,7 @@ def test_a_full_disk_keeps_finished_runs(when, tmp_path, tiny_model, monkeypatch
         )
         assert [path.name for path in (disk / "runs").iterdir()] == ["finished.json"]
         # or the next call waits until it is stale
-        assert [path.name for path in (disk / "leases").iterdir()] == [".lock"]
+        assert [path.name for path in (disk / "locks").iterdir()] == [".guard"]
         (disk / "filler").unlink()
         monkeypatch.setattr(training, "train", real)
         run_command(lambda: sweep.sweep([bias_correction.EXPERIMENT], one_run(tiny_model, disk)))

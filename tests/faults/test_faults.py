@@ -103,7 +103,7 @@ def undisturbed(tiny_model, tmp_path_factory):
 def expect_the_same(results, undisturbed):
     assert finished(results) == finished(undisturbed) and len(finished(results)) == RUNS
     assert contents(results) == contents(undisturbed)
-    assert not [path for path in (results / "leases").iterdir() if path.name != ".lock"]
+    assert not [path for path in (results / "locks").glob("[!.]*")]
     assert not list(results.rglob(".*.json.*"))[FAULTS:]  # at most one temporary file a kill
 
 
@@ -181,7 +181,7 @@ def test_interrupted_once(tiny_model, undisturbed, tmp_path):
     driver.send_signal(signal.SIGINT)
     _, errors = driver.communicate(timeout=60)
     assert driver.returncode == 130 and "repeat the call to go on" in errors
-    assert 2 <= len(finished(tmp_path)) < RUNS and not list((tmp_path / "leases").glob("[!.]*"))
+    assert 2 <= len(finished(tmp_path)) < RUNS and not list((tmp_path / "locks").glob("[!.]*"))
     finish(start(tiny_model, tmp_path, "serial"))
     expect_the_same(tmp_path, undisturbed)
 

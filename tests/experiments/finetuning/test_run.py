@@ -5,13 +5,14 @@ import hashlib
 import json
 
 import pytest
+from builders import a_result
 
 from experiments.finetuning import files, run
 from experiments.finetuning.run import Run
 from experiments.sweeps import store
 
 RUN = Run("m", "d", "rte", learning_rate=2e-5, bias_correction=False)
-RESULT = {"outcome": {"score": 0.5}, "history": {}}
+RESULT = a_result()
 
 
 def test_id_depends_on_what_changes_the_result_and_on_nothing_else():
@@ -44,13 +45,14 @@ def test_a_new_field_or_a_new_order_changes_no_id():
 def test_saved_and_loaded(tmp_path):
     assert store.load(tmp_path, RUN) is None
     store.save(tmp_path, RUN, RESULT)
-    assert store.load(tmp_path, RUN)["outcome"] == {"score": 0.5}
+    assert store.load(tmp_path, RUN)["outcome"] == RESULT["outcome"]
     # no temporary file is left
     assert [path.name for path in (tmp_path / "runs").iterdir()] == [f"{RUN.id}.json"]
 
 
 @pytest.mark.parametrize(
-    "damage", ["", "{", "[]", '{"schema": 0}', "null", "other run", "no score"]
+    "damage",
+    ["", "{", "[]", '{"schema": 0}', "null", "other run", "no score", "no margins", "cut short"],
 )
 def test_a_damaged_file_is_set_aside_and_never_trusted(tmp_path, damage, capsys):
     store.save(tmp_path, RUN, RESULT)
@@ -61,6 +63,12 @@ def test_a_damaged_file_is_set_aside_and_never_trusted(tmp_path, damage, capsys)
         damage = json.dumps(record)
     elif damage == "no score":
         del record["outcome"]["score"]
+        damage = json.dumps(record)
+    elif damage == "no margins":
+        del record["history"]["dev_margins"]
+        damage = json.dumps(record)
+    elif damage == "cut short":
+        record["history"]["evaluations"] = []
         damage = json.dumps(record)
     path.write_text(damage)
     assert store.load(tmp_path, RUN) is None

@@ -77,10 +77,7 @@ def test_how_many_runs_are_counted_on_at_a_time(monkeypatch):
 
 @pytest.mark.slow
 def test_a_cluster_without_gpus_says_that_runs_wait():
-    code = (
-        "from experiments.finetuning import engine; print(list(engine.map(abs, [1], 'ray',"
-        " 'cuda')))"
-    )
+    code = "from experiments.sweeps import engine; print(list(engine.map(abs, [1], 'ray', 'cuda')))"
     hidden = {**os.environ, "CUDA_VISIBLE_DEVICES": "", "PYTHONUNBUFFERED": "1"}
     with subprocess.Popen(
         [sys.executable, "-c", code], env=hidden, text=True, stderr=subprocess.PIPE

@@ -6,6 +6,7 @@ import dataclasses
 import pandas as pd
 import pytest
 import torch
+from builders import a_result
 from conftest import options
 from transformers import BertConfig
 
@@ -74,11 +75,7 @@ def test_a_sweep_keeps_the_weights_that_one_of_its_experiments_measures(
         store.save(
             tmp_path,
             run,
-            {
-                "outcome": {"score": 0.5, "failed": run.head_seed % 2 == 0},
-                "history": {},
-                "weights": b"w",
-            },
+            {**a_result(failed=run.head_seed % 2 == 0), "weights": b"w"},
         )
     opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path), "--pairs", "2")
     vars(opts).update(of_each=4, fit_head=False)

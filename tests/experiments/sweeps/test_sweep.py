@@ -6,6 +6,7 @@ import json
 
 import pandas as pd
 import pytest
+from builders import a_result
 
 from experiments import bias_correction, checkpoint_selection, reinitialization
 from experiments.finetuning.errors import BadInput, RunsCrashed
@@ -120,7 +121,7 @@ def test_a_crashed_run_is_named_left_out_and_tried_again(
         monkeypatch.setattr(training, "train", real)
         sweep.sweep([bias_correction.EXPERIMENT], arguments)
         assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 2 and not crash.exists()
-    assert not [path for path in (tmp_path / "leases").iterdir() if path.name != ".lock"]
+    assert not [path for path in (tmp_path / "locks").glob("[!.]*")]
 
 
 def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
@@ -129,15 +130,16 @@ def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
     """Its weights would be another run's than the row's. The stored result stays; the same one
     again gives the weights."""
     run = tiny_run()
-    outcome = {"score": 0.8, "train_loss": float("nan"), "dev_loss": 0.5, "failed": False}
-    store.save(tmp_path, run, {"outcome": outcome, "history": {}})
+    result = a_result(score=0.8)
+    result["outcome"] |= {"train_loss": float("nan"), "dev_loss": 0.5}
+    store.save(tmp_path, run, result)
     record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
     opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu")
 
     def train_again(**changed):
         monkeypatch.setattr(
             "experiments.finetuning.training.train",
-            lambda run: {"outcome": {**outcome, **changed}, "history": {}, "weights": b"w"},
+            lambda run: {**result, "outcome": {**result["outcome"], **changed}, "weights": b"w"},
         )
         sweep.train_for_weights([record], opts, "loss_surfaces")
 
