@@ -17,6 +17,7 @@ from matplotlib.figure import SubFigure
 from analysis.shared.style import (
     LINES,
     METRIC_NAMES,
+    NothingToDraw,
     model_name,
     number,
     parse,
@@ -285,6 +286,18 @@ def main() -> None:
     options = parse(parser(__doc__))
     runs = read_csv(options.results / "catastrophic_forgetting.csv", NEEDED)
     curves = read_csv(options.results / "catastrophic_forgetting_curves.csv", NEEDED_CURVES)
+    known = runs["run"].isin(curves["run"])
+    if not known.all():
+        print(
+            f"left out the perplexities of {runs.loc[~known, 'run'].nunique()} runs that "
+            "catastrophic_forgetting_curves.csv does not have: they are of another call"
+        )
+    runs = runs[known]
+    if runs.empty:
+        raise NothingToDraw(
+            "nothing to draw: catastrophic_forgetting.csv has no perplexity of a "
+            "run in catastrophic_forgetting_curves.csv"
+        )
     save(draw(runs, curves), options.figures / "catastrophic_forgetting")
     perplexities = table(runs, curves)
     save_table(

@@ -14,6 +14,7 @@ experiment was looked at, and are tuned to nothing.
 """
 
 import re
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -303,10 +304,21 @@ def legend() -> list[Line2D]:
     ]
 
 
+def read(path: Path, needed: list[str]) -> pd.DataFrame:
+    """A CSV in which models whose layers have other names lack the first layer's gradient."""
+    table = read_csv(path, [name for name in needed if not name.startswith("first_layer")])
+    lacking = [name for name in needed if name not in table]
+    if lacking:
+        print(
+            f"{path.name} has no {lacking[0]}: drawn without it, and no run can count as vanished"
+        )
+    return table.assign(**dict.fromkeys(lacking, np.nan))
+
+
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = with_diagnoses(read_csv(options.results / "convergence_pitfalls.csv", NEEDED))
-    curves = read_csv(options.results / "convergence_pitfalls_curves.csv", NEEDED_CURVES)
+    runs = with_diagnoses(read(options.results / "convergence_pitfalls.csv", NEEDED))
+    curves = read(options.results / "convergence_pitfalls_curves.csv", NEEDED_CURVES)
     save(draw(curves), options.figures / "convergence_pitfalls")
     diagnoses, seen = table(runs), medians(runs)
     save_table(

@@ -17,6 +17,7 @@ from matplotlib.patheffects import withStroke
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import (
     LINES,
+    BadInput,
     label_log_axis,
     model_name,
     number,
@@ -330,6 +331,11 @@ def main() -> None:
     options = parse(parser(__doc__))
     surfaces = read_csv(options.results / "loss_surfaces.csv", NEEDED)
     lines = read_csv(options.results / "loss_surfaces_lines.csv", NEEDED_LINES)
+    if surfaces["a"].nunique() < 2 or surfaces["b"].nunique() < 2:
+        raise BadInput(
+            f"{options.results / 'loss_surfaces.csv'} has fewer than 2 x 2 points, too few "
+            "for a surface; is it cut? run experiments/loss_surfaces.py again"
+        )
     save(draw(surfaces), options.figures / "loss_surfaces")
     save(draw_lines(lines), options.figures / "loss_surfaces_lines")
     points = table(surfaces, lines)

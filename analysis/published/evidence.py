@@ -109,6 +109,12 @@ def read_runs(path: Path) -> pd.DataFrame:
     """A CSV with a row a run; older ones lack train_examples and mixout, as all their runs were
     on all examples and without."""
     runs = read_csv(path, ["run", *OF_A_RUN])
+    if "train_subset" in runs and (parts := runs["train_subset"].notna()).any():
+        print(
+            f"{path.name}: {parts.sum()} runs on a part of their training data (train_subset) are "
+            "not compared"
+        )
+        runs = runs[~parts]
     return runs.assign(
         **{
             name: value

@@ -14,6 +14,7 @@ import base64
 import re
 import struct
 from collections.abc import Sequence
+from functools import partial
 from html import escape
 from itertools import groupby
 from pathlib import Path
@@ -30,6 +31,7 @@ from analysis.shared.style import (
     parser,
     read_csv,
     run_command,
+    write_whole,
 )
 
 
@@ -566,7 +568,8 @@ def main() -> None:
     markdown = report(options.profile, options.results, options.figures)
     page = to_html(markdown, options.figures)
     for suffix, text in (("html", page), ("md", markdown)):
-        (options.figures / f"report.{suffix}").write_text(text, encoding="utf-8", newline="\n")
+        path = options.figures / f"report.{suffix}"
+        write_whole(path, partial(Path.write_text, data=text, encoding="utf-8", newline="\n"))
     print(f"wrote {options.figures / 'report.html'}, .md")
 
 

@@ -2,6 +2,7 @@
 change."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
@@ -13,7 +14,10 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
 
+from analysis.shared import schema
+
 REPOSITORY = Path(__file__).resolve().parents[2]
+PUBLISHED = REPOSITORY / "analysis" / "published"  # its scores are in percent, and no run has an id
 # Okabe and Ito's vermilion and blue: apart for the colour-blind; in grey by hatch
 WITHOUT, WITH = "#D55E00", "#0072B2"
 # further boxes: colour, hatch
@@ -129,21 +133,23 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
             f"nothing to draw: {path.name} has no rows, since its experiment had no such runs or"
             " could measure nothing"
         )
+    again = f"run experiments/{path.stem}.py again"
     try:
+        header = schema.header(path)
+        if missing := [column for column in columns if column not in header]:
+            raise BadInput(f"{path} lacks the column {missing[0]}; {again}")
+        if path.parent != PUBLISHED and (problem := schema.check(path)):
+            raise BadInput(problem)
         # a run's id is 16 hexadecimal digits, and some, like 0000000000012e45, would be read as a
         # number; so would a data set's labels
         table = pd.read_csv(
             path, dtype=dict.fromkeys(("run", "failed_run", "successful_run", "labels"), str)
         )
     except (ValueError, UnicodeDecodeError) as error:
-        raise BadInput(
-            f"{path} is no CSV ({str(error).splitlines()[0]}); run experiments/{path.stem}.py again"
-        ) from None
-    missing = [column for column in columns if column not in table.columns]
-    if missing or table.empty:
-        problem = f"lacks the column {missing[0]}" if missing else "has no rows"
-        raise BadInput(f"{path} {problem}; run experiments/{path.stem}.py again")
-    return table
+        raise BadInput(f"{path} is no CSV ({str(error).splitlines()[0]}); {again}") from None
+    if table.empty:
+        raise BadInput(f"{path} has no rows; {again}")
+    return table if path.parent == PUBLISHED else schema.typed(table)
 
 
 def run_command(main: Callable[[], None]) -> None:
@@ -454,13 +460,24 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     return pd.DataFrame(short)
 
 
+def write_whole(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` write a file beside `path` and put it in its place: nobody reads half a file."""
+    half = path.with_name(f".{path.stem}.{os.getpid()}{path.suffix}")
+    try:
+        write(half)
+        os.replace(half, path)
+    finally:
+        half.unlink(missing_ok=True)
+
+
 def save(figure: plt.Figure, path: Path) -> None:
     """<path>.pdf and <path>.png, without dates, so that the same data gives the same bytes."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(
-        path.with_suffix(".pdf"), metadata={"CreationDate": None, "Creator": None, "Producer": None}
+    undated = {"CreationDate": None, "Creator": None, "Producer": None}
+    write_whole(path.with_suffix(".pdf"), lambda file: figure.savefig(file, metadata=undated))
+    write_whole(
+        path.with_suffix(".png"), lambda file: figure.savefig(file, metadata={"Software": None})
     )
-    figure.savefig(path.with_suffix(".png"), metadata={"Software": None})
     plt.close(figure)
     print(f"wrote {path.with_suffix('.png')}, .pdf")
 
@@ -471,7 +488,10 @@ def save_table(
     """<path>.csv with all columns and digits that matter, and <path>.md for reading (of
     `readable` where given)."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    table.to_csv(path.with_suffix(".csv"), index=False, float_format="%.6g", lineterminator="\n")
+    write_whole(
+        path.with_suffix(".csv"),
+        lambda file: table.to_csv(file, index=False, float_format="%.6g", lineterminator="\n"),
+    )
     cells = (table if readable is None else readable).map(
         lambda x: f"{x:.2f}" if isinstance(x, float) else str(x)
     )
@@ -484,5 +504,6 @@ def save_table(
         "|" + "---|" * len(cells.columns),
     ]
     lines += ["| " + " | ".join(values) + " |" for values in cells.to_numpy()]
-    path.with_suffix(".md").write_text("\n".join(lines) + "\n", encoding="utf-8")
+    text = "\n".join(lines) + "\n"
+    write_whole(path.with_suffix(".md"), lambda file: file.write_text(text, encoding="utf-8"))
     print(f"wrote {path.with_suffix('.md')}, .csv")
