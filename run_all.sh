@@ -33,9 +33,16 @@ study=(
   instability_measures    # Do runs with like scores give like answers?                         Du and Nguyen 2023
 )
 
-here="$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)"
+unset CDPATH PYTHONHOME PYTHONSTARTUP  # cd would print and go elsewhere; Python would find another's library
+script="${BASH_SOURCE[0]}"
+while [[ -L $script ]]; do  # the repository is where this file really lies, whoever links to it
+  link="$(readlink "$script")"
+  case $link in /*) script=$link ;; *) script="$(dirname "$script")/$link" ;; esac
+done
+here="$(cd "$(dirname "$script")" && pwd -P)"
 export PYTHONPATH="$here" HF_HUB_DISABLE_TELEMETRY=1 TOKENIZERS_PARALLELISM=false RAY_USAGE_STATS_ENABLED=0
-python="$here/.venv/bin/python"
+venv="$here/.venv"
+python="$venv/bin/python"
 
 main() {
   local verb=all argument
@@ -126,23 +133,43 @@ check() {  # flags: the published numbers against their own points; then the pap
 run() { "$python" -P -m "$@"; }
 
 install() {  # requirement files: into .venv, unless they are what was installed last
-  local stamp="$here/.venv/installed-$#.txt" file arguments=()
+  local stamp="$venv/installed-$#.txt" marker="$venv/made-by-run_all" file arguments=()
   if ! "$python" -m pip --version > /dev/null 2>&1; then  # none yet, half made, or its Python is gone
+    if [[ -e $venv || -L $venv ]] && [[ ! -e $marker && ! -e $venv/installed-1.txt ]]; then
+      fail "$venv is somebody else's and has no pip: move it away, or put pip into it, then repeat the call"
+    fi
     local candidate
     for candidate in python3.11 python3.12 python3.13 python3; do
       if "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2> /dev/null; then break; fi
       candidate=
     done
     [[ $candidate ]] || fail "no Python 3.11 or later found: install it, then repeat the call"
-    "$candidate" -m venv --clear "$here/.venv"
+    "$candidate" -m venv --clear "$venv"  # it is ours, or not there
+    : >| "$marker"
   fi
   for file in "$@"; do arguments+=(-r "$here/$file"); done
   if ! (cd "$here" && cat "$@") | cmp -s - "$stamp"; then
     echo "installing into .venv (once, a few minutes)"
-    "$python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
-    (cd "$here" && cat "$@") > "$stamp"
+    # of pip's settings only those that say where packages come from: others put them elsewhere
+    env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_USER -u PIP_DRY_RUN -u PIP_NO_DEPS -u PIP_REQUIRE_VIRTUALENV \
+      -u PIP_IGNORE_INSTALLED -u PIP_REQUIREMENT -u PIP_CONSTRAINT -u PYTHONUSERBASE PIP_USER=0 \
+      "$python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
+    (cd "$here" && cat "$@") | "$python" -I -c "$is_installed" \
+      || fail "the packages did not arrive in .venv: look at pip's configuration (pip config list), then repeat the call"
+    (cd "$here" && cat "$@") >| "$stamp"
   fi
 }
+
+# Reads requirements; status 1 unless each stands in this environment, in that version, and torch can be imported.
+is_installed='
+import importlib.metadata, sys
+for line in sys.stdin:
+    name, _, version = line.split("#")[0].strip().partition("==")
+    if name and importlib.metadata.version(name).split("+")[0] != version:
+        sys.exit(1)
+import torch
+sys.exit(not torch.__file__.startswith(sys.prefix))
+'
 
 usage() {
   sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p}' "${BASH_SOURCE[0]}"

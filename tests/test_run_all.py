@@ -180,3 +180,70 @@ def test_mistakes_are_one_line_and_status_2(study, arguments, words):
     done, called = study(*arguments)
     assert done.returncode == 2 and not called
     assert words in done.stderr and len(done.stderr.splitlines()) == 1
+
+
+def in_the_study(study_folder, home, *arguments, **environment):
+    """run_all.sh with the environment of some shell, HOME and folder elsewhere."""
+    return subprocess.run(
+        ["bash", *arguments],
+        cwd=home,
+        capture_output=True,
+        text=True,
+        env={"PATH": os.environ["PATH"], "HOME": str(home), **environment},
+    )
+
+
+def test_another_projects_environment_is_left_alone(study, tmp_path):
+    """A link to the script in a project that has a .venv without pip, as uv makes them; and such a
+    .venv in the study itself."""
+    folder = tmp_path / "a study"
+    project = tmp_path / "project"
+    (project / ".venv").mkdir(parents=True)
+    mine = project / ".venv" / "mine.txt"
+    mine.write_text("mine")
+    (project / "run_all.sh").symlink_to(folder / "run_all.sh")
+    done = in_the_study(folder, project, "run_all.sh", "status")
+    assert done.returncode == 0, done.stderr
+    assert mine.read_text() == "mine"
+
+    shutil.rmtree(folder / ".venv")
+    (folder / ".venv").mkdir()
+    (folder / ".venv" / "mine.txt").write_text("mine")
+    done = in_the_study(folder, tmp_path, folder / "run_all.sh", "status")
+    assert done.returncode == 2
+    assert "somebody else's and has no pip" in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert (folder / ".venv" / "mine.txt").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"CDPATH": ".:/"},
+        {"PYTHONHOME": "/nowhere"},
+        {"PIP_TARGET": "/nowhere"},
+        {"SHELLOPTS": "noclobber"},
+        {"POSIXLY_CORRECT": "1"},
+    ],
+    ids=lambda environment: next(iter(environment)),
+)
+def test_what_shells_and_pip_users_have_set(study, tmp_path, environment):
+    """A relative call of the script through a link to its folder."""
+    (tmp_path / "link").symlink_to(tmp_path / "a study")
+    before = sorted(tmp_path.iterdir())
+    done = in_the_study(None, tmp_path, "link/run_all.sh", "status", **environment)
+    assert done.returncode == 0, done.stderr
+    assert sorted(tmp_path.iterdir()) == before
+    pip = (tmp_path / "a study" / ".venv" / "bin" / "python.log").read_text()
+    assert "[-m][pip][install]" in pip
+
+
+def test_packages_that_went_elsewhere_are_not_taken_for_installed(study, tmp_path):
+    """The check after pip says no: no stamp, status 2, and the next call installs again."""
+    stub = tmp_path / "a study" / ".venv" / "bin" / "python"
+    stub.write_text("#!/usr/bin/env bash\n[[ $1 != -I ]]\n")
+    for _ in range(2):
+        done = in_the_study(None, tmp_path, tmp_path / "a study" / "run_all.sh", "status")
+        assert done.returncode == 2
+        assert "did not arrive in .venv" in done.stderr
+        assert not list((tmp_path / "a study" / ".venv").glob("installed-*.txt"))

@@ -39,7 +39,8 @@ class Checkpoint:
         return self.every > 0 and time.monotonic() - self.last >= self.every
 
     def save(self, facts: dict[str, Any]) -> None:
-        """Store the state, and `facts`: what has been recorded so far, as JSON."""
+        """Store the state, and `facts`: what has been recorded so far, as JSON. A disk without room
+        costs the checkpoint, not the run."""
         tensors = {}
         for i, parameter in enumerate(self.parameters):
             tensors[f"{i}.value"] = parameter.detach()
@@ -50,13 +51,21 @@ class Checkpoint:
         metadata = json.dumps(
             {**facts, "steps_done": self.optimizer.steps_done, "generator": self._generator_state()}
         )
-        write_atomically(
-            self.path,
-            safetensors.torch.save(
-                {name: t.cpu().contiguous() for name, t in tensors.items()},
-                metadata={"facts": metadata},
-            ),
-        )
+        try:
+            write_atomically(
+                self.path,
+                safetensors.torch.save(
+                    {name: t.cpu().contiguous() for name, t in tensors.items()},
+                    metadata={"facts": metadata},
+                ),
+            )
+        except OSError as error:
+            self.every = 0  # no more of them in this run
+            print(
+                f"warning: no checkpoint of run {self.path.stem} ({error.strerror or error}); it"
+                " goes on without",
+                file=sys.stderr,
+            )
         self.last = time.monotonic()
 
     @torch.no_grad()

@@ -1,10 +1,15 @@
 """The three metrics of the paper's tasks, as local `evaluate` metrics: evaluate.load() would
 need the hub."""
 
+import tempfile
+
 import datasets
 import evaluate
 import numpy as np
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+# evaluate makes a folder for each metric, in HOME unless it is told where, and puts nothing in it
+_SCRATCH = tempfile.TemporaryDirectory(prefix="metrics-")
 
 
 class _Metric(evaluate.Metric):
@@ -51,7 +56,9 @@ def all_metrics(predictions: np.ndarray, labels: np.ndarray) -> dict[str, float]
     """Every metric of predictions [examples] against labels [examples]."""
     scores: dict[str, float] = {}
     for metric in METRICS.values():
-        scores |= metric(keep_in_memory=True).compute(predictions=predictions, references=labels)
+        scores |= metric(keep_in_memory=True, cache_dir=_SCRATCH.name).compute(
+            predictions=predictions, references=labels
+        )
     return scores
 
 

@@ -6,12 +6,16 @@ calls it stores each result as it comes. An item that raises, or whose worker di
 gives a Crash in place of its result; the others go on.
 """
 
+import math
 import os
+import socket
 import sys
+import tempfile
 import time
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, TypeVar
 
 from experiments.finetuning.errors import INTERRUPTS, BadInput
@@ -21,6 +25,8 @@ ENGINES = ("ray", "serial")
 # of the repository to a cluster's other machines
 NOT_SENT = [".git", ".venv", "/results", "/figures", "/tests"]
 RETRIES = 2  # of an item whose worker was killed
+CONNECT = 5.0  # seconds until an address counts as one where nobody listens
+LONGEST_FOLDER = 39  # characters; the sockets of Ray add 68, and the path of one has 107 at most
 PATIENCE = 1.0  # seconds until an engine with nothing to do asks for items again
 
 Item = TypeVar("Item")
@@ -40,8 +46,24 @@ def workers(engine: str, items: int, device: str) -> int:
 
 
 def cores() -> int:
-    """CPU cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    """CPU cores this process may use: those it may run on, and no more than a container's quota."""
+    affinity = getattr(os, "sched_getaffinity", None)
+    allowed = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, math.floor(min(allowed, cpu_quota())))
+
+
+def cpu_quota(root: Path = Path("/sys/fs/cgroup")) -> float:
+    """Cores that a container's control group grants (version 2, else 1); infinite where it sets
+    no limit."""
+    try:
+        if (root / "cpu.max").exists():
+            quota, period = (root / "cpu.max").read_text().split()
+        else:
+            quota = (root / "cpu" / "cpu.cfs_quota_us").read_text()
+            period = (root / "cpu" / "cpu.cfs_period_us").read_text()
+        return int(quota) / int(period) if int(quota) > 0 else math.inf
+    except (OSError, ValueError):  # "max", or no control groups here
+        return math.inf
 
 
 @dataclass(frozen=True)
@@ -128,42 +150,92 @@ _END: Any = object()
 
 
 def start() -> Any:
-    """Ray, started on this machine or joined at RAY_ADDRESS."""
+    """Ray, started on this machine or joined at RAY_ADDRESS. BadInput, within seconds, where that
+    cannot be."""
     os.environ.setdefault("RAY_ACCEL_ENV_VAR_OVERRIDE_ON_ZERO", "0")
+    # else Ray tries a run that its memory monitor killed again without end
+    os.environ.setdefault("RAY_task_oom_retries", str(RETRIES))
+    address = os.environ.get("RAY_ADDRESS")
+    check_address(address) if address else check_this_machine()
     import ray
 
-    if not ray.is_initialized():
-        # workers import from the driver's folder; a relative path must have been resolved by now
-        os.chdir(REPOSITORY)
-        address = os.environ.get("RAY_ADDRESS")
-        if address and " " in sys.executable:
-            print(
-                "warning: Ray starts no workers of a cluster from a Python whose path has a space,"
-                " as this one has; if nothing begins on its nodes, put the repository elsewhere"
-                " there",
-                file=sys.stderr,
-            )
+    if ray.is_initialized():
+        return ray
+    # workers import from the driver's folder; a relative path must have been resolved by now
+    os.chdir(REPOSITORY)
+    if address and " " in sys.executable:
+        print(
+            "warning: Ray starts no workers of a cluster from a Python whose path has a space, as"
+            " this one has; if nothing begins on its nodes, put the repository elsewhere there",
+            file=sys.stderr,
+        )
+    if address:
         # the other machines get this code; they need the same packages, but no shared disk
-        if address:
-            where: dict[str, Any] = {
-                "address": address,
-                "runtime_env": {"working_dir": str(REPOSITORY), "excludes": NOT_SENT},
-            }
-        else:  # "local": not a cluster somebody else started on this machine
-            where = {
-                "address": "local",
-                "num_cpus": cores(),
-                "object_store_memory": 100_000_000,
-                "include_dashboard": False,
-            }
-        try:
-            ray.init(log_to_driver=False, logging_level="error", **where)
-        except (ConnectionError, ValueError, RuntimeError) as error:
-            raise BadInput(
-                f"cannot start Ray or join {address}: {str(error).splitlines()[0]}; expected a"
-                " running cluster at RAY_ADDRESS or none; --engine serial does without"
-            ) from None
+        code = {"working_dir": str(REPOSITORY), "excludes": NOT_SENT}
+        where: dict[str, Any] = {"address": address, "runtime_env": code}
+    else:  # "local": not a cluster somebody else started on this machine
+        where = {
+            "address": "local",
+            "num_cpus": cores(),
+            "object_store_memory": 100_000_000,
+            "include_dashboard": False,
+        }
+    try:
+        ray.init(log_to_driver=False, logging_level="error", **where)
+    except Exception as error:  # Ray raises bare ones too
+        reason = str(error).strip().splitlines()
+        raise BadInput(
+            f"cannot start Ray or join {address or 'it on this machine'}:"
+            f" {reason[0] if reason else type(error).__name__}; expected a running cluster at"
+            " RAY_ADDRESS or none; --engine serial does without"
+        ) from None
     return ray
+
+
+def check_address(address: str) -> None:
+    """BadInput unless somebody listens at a Ray cluster's address. Ray itself would try for
+    minutes, deaf to Ctrl-C."""
+    if address in ("auto", "local"):
+        return
+    host, _, port = address.removeprefix("ray://").rpartition(":")
+    expected = "expected HOST:PORT of a running cluster, or no RAY_ADDRESS and no --address"
+    if not host or not port.isdecimal() or int(port) > 65535:
+        raise BadInput(f"{address!r} is no address of a Ray cluster; {expected}")
+    try:
+        socket.create_connection((host.strip("[]"), int(port)), timeout=CONNECT).close()
+    except OSError as error:
+        raise BadInput(
+            f"nobody listens at {address} ({error.strerror or error}); {expected}; --engine serial"
+            " does without"
+        ) from None
+
+
+def check_this_machine() -> None:
+    """BadInput where Ray could not start on this machine: without a loopback interface it waits for
+    itself, and its sockets need a short path in a folder that can be written to."""
+    without = "--engine serial does without"
+    with socket.socket() as here:
+        try:
+            here.bind(("127.0.0.1", 0))
+            here.listen()
+            socket.create_connection(here.getsockname(), timeout=CONNECT).close()
+        except OSError as error:
+            raise BadInput(
+                f"no connection from this machine to itself ({error.strerror or error}), which Ray"
+                f" needs; expected a loopback interface; {without}"
+            ) from None
+    folder = Path(os.environ.get("RAY_TMPDIR") or tempfile.gettempdir())
+    if len(str(folder)) > LONGEST_FOLDER:
+        raise BadInput(
+            f"the folder for temporary files, {folder}, has {len(str(folder))} characters, too many"
+            f" for Ray's sockets; expected at most {LONGEST_FOLDER}: set TMPDIR; {without}"
+        )
+    ours = folder / "ray"
+    if not os.access(ours if ours.exists() else folder, os.W_OK):
+        raise BadInput(
+            f"{ours} cannot be written to, which Ray needs; expected a folder of one's own: set"
+            f" RAY_TMPDIR; {without}"
+        )
 
 
 def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Crash:
