@@ -18,7 +18,7 @@ import pandas as pd
 from matplotlib.patches import Patch
 
 from analysis.published.audit import PUBLISHED
-from analysis.shared.estimates import ENOUGH_TO_DRAW, mean
+from analysis.shared.estimates import INTERVAL_RULE, mean
 from analysis.shared.statistics import expected_of_best, over_seeds
 from analysis.shared.style import (
     FURTHER,
@@ -363,17 +363,16 @@ def main() -> None:
         compared,
         path.with_name(path.name + "_differences"),
         "Checkpoints: what choosing gains, and what it only seems to",
-        "Mean over the n seeds, in percent points, with its 95 % interval (bootstrap over the"
-        f" seeds; with fewer than {ENOUGH_TO_DRAW} of the t distribution; -: one seed, or no"
-        " spread). Gain: over the last checkpoint on the same examples; best on dev reports on the"
-        " examples that chose (v1 less v3 of the paper), the other two on the half that did not."
-        " Optimism: best on dev, less best on the selection half reported on the other. The two"
-        " differ in their examples too, so the last column takes off the same difference of the"
-        " last checkpoints. All seeds share one cut of dev in halves, and its chance is not in the"
-        " intervals; choosing on half of dev is noisier than on all of it. Published: the paper's"
-        " own recipe on BERT-large, Table 1 of v1 less that of v3, for context only: another"
-        " model, and other runs in v1 than in v3. The intervals are not adjusted for their"
-        " number.",
+        "Mean over the n seeds, in percent points, with its 95 % interval of the t distribution"
+        f" (-: {INTERVAL_RULE}). Gain: over the last checkpoint on the same examples; best on dev"
+        " reports on the examples that chose (v1 less v3 of the paper), the other two on the half"
+        " that did not. Optimism: best on dev, less best on the selection half reported on the"
+        " other. The two differ in their examples too, so the last column takes off the same"
+        " difference of the last checkpoints. All seeds share one cut of dev in halves, and its"
+        " chance is not in the intervals; choosing on half of dev is noisier than on all of it."
+        " Published: the paper's own recipe on BERT-large, Table 1 of v1 less that of v3, for"
+        " context only: another model, and other runs in v1 than in v3. The intervals are not"
+        " adjusted for their number.",
         readable(compared),
     )
     save_table(

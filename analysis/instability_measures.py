@@ -336,17 +336,17 @@ def main() -> None:
         options.figures / "instability_measures",
         "Instability beyond the score (Du and Nguyen 2023)",
         "Over n runs on the whole dev set, each with its 95 % bootstrap interval over runs"
-        f" (percentiles of 2,000 draws; from {FEWEST} runs on; with few runs too narrow). SD: of"
-        " the dev score in percent points, ddof 0. I_pwd, I_JSD: mean over all pairs of runs of"
-        " the share of dev examples answered differently, and of the Jensen-Shannon divergence of"
-        " the labels' probabilities in nats. I_kappa: 1 less Fleiss' kappa; above 1 where runs"
-        " agree less than by chance. When runs are drawn again, pairs of a run with itself are"
-        " left out. Per-point stability (Mosbach et al. 2021, section 7.1): mean of p (1 - p), p"
-        " the share of runs that get an example right; with two labels (n - 1) / 2n of I_pwd. A"
-        " margin that is not a number counts as the answer 0, as in training; such runs are left"
-        " out of I_JSD. -: not defined. For context, Du and Nguyen's BERT-large on RTE, 20 seeds,"
-        " half of dev, best checkpoint: accuracy 71.3, SD 1.77, I_pwd 0.138, I_kappa 0.139, I_JSD"
-        " 0.068; other model, data and protocol.",
+        f" (percentiles of 2,000 draws; from {FEWEST} runs on; with few runs too narrow, by how"
+        " much has not been measured). SD: of the dev score in percent points, ddof 0. I_pwd,"
+        " I_JSD: mean over all pairs of runs of the share of dev examples answered differently,"
+        " and of the Jensen-Shannon divergence of the labels' probabilities in nats. I_kappa: 1"
+        " less Fleiss' kappa; above 1 where runs agree less than by chance. When runs are drawn"
+        " again, pairs of a run with itself are left out. Per-point stability (Mosbach et al."
+        " 2021, section 7.1): mean of p (1 - p), p the share of runs that get an example right;"
+        " with two labels (n - 1) / 2n of I_pwd. A margin that is not a number counts as the"
+        " answer 0, as in training; such runs are left out of I_JSD. -: not defined. For context,"
+        " Du and Nguyen's BERT-large on RTE, 20 seeds, half of dev, best checkpoint: accuracy"
+        " 71.3, SD 1.77, I_pwd 0.138, I_kappa 0.139, I_JSD 0.068; other model, data and protocol.",
         with_intervals(numbers),
     )
 

@@ -161,10 +161,9 @@ def main() -> None:
         " Standard deviation (std, ddof 0) of the dev scores, in percent points: Levene's test,"
         f" centred at the median. Both two-sided; Holm: adjusted over all {count} p values of this"
         " table. A small std may be that of runs that all failed. Difference of means: method less"
-        " the other, with the 95 % interval of Welch's t test (bootstrap, from"
-        f" {estimates.ENOUGH_TO_DRAW} runs in both on), not adjusted. With few runs a large p does"
-        " not show that there is no difference. All take the runs as independent, also where"
-        " methods share seeds. -: not defined.",
+        f" the other, with the 95 % interval of Welch's t test ({estimates.INTERVAL_RULE}), not"
+        " adjusted. With few runs a large p does not show that there is no difference. All take"
+        " the runs as independent, also where methods share seeds. -: not defined.",
         readable(comparisons).astype(object).fillna("-"),
     )
 

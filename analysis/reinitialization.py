@@ -218,7 +218,7 @@ def against(first: pd.DataFrame, second: pd.DataFrame) -> dict[str, float | str]
         "difference": found.effect,
         "95 % from": found.low,
         "95 % to": found.high,
-        "paired t p": p_name(found.p_at(0)),
+        "paired p": p_name(found.p_at(0)),
         "Fisher p": p_name(fisher(first["failed"], second["failed"])),
     }
 
@@ -249,12 +249,12 @@ def main() -> None:
         " Means and standard deviations (std, ddof 0) are otherwise of the reporting half, in"
         " percent points; failed is judged on all of dev. Best L: highest mean on the reporting"
         " half itself, so optimistic. Difference: chosen L less L = 0. These runs share seeds, so"
-        " they are paired by seed: t test of the differences, two-sided, with its 95 % interval"
-        f" (bootstrap, from {estimates.ENOUGH_TO_DRAW} pairs on). Fisher's exact test of the failed"
-        " runs, two-sided, takes them as independent. p values are not adjusted for the number of"
-        " tests; with few runs a large p does not show that there is no difference. The same runs"
-        " select and report, so what a seed gains on both halves still favours the chosen L. -:"
-        " not defined, as where L = 0 itself is chosen.",
+        " they are paired by seed: t test of the differences, two-sided, with its 95 % interval;"
+        f" where there is none, sign test ({estimates.INTERVAL_RULE}). Fisher's exact test of the"
+        " failed runs, two-sided, takes them as independent. p values are not adjusted for the"
+        " number of tests; with few runs a large p does not show that there is no difference. The"
+        " same runs select and report, so what a seed gains on both halves still favours the"
+        " chosen L. -: not defined, as where L = 0 itself is chosen.",
         readable(choices).astype(object).fillna("-"),
     )
 

@@ -223,12 +223,14 @@ def check_blocks(options: argparse.Namespace) -> None:
     from experiments.finetuning.encoders import load_config
 
     source = options.models[0]
-    _, labels = blocks_of(load_text(options.text), source, load_config(source), MASK_SEED)
-    if not (labels[: options.blocks] != -100).any():
-        raise BadInput(
-            f"the text {options.text} has no token that can be predicted: all are unknown to"
-            f" {source} or special; expected running text in the model's language, see --text"
-        )
+    for validation in (False, True) if options.fit_head else (False,):
+        text = load_text(options.text, validation)
+        _, labels = blocks_of(text, source, load_config(source), MASK_SEED)
+        if not (labels[: options.blocks] != -100).any():
+            raise BadInput(
+                f"the text {options.text} has no token that can be predicted: all are unknown to"
+                f" {source} or special; expected running text in the model's language, see --text"
+            )
 
 
 def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:

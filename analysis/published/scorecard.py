@@ -40,7 +40,7 @@ from analysis.published.evidence import (
     published,
     results,
 )
-from analysis.shared.estimates import ENOUGH_TO_DRAW, Estimate
+from analysis.shared.estimates import ENOUGH_TO_DRAW, INTERVAL_RULE, Estimate
 from analysis.shared.statistics import holm
 from analysis.shared.style import (
     FURTHER,
@@ -424,10 +424,12 @@ as it is, for the paper's models only; that no run fails is contradicted by one.
 Tests: Fisher's exact test of failure rates (against a margin: from Newcombe's interval), exact
 binomial test of one rate, Welch's t test of means (one group: t test; perplexities and gradients
 as logarithms), Brown and Forsythe's of standard deviations, Fisher's z of rank correlations.
-Intervals (95 %, not adjusted): Newcombe's and Wilson's of rates; otherwise percentiles of 2,000
-bootstrap draws over the runs, with fewer than {ENOUGH_TO_DRAW} in a group that of the t test or
-none. p decides where the two disagree. All take runs as independent, though settings share seeds
-and claims share runs. n: runs in each group. Standard deviations are the population form.
+Intervals (95 %, not adjusted): Newcombe's and Wilson's of rates; Welch's and t of means; of
+standard deviations on the log scale with the kurtosis (Bonett 2006); {INTERVAL_RULE}: p is then
+of ranks for two means, of signs for one. How often they miss: interval_coverage.md. Of rank
+correlations, from {ENOUGH_TO_DRAW} pairs on, 2,000 bootstrap draws, coverage not measured; p
+decides if the two disagree. All take runs as independent, though settings share seeds and claims
+share runs. n: runs in each group. Standard deviations are the population form.
 
 Where each threshold comes from stands in `scorecard.csv`; the claims as data in
 `analysis/published/claims.py`."""

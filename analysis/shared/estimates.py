@@ -9,17 +9,28 @@ import pandas as pd
 from scipy import optimize, stats
 
 from analysis.shared.statistics import (
+    FEWEST_FOR_INTERVAL,
+    MOST_TIED,
+    MOST_TIED_STD,
     bootstrap_interval,
     fisher,
+    interval_allowed,
+    interval_of_means,
+    interval_of_stds,
     levene,
     newcombe_interval,
     spearman,
     wilson_interval,
 )
 
-# runs in each group for a bootstrap interval; with 10 normal ones a 95 % interval of the mean
-# covers 90 %
+# pairs for the bootstrap interval of a rank correlation, whose coverage has not been measured
 ENOUGH_TO_DRAW = 20
+INTERVAL_RULE = (  # for the notes under tables
+    f"of scores no interval with fewer than {FEWEST_FOR_INTERVAL} runs in a group or where more"
+    f" than {MOST_TIED:.0%} of one (for standard deviations {MOST_TIED_STD:.0%}) have the same, as it"
+    " would miss more often than it states"
+)
+FEW_OR_TIED = f"fewer than {FEWEST_FOR_INTERVAL} runs or many tied: no interval"
 NO_TEST, NO_SPREAD = "one run in a group: no test", "no spread: exact test"
 
 
@@ -90,11 +101,15 @@ def finite(values: pd.Series) -> np.ndarray:
     return array[np.isfinite(array)]
 
 
-def mean(first: pd.DataFrame, second: pd.DataFrame | None, value: str) -> Estimate:
-    """Mean of a column, or difference of two means: t test (Welch's of two groups). Interval:
-    bootstrap, with fewer than 20 runs in a group that of the t test. Without spread, where that is
-    not defined: sign test, of two groups Fisher's exact test of which values are the larger ones.
-    Runs without a finite value are left out."""
+def mean(
+    first: pd.DataFrame, second: pd.DataFrame | None, value: str, heaped: bool = True
+) -> Estimate:
+    """Mean of a column, or difference of two means: t test (Welch's of two groups) and its
+    interval. Values that may be `heaped`, as the scores of failed runs are at the majority level,
+    have no interval with few or tied runs (interval_allowed), and the p value is that of ranks
+    (rank_test). Without spread, where that is not defined: sign test, of two groups
+    Fisher's exact test of which values are the larger ones. Runs without a finite value are left
+    out."""
     groups = [finite(group[value]) for group in (first, second) if group is not None]
     lost = sum(len(group) for group in (first, second) if group is not None) - sum(map(len, groups))
     n, remark = tuple(map(len, groups)), f"{lost} without a value left out" if lost else ""
@@ -129,29 +144,46 @@ def mean(first: pd.DataFrame, second: pd.DataFrame | None, value: str) -> Estima
     freedom = sum(parts) ** 2 / sum(
         part**2 / (len(group) - 1) for part, group in zip(parts, groups, strict=True)
     )
-    if min(map(len, groups)) >= ENOUGH_TO_DRAW:
-        low, high = bootstrap_interval(
-            lambda a, *b: a.mean(axis=1) - sum(group.mean(axis=1) for group in b), *groups
+    if heaped and not interval_allowed(*groups):
+        kind = "rank test" if len(groups) == 2 else "sign test"
+        return Estimate(
+            effect,
+            np.nan,
+            np.nan,
+            lambda t: rank_test(groups, effect, t),
+            n,
+            "; ".join(filter(None, [remark, f"{FEW_OR_TIED}, {kind}"])),
         )
-    else:
-        low, high = (effect + side * stats.t.ppf(0.975, freedom) * error for side in (-1, 1))
+    low, high = map(float, interval_of_means(*groups))
     return Estimate(
         effect, low, high, lambda t: 2 * stats.t.sf(abs(effect - t) / error, freedom), n, remark
     )
+
+
+def rank_test(groups: list[np.ndarray], effect: float, threshold: float) -> float:
+    """Two-sided p that a group lies at the threshold (sign test) or a second one that far below it
+    (Mann and Whitney 1947). nan where ranks lean the other way than the means do, whose difference
+    is `effect`."""
+    if len(groups) == 1:
+        above, below = int((groups[0] > threshold).sum()), int((groups[0] < threshold).sum())
+        p = stats.binomtest(above, above + below, 0.5).pvalue if above + below else 1.0
+        lean = above - below
+    else:
+        moved = groups[0] - threshold
+        found = stats.mannwhitneyu(moved, groups[1])
+        p, lean = found.pvalue, found.statistic - len(moved) * len(groups[1]) / 2
+    return np.nan if lean * (effect - threshold) < 0 else float(p)
 
 
 def spread(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
     """Difference of the scores' standard deviations (ddof 0), in points: Brown and Forsythe's test,
     that is Levene's with the median as centre; the mean-centred one stands in the remark. No p
     where that test, which compares mean distances from the median, finds the other group to vary
-    more than the standard deviations do."""
+    more than the standard deviations do. Interval: interval_of_stds, where interval_allowed and
+    where it does not contradict that test."""
     groups = [group["score_points"].to_numpy(dtype=float) for group in (first, second)]
-    enough = min(map(len, groups)) >= ENOUGH_TO_DRAW
-    low, high = (
-        bootstrap_interval(lambda a, b: a.std(axis=1) - b.std(axis=1), *groups)
-        if enough
-        else (np.nan, np.nan)
-    )
+    allowed = interval_allowed(*groups, most_tied=MOST_TIED_STD)
+    low, high = map(float, interval_of_stds(*groups)) if allowed else (np.nan, np.nan)
     p, remark = (
         levene(*groups, center="median"),
         f"std {groups[0].std():.2f} and {groups[1].std():.2f}",
@@ -167,6 +199,10 @@ def spread(first: pd.DataFrame, second: pd.DataFrame) -> Estimate:
             np.nan,
             f"{remark}; no p, as mean distances from the median differ the other way",
         )
+    if not allowed:
+        remark = f"{remark}; {FEW_OR_TIED}"
+    elif p != p or (p < 0.05) == (low <= 0 <= high):
+        low, high, remark = np.nan, np.nan, f"{remark}; no interval, as it and the test disagree"
     return Estimate(
         groups[0].std() - groups[1].std(), low, high, lambda t: p, tuple(map(len, groups)), remark
     )
@@ -188,8 +224,8 @@ def printed_levene(first: pd.DataFrame, second: pd.DataFrame, center: str) -> Es
 
 
 def rank_correlation(first: pd.DataFrame, second: None) -> Estimate:
-    """Spearman's correlation of training loss and dev score; Fisher's z with variance 1.06 / (n
-    - 3); bootstrap interval."""
+    """Spearman's correlation of training loss and dev score; Fisher's z with variance 1.06 / (n -
+    3); bootstrap interval (coverage not measured)."""
     pairs = first[["train_loss", "score"]].replace([np.inf, -np.inf], np.nan).dropna()
     n, (rho, _) = len(pairs), spearman(pairs["train_loss"], pairs["score"])
     if n < 4 or rho != rho:

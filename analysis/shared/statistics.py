@@ -15,10 +15,21 @@ def wilson_interval(failed: int, runs: int) -> tuple[float, float]:
     return interval.low, interval.high
 
 
+RATE_COLUMNS = [
+    "learning_rate",
+    "bias_correction",
+    "steps",
+    "warmup_ratio",
+    "adam_beta1",
+    "adam_beta2",
+]
+
+
 def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """One row per setting: n, mean, std (population, ddof 0: the paper's measure of stability),
     median, min, max, failed, diverged, and the failure rate with its 95 % Wilson interval. Scores
-    in percent points.
+    in percent points. With learning_rate among `by` and all of RATE_COLUMNS in `runs` also the
+    largest effective rate of any of the runs.
 
     `runs` has one row per run with columns score (0..1), failed, diverged and those in `by`.
     """
@@ -47,7 +58,19 @@ def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         .apply(describe)
         .reset_index()
     )
-    return table.astype({"n": int, "failed": int, "diverged": int})
+    table = table.astype({"n": int, "failed": int, "diverged": int})
+    if "learning_rate" in by and set(RATE_COLUMNS) <= set(runs):
+        kinds = runs[RATE_COLUMNS].drop_duplicates()
+        kinds["largest_effective_rate"] = [
+            largest_effective_rate(*kind) for kind in kinds.itertuples(index=False)
+        ]
+        largest = (
+            runs.merge(kinds, on=RATE_COLUMNS)
+            .groupby(by, dropna=False)["largest_effective_rate"]
+            .max()
+        )
+        table = table.merge(largest.reset_index(), on=by)
+    return table
 
 
 def fisher(first: pd.Series, second: pd.Series) -> float:
@@ -105,6 +128,101 @@ def newcombe_interval(
         difference - np.hypot(first - low1, high2 - second),
         difference + np.hypot(high1 - first, second - low2),
     )
+
+
+# runs in each group; with fewer, a failure rate of 24 % often shows no failure at all
+FEWEST_FOR_INTERVAL = 11
+# largest share of a group's runs with the same value: for means, for standard deviations
+MOST_TIED, MOST_TIED_STD = 0.6, 0.5
+# The limits are where analysis/shared/interval_coverage.py finds the 95 % intervals below not to
+# miss more than 7 % of the time.
+
+
+def share_tied(values: np.ndarray) -> np.ndarray:
+    """Share of the commonest value, along the last axis."""
+    ordered = np.sort(values, axis=-1)
+    count, most = np.ones(ordered.shape[:-1]), np.ones(ordered.shape[:-1])
+    for i in range(1, ordered.shape[-1]):
+        count = np.where(ordered[..., i] == ordered[..., i - 1], count + 1, 1)
+        most = np.maximum(most, count)
+    return most / ordered.shape[-1]
+
+
+def interval_allowed(*groups: np.ndarray, most_tied: float = MOST_TIED) -> np.ndarray:
+    """Whether intervals over these runs (along the last axis) cover about what they state:
+    enough runs, not too many tied."""
+    allowed = np.array(True)
+    for group in groups:
+        allowed = (
+            allowed & (group.shape[-1] >= FEWEST_FOR_INTERVAL) & (share_tied(group) <= most_tied)
+        )
+    return allowed
+
+
+def interval_of_means(
+    first: np.ndarray, second: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of the mean (t) or of first less second (Welch 1947), along the last axis;
+    in the values' unit."""
+    groups = [group for group in (first, second) if group is not None]
+    effect, error, below = 0.0, 0.0, 0.0
+    for sign, group in zip((1, -1), groups, strict=False):
+        part = group.var(axis=-1, ddof=1) / group.shape[-1]
+        effect = effect + sign * group.mean(axis=-1)
+        error = error + part
+        below = below + part**2 / (group.shape[-1] - 1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        half = stats.t.ppf(0.975, error**2 / below) * np.sqrt(error)
+    return effect - half, effect + half
+
+
+def interval_of_std(values: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Standard deviation (ddof 1) and its 95 % interval, along the last axis: on the log scale,
+    with the kurtosis about the trimmed mean (Bonett 2006). Wider than his: for the normal quantile
+    that of t with n / 3 degrees of freedom, without which two heaps of values (failed runs and
+    others) are covered 90 % of the time. Needs more than 9 values."""
+    n = values.shape[-1]
+    quantile = stats.t.ppf(0.975, n / 3)
+    centre = stats.trim_mean(values, 1 / (2 * np.sqrt(n - 4)), axis=-1)
+    variance = values.var(axis=-1, ddof=1)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        fourth = ((values - np.expand_dims(centre, -1)) ** 4).sum(axis=-1)
+        kurtosis = n * fourth / ((n - 1) * variance) ** 2
+        factor = n / (n - quantile)
+        error = factor * np.sqrt(np.maximum(kurtosis - (n - 3) / n, 0) / (n - 1))
+        low, high = (
+            np.sqrt(factor * variance * np.exp(side * quantile * error)) for side in (-1, 1)
+        )
+    return np.sqrt(variance), low, high
+
+
+def interval_of_stds(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """95 % interval of the first standard deviation less the second, from that of each (Zou and
+    Donner 2008); along the last axis."""
+    one, one_low, one_high = interval_of_std(first)
+    other, other_low, other_high = interval_of_std(second)
+    difference = one - other
+    return difference - np.hypot(one - one_low, other_high - other), difference + np.hypot(
+        one_high - one, other - other_low
+    )
+
+
+def largest_effective_rate(
+    learning_rate: float,
+    bias_correction: bool,
+    steps: int,
+    warmup_ratio: float,
+    beta1: float,
+    beta2: float,
+) -> float:
+    """Largest learning rate of a run's steps in units of the unbiased moments: the schedule (linear
+    warm-up from 0, then linear decay to 0), without bias correction times (1 - beta1^t) / sqrt(1 -
+    beta2^t) in step t."""
+    step, warmup = np.arange(steps), int(warmup_ratio * steps)
+    factor = np.where(step < warmup, step / max(1, warmup), (steps - step) / max(1, steps - warmup))
+    if not bias_correction:
+        factor = factor * (1 - beta1 ** (step + 1.0)) / np.sqrt(1 - beta2 ** (step + 1.0))
+    return float(learning_rate * factor.max())
 
 
 def bootstrap_interval(

@@ -62,7 +62,8 @@ plt.rcParams.update(
 SCORES_NOTE = (  # under every table of statistics.over_seeds
     "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the"
     " paper; failed: dev score at the end of training at or below the majority level, with the 95 %"
-    " Wilson interval of the rate."
+    " Wilson interval of the rate. Largest effective rate, where given: of all steps, the"
+    " schedule's, without bias correction times (1 - beta1^t) / sqrt(1 - beta2^t)."
 )
 
 
@@ -445,6 +446,10 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
     ):
         if column == "bias_correction":
             short["bias correction"] = table[column].map({True: "with", False: "without"})
+        elif column == "largest_effective_rate":
+            short["largest effective rate"] = [
+                rate_name(float(f"{rate:.1e}")) for rate in table[column]
+            ]
         elif column == "failure_rate":
             short["failure rate, 95 % interval"] = [
                 f"{rate:.0%} ({low:.0%} to {high:.0%})"

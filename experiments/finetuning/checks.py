@@ -39,6 +39,8 @@ POSITIONS_AFTER_PADDING = (
     "xmod",
     "lilt",
     "esm",
+    "luke",
+    "markuplm",
 )
 
 
@@ -76,12 +78,11 @@ def check_files(folder: Path) -> None:
 
 def check_tokenizer(tokenizer: Any, source: str) -> None:
     """BadInput unless a tokenizer has what batches are made of."""
-    for name in ("pad", "unk"):
-        if name == "pad" and getattr(tokenizer, f"{name}_token_id") is None:
-            raise BadInput(
-                f"the tokenizer of {source} has no {name} token: expected one in"
-                f" tokenizer_config.json, such as [{name.upper()}]"
-            )
+    if tokenizer.pad_token_id is None:
+        raise BadInput(
+            f"the tokenizer of {source} has no pad token: expected one in tokenizer_config.json,"
+            " such as [PAD]"
+        )
 
 
 def check_mask(tokenizer: Any, source: str) -> None:

@@ -179,6 +179,8 @@ def load_without_head(source: str) -> tuple[PreTrainedModel, list[str]]:
         use_safetensors=True,
         output_loading_info=True,
     )
+    known = [(n, p) for n, p in model.named_parameters() if n not in report["missing_keys"]]
+    check_finite(known, source)
     # tied ones once
     return model, [name for name, _ in model.named_parameters() if name in report["missing_keys"]]
 

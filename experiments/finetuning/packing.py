@@ -31,8 +31,9 @@ from experiments.finetuning.checks import first_position
 
 
 def decays(name: str) -> bool:
-    """Whether a parameter gets weight decay: biases and the weights of LayerNorms, by whatever
-    name, do not (released code)."""
+    """Whether a parameter gets weight decay: biases and the weights of LayerNorms do not, by
+    whatever name. (The released code knows the name LayerNorm only; ALBERT, which has another one
+    too, is trained there without decay.)"""
     return "bias" not in name and not re.search(r"norm\w*\.weight$", name, re.IGNORECASE)
 
 

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from experiments.finetuning.checks import SENTENCE_PIECE, SETTINGS
+from experiments.finetuning.checks import SENTENCE_PIECE, SETTINGS, check_files
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 
@@ -28,6 +28,7 @@ def identify_model(source: str) -> str:
                 f"{folder} is no model: expected config.json and *.safetensors (pickled weights are"
                 " not read)"
             )
+        check_files(folder)
         first = [
             folder / name
             for name in (

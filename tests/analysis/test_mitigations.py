@@ -111,7 +111,9 @@ def test_each_method_against_none_with_the_same_optimiser(runs):
     assert mixout["method: std"] == pytest.approx((968.75 / 4) ** 0.5)
 
 
-def test_difference_of_means_with_welchs_interval(runs):
+def test_difference_of_means_with_welchs_interval(runs, monkeypatch):
+    # few runs, for the hand
+    monkeypatch.setattr("analysis.shared.estimates.interval_allowed", lambda *groups: True)
     mixout = against_none(runs).loc[("rte", False, "Mixout 0.7")]
     errors = 1200 / 3 / 4, 968.75 / 3 / 4  # squared: sums of squares around the means 60 and 76.25
     half = (

@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.shared.statistics import fisher, levene, over_seeds, spearman, wilson_interval
+from analysis.shared.statistics import (
+    fisher,
+    largest_effective_rate,
+    levene,
+    over_seeds,
+    spearman,
+    wilson_interval,
+)
 
 
 def test_wilson_interval_by_hand():
@@ -95,3 +102,29 @@ def test_spearman_by_hand():
         assert np.isnan(
             spearman(pd.Series(first, dtype=float), pd.Series(second, dtype=float))
         ).all()
+
+
+def test_largest_effective_rate_by_hand():
+    """With correction the peak. Without it step 31 of 300 (beta2 0.999) is at the peak with (1 -
+    0.9^31) / sqrt(1 - 0.999^31) = 0.9619 / 0.1748 of it; later steps have less."""
+    assert largest_effective_rate(3e-4, True, 300, 0.1, 0.9, 0.999) == pytest.approx(3e-4)
+    assert largest_effective_rate(1.0, False, 300, 0.1, 0.9, 0.999) == pytest.approx(
+        0.9619 / 0.1748, rel=1e-3
+    )
+    columns = {
+        "learning_rate": 2e-4,
+        "bias_correction": [True, False],
+        "steps": 300,
+        "warmup_ratio": 0.1,
+        "adam_beta1": 0.9,
+        "adam_beta2": 0.999,
+        "score": 0.5,
+        "failed": False,
+        "diverged": False,
+    }
+    found = over_seeds(pd.DataFrame(columns), ["learning_rate", "bias_correction"]).set_index(
+        "bias_correction"
+    )
+    assert found["largest_effective_rate"].to_dict() == pytest.approx(
+        {True: 2e-4, False: 1.1e-3}, rel=0.01
+    )
