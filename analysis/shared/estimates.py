@@ -27,8 +27,8 @@ from analysis.shared.statistics import (
 ENOUGH_TO_DRAW = 20
 INTERVAL_RULE = (  # for the notes under tables
     f"of scores no interval with fewer than {FEWEST_FOR_INTERVAL} runs in a group or where more"
-    f" than {MOST_TIED:.0%} of one (for standard deviations {MOST_TIED_STD:.0%}) have the same, as it"
-    " would miss more often than it states"
+    f" than {MOST_TIED:.0%} of one (for standard deviations {MOST_TIED_STD:.0%}) have the same, as"
+    " it would miss more often than it states"
 )
 FEW_OR_TIED = f"fewer than {FEWEST_FOR_INTERVAL} runs or many tied: no interval"
 NO_TEST, NO_SPREAD = "one run in a group: no test", "no spread: exact test"
