@@ -30,6 +30,7 @@ study=(
   checkpoint_selection    # Which checkpoint, and which restart, do I keep?                     Dodge et al. 2020, Figs 1, 5
   early_signs             # Can a failing run be told early?                                    none
   convergence_pitfalls    # What do other ways not to converge look like?                       none
+  sources_of_randomness   # What decides whether a run fails, its seeds or rounding?            none
   instability_measures    # Do runs with like scores give like answers?                         Du and Nguyen 2023
 )
 

@@ -187,6 +187,17 @@ STUDY = (
         },
     ),
     Section(
+        "sources_of_randomness",
+        "What decides whether a run fails, its seeds or rounding?",
+        "none",
+        {
+            "": (
+                "Left, points with intervals: share of the runs whose fate flips, by what is moved."
+                " Right, a map: which runs fail"
+            )
+        },
+    ),
+    Section(
         "instability_measures",
         "Do runs with like scores give like answers?",
         "Du and Nguyen 2023",
