@@ -12,6 +12,7 @@ import pandas as pd
 from analysis import catastrophic_forgetting, loss_surfaces
 from analysis.published.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
 from analysis.published.claims import RATES
+from analysis.published.rules import SEEDS, trained_with
 from analysis.shared.style import (
     PAPER_MODELS,
     BadInput,
@@ -44,6 +45,15 @@ OPTIONAL = ["train_loss", "label_entropy", "first_layer_gradient", "classifier_g
 NEEDED = {
     "catastrophic_forgetting": catastrophic_forgetting.NEEDED,
     "loss_surfaces_lines": loss_surfaces.NEEDED_LINES,
+}
+NEAR = 0.05  # nats
+# fields that runs got later, and what those without them had: older CSVs lack them
+SINCE = {
+    "train_examples": np.nan,
+    "mixout": 0.0,
+    "segment_ids": True,
+    "start_noise": 0.0,
+    "start_noise_seed": 0,
 }
 # profiles.py
 LEARNING_RATES = {
@@ -106,8 +116,8 @@ def published_runs(experiment: str = "bias_correction") -> pd.DataFrame:
 
 
 def read_runs(path: Path) -> pd.DataFrame:
-    """A CSV with a row a run; older ones lack train_examples and mixout, as all their runs were
-    on all examples and without."""
+    """A CSV with a row a run, each setting and seed once; what older ones lack is filled in
+    (SINCE)."""
     runs = read_csv(path, ["run", *OF_A_RUN])
     if "train_subset" in runs and (parts := runs["train_subset"].notna()).any():
         print(
@@ -115,13 +125,9 @@ def read_runs(path: Path) -> pd.DataFrame:
             "not compared"
         )
         runs = runs[~parts]
-    return runs.assign(
-        **{
-            name: value
-            for name, value in (("train_examples", np.nan), ("mixout", 0.0))
-            if name not in runs
-        }
-    )
+    for name, value in SINCE.items():
+        runs[name] = runs[name].fillna(value) if name in runs else value
+    return each_once(runs)
 
 
 def all_runs(results: Path) -> pd.DataFrame:
@@ -141,8 +147,14 @@ def once(tables: list[pd.DataFrame]) -> pd.DataFrame:
     """The runs of several tables without those with Mixout, each setting and seed once: where an
     older version of the code made some of the tables, the same seeds would count twice."""
     runs = pd.concat(tables, ignore_index=True)
-    seeds = [name for name in ("head_seed", "order_seed", "dropout_seed") if name in runs]
-    return runs[runs["mixout"] == 0].drop_duplicates([*SETTING, *seeds] if seeds else "run")
+    return each_once(runs[runs["mixout"] == 0])
+
+
+def each_once(runs: pd.DataFrame) -> pd.DataFrame:
+    """Each setting and seed once, where the table says the seeds, else each run."""
+    if not set(SEEDS) <= set(runs):
+        return runs.drop_duplicates("run")
+    return runs.drop_duplicates(trained_with(runs))
 
 
 def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
@@ -165,6 +177,7 @@ def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
             score_points=100 * table["score"],
             below_55=table["score"] < 0.55,
             loss_above_entropy=table["train_loss"] - table["label_entropy"],
+            near_entropy=near_entropy(table),
             **{f"log_{part}_gradient": values for part, values in gradients.items()},
             lowest_third=successful["train_loss"].rank(pct=True) <= 1 / 3,
         )
@@ -188,6 +201,15 @@ def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
     return table.assign(
         rate=[ranks.get(pair, "other") for pair in zip(kind, table["learning_rate"], strict=True)]
     )
+
+
+def near_entropy(table: pd.DataFrame) -> pd.Series:
+    """Whether each run's training loss ends within NEAR nats of the label entropy; a diverged run's
+    does not, and of a run without a loss it is not known (missing)."""
+    distance = (table["train_loss"] - table["label_entropy"]).abs()
+    near = (distance <= NEAR).astype(object)
+    diverged = table["diverged"] == True if "diverged" in table else False  # noqa: E712 (or missing)
+    return near.where(table["train_loss"].notna() | diverged, None)
 
 
 def forgetting(table: pd.DataFrame) -> pd.DataFrame:

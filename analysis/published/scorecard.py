@@ -21,17 +21,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from analysis.published import comparison
-from analysis.published.claims import (
-    ABSENT,
-    CLAIMS,
-    FAMILIES,
-    FEWEST,
-    MARGIN,
-    PRINTED,
-    TASKS,
-    TESTED,
-    Claim,
-)
+from analysis.published.claims import CLAIMS, FAMILIES, TASKS
 from analysis.published.evidence import (
     LEARNING_RATES,
     Missing,
@@ -39,6 +29,17 @@ from analysis.published.evidence import (
     all_runs,
     published,
     results,
+)
+from analysis.published.rules import (
+    ABSENT,
+    AS_PRINTED,
+    FEWEST,
+    MARGIN,
+    PRINTED,
+    TESTED,
+    Claim,
+    differ_in,
+    unmet,
 )
 from analysis.shared.estimates import ENOUGH_TO_DRAW, INTERVAL_RULE, Estimate
 from analysis.shared.statistics import holm
@@ -60,8 +61,6 @@ NO_RUNS = "no runs"
 # of the sources, in their order
 MARKS = [("s", "black"), ("o", WITHOUT), ("^", WITH), ("D", FURTHER[0][0])]
 REFERENCE = REPOSITORY / "results" / "reference"
-# runs that differ in one of these are never judged together
-ONE_KIND = ["model", "dtype", "pretrained", "embeddings", "text"]
 
 
 def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
@@ -98,14 +97,15 @@ def estimate(claim: Claim, source: Source) -> Estimate:
     used = pd.concat([group for group in groups if group is not None])
     if used.empty:
         raise Missing(f"nothing usable in {claim.table}")
-    mixed = [
-        column for column in ONE_KIND if column in used and used[column].nunique(dropna=False) > 1
-    ]
-    if "task" in used and (used.groupby("task")["data"].nunique() > 1).any():
-        mixed.append("data")
-    if mixed:
+    if mixed := differ_in(used, claim.varies):
         raise Missing(f"runs that differ in {', '.join(mixed)} are not judged together")
-    return claim.estimate(*groups)
+    found = claim.estimate(*groups)
+    no_grounds, not_met = unmet(claim.grounds, *groups), unmet(claim.needs, *groups)
+    return found._replace(
+        remark="; ".join(filter(None, [found.remark, no_grounds, not_met])),
+        may_hold=not no_grounds and not not_met,
+        may_fail=not no_grounds,
+    )
 
 
 def p_value(claim: Claim, found: Estimate) -> float:
@@ -122,23 +122,26 @@ def p_value(claim: Claim, found: Estimate) -> float:
 
 
 def judge(claim: Claim, found: Estimate, p: float) -> str:
-    """The verdict by the claim's rule (analysis/published/claims.py), with p adjusted."""
+    """The verdict by the claim's rule (analysis/published/rules.py), with p adjusted."""
+    verdict = by_rule(claim, found, p)
+    allowed = {HOLDS: found.may_hold, FAILS: found.may_fail, OPEN: True}
+    return verdict if allowed[verdict] else OPEN
+
+
+def by_rule(claim: Claim, found: Estimate, p: float) -> str:
+    """The verdict by the value alone."""
     right = {
         ">": found.effect > claim.threshold,
         "<": found.effect < claim.threshold,
         "within": abs(found.effect) <= claim.threshold,
     }[claim.relation]
-    if claim.rule == PRINTED:
-        return (
-            HOLDS
-            if right
-            else FAILS
-            if found.effect == found.effect and min(found.n) >= 20
-            else OPEN
-        )
     if claim.rule == ABSENT:
         return FAILS if found.effect > 0 else HOLDS if found.high < MARGIN else OPEN
-    return (HOLDS if right else FAILS) if p < 0.05 and min(found.n) >= FEWEST else OPEN
+    if claim.rule == PRINTED:
+        sure = found.effect == found.effect and min(found.n) >= AS_PRINTED
+    else:
+        sure = p < 0.05 and min(found.n) >= FEWEST
+    return (HOLDS if right else FAILS) if sure else OPEN
 
 
 def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:

@@ -44,6 +44,8 @@ class Estimate(NamedTuple):
     p_at: Callable[[float], float]
     n: tuple[int, ...]  # runs in each group
     remark: str = ""
+    may_hold: bool = True  # what the sentence takes for granted is so
+    may_fail: bool = True
 
 
 def share(
@@ -93,6 +95,31 @@ def share(
         return 2 * stats.norm.sf(optimize.brentq(gap, 1e-9, 40)) if gap(1e-9) * gap(40) < 0 else 1.0
 
     return Estimate(100 * effect, 100 * low, 100 * high, p_at, runs, said)
+
+
+def share_by_seed(first: pd.DataFrame, second: None, value: str) -> Estimate:
+    """Share of the seeds, in points, of whose runs most have `value` (missing: not counted;
+    Wilson's interval, exact binomial test): one seed in many settings is one seed. Runs without
+    seeds count one by one."""
+    known = first[first[value].notna()]
+    seeds = [name for name in ("head_seed", "order_seed", "dropout_seed") if name in known]
+    flags = known[value].astype(bool)
+    by_seed = flags.groupby([known[name] for name in seeds]).mean() > 0.5 if seeds else flags
+    n, k = len(by_seed), int(by_seed.sum())
+    if not n:
+        return Estimate(np.nan, np.nan, np.nan, no_p, (0,), "no run with a value")
+    low, high = wilson_interval(k, n)
+    said = f"{int(flags.sum())} of {len(flags)} runs, {k} of {n} seeds"
+
+    def p_at(threshold: float) -> float:
+        return stats.binomtest(k, n, threshold / 100).pvalue
+
+    return Estimate(100 * k / n, 100 * low, 100 * high, p_at, (n,), said)
+
+
+def no_p(threshold: float) -> float:
+    """Where there is no test."""
+    return np.nan
 
 
 def finite(values: pd.Series) -> np.ndarray:

@@ -9,8 +9,9 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from analysis.published.claims import ABSENT, CLAIMS, PRINTED
+from analysis.published.claims import CLAIMS
 from analysis.published.evidence import Missing, published, published_points, results
+from analysis.published.rules import ABSENT, PRINTED
 from analysis.published.scorecard import (
     FAILS,
     HOLDS,
