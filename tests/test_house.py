@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "experiments/benchmark": ("benchmark", "sweeps", "finetuning"),
     "experiments/sweeps": ("sweeps", "finetuning"),
     "experiments/finetuning": ("finetuning",),
-    "experiments/mini": ("mini",),
+    "experiments/mini": ("mini", "finetuning"),  # its baselines are scored as runs are
 }
 KNOWS_MINI = "tasks.py"  # the one file of finetuning that generates mini's data
 

@@ -6,6 +6,8 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.shared.learnt import has_learnt
+
 
 def wilson_interval(failed: int, runs: int) -> tuple[float, float]:
     """95 % Wilson score interval of a failure rate (Wilson 1927); (0, 1) when there are no runs."""
@@ -29,7 +31,7 @@ def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """One row per setting: n, mean, std (population, ddof 0: the paper's measure of stability),
     median, min, max, failed, diverged, and the failure rate with its 95 % Wilson interval. Scores
     in percent points. With learning_rate among `by` and all of RATE_COLUMNS in `runs` also the
-    largest effective rate of any of the runs.
+    largest effective rate of any of the runs; for mini's data how many have learnt (learnt.py).
 
     `runs` has one row per run with columns score (0..1), failed, diverged and those in `by`.
     """
@@ -59,6 +61,9 @@ def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         .reset_index()
     )
     table = table.astype({"n": int, "failed": int, "diverged": int})
+    if (learnt := has_learnt(runs)) is not None:
+        counted = runs.assign(learnt=learnt).groupby(by, sort=True, dropna=False)["learnt"].sum()
+        table.insert(table.columns.get_loc("failed") + 1, "learnt", counted.to_numpy(dtype=int))
     if "learning_rate" in by and set(RATE_COLUMNS) <= set(runs):
         kinds = runs[RATE_COLUMNS].drop_duplicates()
         kinds["largest_effective_rate"] = [

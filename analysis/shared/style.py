@@ -63,7 +63,9 @@ SCORES_NOTE = (  # under every table of statistics.over_seeds
     "Dev scores in percent points over n seeds; std is the population form (ddof 0), as in the"
     " paper; failed: dev score at the end of training at or below the majority level, with the 95 %"
     " Wilson interval of the rate. Largest effective rate, where given: of all steps, the"
-    " schedule's, without bias correction times (1 - beta1^t) / sqrt(1 - beta2^t)."
+    " schedule's, without bias correction times (1 - beta1^t) / sqrt(1 - beta2^t). Learnt, of mini"
+    " only: ended above a bag of words (analysis/published/mini_baselines.csv) and, where the CSV"
+    " has it, above its own score before training; claims are judged by failed."
 )
 
 

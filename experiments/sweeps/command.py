@@ -451,7 +451,9 @@ def row(record: dict[str, Any]) -> dict[str, Any]:
     marked = (
         {} if part is None else {"train_subset": part}
     )  # rows; so that it is compared with no whole set
-    return {"run": run.id, **run.hashed_fields(), **record["outcome"], **marked}
+    outcome = record["outcome"]
+    before = {"untrained_score": record["history"]["evaluations"][0][outcome["metric"]]}
+    return {"run": run.id, **run.hashed_fields(), **outcome, **before, **marked}
 
 
 def run_columns(record: dict[str, Any]) -> dict[str, Any]:
