@@ -7,6 +7,7 @@ example.
 """
 
 import base64
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -15,7 +16,45 @@ from experiments.finetuning.metrics import all_metrics
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
 
+RECORDED = ("losses", "norms", "evaluations", "margins")  # of a Recording, in a checkpoint too
 HALVES_SEED = 1  # shuffles each class before it is cut in two
+
+
+@dataclass
+class Recording:
+    """What is recorded while a run trains."""
+
+    losses: list[float] = field(default_factory=list)  # [steps], nats
+    norms: list[list[float]] = field(default_factory=list)  # [records][matrices], L2
+    evaluations: list[dict[str, float]] = field(default_factory=list)  # step, metrics, dev_loss
+    margins: list[str] = field(default_factory=list)  # of each evaluation, as text
+
+    @property
+    def steps(self) -> int:
+        """Steps so far."""
+        return len(self.losses)
+
+    def stepped(self, loss: float, norms: list[float]) -> None:
+        """One more step, with its loss before the update and, where they were probed, norms."""
+        self.losses.append(loss)
+        if norms:
+            self.norms.append(norms)
+
+    def evaluated(self, scores: dict[str, float], margins: np.ndarray) -> None:
+        """An evaluation on dev after the steps so far."""
+        self.evaluations.append({"step": self.steps, **scores})
+        self.margins.append(margins_as_text(margins))
+
+    def history(self, every: int, matrices: list[str]) -> dict[str, Any]:
+        """What is stored of it; norms of `matrices` every so many steps."""
+        return {
+            "train_loss": self.losses,
+            "evaluations": self.evaluations,
+            "dev_margins": self.margins,
+            "gradient_norm_every": every,
+            "gradient_norm_of": matrices,
+            "gradient_norms": self.norms,
+        }
 
 
 def margins_as_text(margins: np.ndarray) -> str:
@@ -32,11 +71,9 @@ def gradient_norms_of(record: dict[str, Any], name: str) -> list[float]:
     """The recorded norms of one weight matrix (probes.probed_matrices), in order; none where the
     model has no such matrix."""
     names = record["history"]["gradient_norm_of"]
-    return (
-        [norms[names.index(name)] for norms in record["history"]["gradient_norms"]]
-        if name in names
-        else []
-    )
+    if name not in names:
+        return []
+    return [norms[names.index(name)] for norms in record["history"]["gradient_norms"]]
 
 
 def dev_labels(run: Run) -> np.ndarray:

@@ -5,39 +5,31 @@ import math
 import os
 import platform
 import time
-from typing import Any, TypeAlias
+from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import safetensors.torch
 import torch
 import transformers
 from torch.nn.functional import cross_entropy
-from transformers import PreTrainedModel
 
 from experiments.finetuning.checkpoints import Checkpoint
-from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
-from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
-from experiments.finetuning.errors import INTERRUPTS, BadInput
-from experiments.finetuning.histories import margins_as_text
+from experiments.finetuning.checks import unknown_share
+from experiments.finetuning.errors import INTERRUPTS
+from experiments.finetuning.histories import RECORDED, Recording
+from experiments.finetuning.loading import Network, load, prepare
 from experiments.finetuning.metrics import all_metrics, majority_level
-from experiments.finetuning.optimizers import PaperAdamW, ParameterGroup
-from experiments.finetuning.packing import PackedClassifier, decays, pack
+from experiments.finetuning.optimizers import PaperAdamW
+from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import (
-    TokenizedSplit,
-    get_task,
-    load_splits,
-    sample,
-    tokenize,
-    train_rows,
-)
+from experiments.finetuning.tasks import TokenizedSplit, get_task, train_rows
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
 # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps); on a sample after as many steps
 EVALUATIONS_PER_EPOCH = 3
 EVALUATION_BATCH = 100
-Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 
 
 def train(run: Run) -> dict[str, Any]:
@@ -57,147 +49,141 @@ def train(run: Run) -> dict[str, Any]:
     failed run and a result like any other.
     """
     started = time.monotonic()
-    torch.set_num_threads(run.threads)
-    # so that a run repeats; what cannot, warns. Not tried: no GPU was at hand
-    if run.device != "cpu":
-        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
-        torch.use_deterministic_algorithms(True, warn_only=True)
-        torch.utils.deterministic.fill_uninitialized_memory = False
-    task, device = get_task(run.task), torch.device(run.device)
+    make_repeatable(run)
     model, drawn, tokenizer, train_set, dev_set = load(run)
-    network, groups = prepare(model.to(device), run)
+    network, groups = prepare(model.to(run.device), run)
     parameters = [tensor for group in groups for tensor in group.tensors]
     steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
     total_steps = run.epochs * steps_per_epoch
     optimizer = PaperAdamW(groups, run, total_steps)
     matrices = probed_matrices(model)
-    steps_on_all = math.ceil(train_rows(run.task, run.data_source) / run.batch_size)
-    evaluations_due = max(1, round(EVALUATIONS_PER_EPOCH * total_steps / steps_on_all))
-    evaluate_at = {
-        round(total_steps * part / evaluations_due) for part in range(1, evaluations_due)
-    }
-    losses: list[float] = []
-    norms: list[list[float]] = []
-    evaluations: list[dict[str, float]] = []
-    margins: list[str] = []
-
-    def evaluate_after(step: int) -> np.ndarray:
-        scores, margin = evaluate(network, dev_set, run)
-        evaluations.append({"step": step, **scores})
-        margins.append(margins_as_text(margin))
-        return margin > 0
+    evaluate_at = evaluation_steps(run, total_steps)
 
     torch.manual_seed(run.dropout_seed)
     checkpoint = Checkpoint(run, network, parameters, optimizer)
+    recorded = Recording()
     if stopped := checkpoint.restore():
-        losses, norms, evaluations, margins = (
-            stopped[name] for name in ("losses", "norms", "evaluations", "margins")
-        )
         started -= stopped["seconds"]
+        recorded = Recording(*[stopped[name] for name in RECORDED])
     else:
-        evaluate_after(0)
-    order = np.random.default_rng(run.order_seed)
-    for epoch in range(run.epochs):
-        permutation = order.permutation(len(train_set.labels))
-        # all of an epoch that lies before the checkpoint
-        done = min(len(losses) - epoch * steps_per_epoch, steps_per_epoch)
-        for batch in train_set.batches(permutation[done * run.batch_size :], run.batch_size):
-            INTERRUPTS.check()
-            loss, norms_of_step = training_step(
-                model,
-                network,
-                optimizer,
-                batch,
-                run,
-                matrices if len(losses) % LOG_EVERY == 0 else {},
-            )
-            losses.append(loss)
-            norms += [norms_of_step] if norms_of_step else []
-            if not math.isfinite(loss):
-                break
-            if len(losses) in evaluate_at:
-                evaluate_after(len(losses))
-            if checkpoint.due():
-                checkpoint.save(
-                    {
-                        "losses": losses,
-                        "norms": norms,
-                        "evaluations": evaluations,
-                        "margins": margins,
-                        "seconds": time.monotonic() - started,
-                    }
-                )
-        if not math.isfinite(losses[-1]):
+        recorded.evaluated(*evaluate(network, dev_set, run))
+    for batch in batches_in_order(train_set, run, done=recorded.steps):
+        INTERRUPTS.check()
+        probed = matrices if recorded.steps % LOG_EVERY == 0 else {}
+        loss, norms = training_step(model, network, optimizer, batch, run, probed)
+        recorded.stepped(loss, norms)
+        if not math.isfinite(loss):
             break
+        if recorded.steps in evaluate_at:
+            recorded.evaluated(*evaluate(network, dev_set, run))
+        if checkpoint.due():
+            checkpoint.save({**vars(recorded), "seconds": time.monotonic() - started})
 
-    predictions = evaluate_after(len(losses))
-    scores = {name: value for name, value in evaluations[-1].items() if name != "step"}
-    diverged = not (math.isfinite(losses[-1]) and math.isfinite(scores["dev_loss"]))
-    level = majority_level(task.metric, dev_set.labels)
-    shares = np.bincount(train_set.labels) / len(train_set.labels)
-    last_tenth = norms[-max(1, len(norms) // 10) :]
+    scores, margins = evaluate(network, dev_set, run)
+    recorded.evaluated(scores, margins)
     outcome = {
-        "metric": task.metric,
-        "score": scores[task.metric],
-        **scores,
-        "majority_level": level,
-        "failed": bool(diverged or scores[task.metric] <= level),
-        "diverged": diverged,
-        "constant_prediction": bool(len(set(predictions.tolist())) == 1),
-        # mean over the last epoch, dropout on, nats
-        "train_loss": float(np.mean(losses[-steps_per_epoch:])),
-        # of the training labels, nats
-        "label_entropy": float(0.0 - (shares[shares > 0] * np.log(shares[shares > 0])).sum()),
-        "first_layer_gradient": _median_of(last_tenth, matrices, "layer 1 output"),
-        "classifier_gradient": _median_of(last_tenth, matrices, "classifier"),
-        "steps": len(losses),
+        **how_it_ended(run, scores, margins, dev_set.labels, recorded),
+        **how_it_trained(recorded, train_set.labels, steps_per_epoch, list(matrices)),
+        "steps": recorded.steps,
         "drawn_from_head_seed": " ".join(drawn),
         "unknown_tokens": round(unknown_share(train_set.input_ids, tokenizer), 6),
-        "device": run.device if run.device == "cpu" else torch.cuda.get_device_name(device),
+        "device": device_name(run.device),
         "seconds": round(time.monotonic() - started, 2),
         **versions(),
         "git_commit": run.git_commit,
     }
-    history = {
-        "train_loss": losses,
-        "evaluations": evaluations,
-        "dev_margins": margins,
-        "gradient_norm_every": LOG_EVERY,
-        "gradient_norm_of": list(matrices),
-        "gradient_norms": norms,
-    }
-    kept = (
-        {
-            "weights": safetensors.torch.save(
-                {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
-            )
-        }
-        if run.keep_weights
-        else {}
-    )
+    history = recorded.history(LOG_EVERY, list(matrices))
+    kept = {"weights": weights(model)} if run.keep_weights else {}
     return {"outcome": outcome, "history": history, **kept}
 
 
-def load(run: Run) -> tuple[PreTrainedModel, list[str], Any, TokenizedSplit, TokenizedSplit]:
-    """A run's model, the names of its parameters that the head seed drew, its tokenizer, its
-    training and its dev set. BadInput where these do not belong together."""
-    tokenizer = load_tokenizer(run.model_source)
-    train_set, dev_set = tokenized_splits(run, tokenizer)
-    model, drawn = load_classifier(run, len(get_task(run.task).labels))
-    for split in (train_set, dev_set):
-        check_tokens(
-            split.input_ids, split.token_type_ids, model.config, tokenizer, run.model_source
-        )
-    return model, drawn, tokenizer, train_set, dev_set
+def make_repeatable(run: Run) -> None:
+    """One thread, and on a GPU the algorithms that give the same again; those that have none warn.
+    Not tried: no GPU was at hand."""
+    torch.set_num_threads(run.threads)
+    if run.device != "cpu":
+        os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False
 
 
-def inspect_inputs(run: Run) -> list[str]:
-    """What is odd about a run's model and data, a sentence each; BadInput for what cannot be
-    trained. It trains nothing."""
-    *_, tokenizer, train_set, _ = load(run)
-    return check_vocabulary(
-        unknown_share(train_set.input_ids, tokenizer), tokenizer, run.model_source, run.task
+def evaluation_steps(run: Run, total_steps: int) -> set[int]:
+    """After which steps dev is evaluated, besides before the first and after the last: evenly, as
+    often in so many steps as on the whole training set."""
+    steps_on_all = math.ceil(train_rows(run.task, run.data_source) / run.batch_size)
+    due = max(1, round(EVALUATIONS_PER_EPOCH * total_steps / steps_on_all))
+    return {round(total_steps * part / due) for part in range(1, due)}
+
+
+def batches_in_order(
+    train_set: TokenizedSplit, run: Run, done: int
+) -> Iterator[dict[str, np.ndarray]]:
+    """The batches of all epochs, the examples of each in a new order from the order seed, without
+    the first `done`."""
+    order = np.random.default_rng(run.order_seed)
+    steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
+    for _ in range(run.epochs):
+        permutation = order.permutation(len(train_set.labels))
+        skipped = min(done, steps_per_epoch)
+        done -= skipped
+        yield from train_set.batches(permutation[skipped * run.batch_size :], run.batch_size)
+
+
+def how_it_ended(
+    run: Run,
+    scores: dict[str, float],
+    margins: np.ndarray,
+    labels: np.ndarray,
+    recorded: Recording,
+) -> dict[str, Any]:
+    """The part of the outcome that the dev set tells; `labels` are its own."""
+    metric = get_task(run.task).metric
+    diverged = not (math.isfinite(recorded.losses[-1]) and math.isfinite(scores["dev_loss"]))
+    level = majority_level(metric, labels)
+    return {
+        "metric": metric,
+        "score": scores[metric],
+        **scores,
+        "majority_level": level,
+        "failed": bool(diverged or scores[metric] <= level),
+        "diverged": diverged,
+        "constant_prediction": bool(len(set((margins > 0).tolist())) == 1),
+    }
+
+
+def how_it_trained(
+    recorded: Recording, labels: np.ndarray, steps_per_epoch: int, matrices: list[str]
+) -> dict[str, float]:
+    """The part of the outcome that training tells; `labels` are those of the training set."""
+    shares = np.bincount(labels) / len(labels)
+    shares = shares[shares > 0]
+    last_tenth = recorded.norms[-max(1, len(recorded.norms) // 10) :]
+
+    def at_the_end(name: str) -> float:
+        """Median over the last tenth of one matrix's gradient norm; NaN without such a matrix."""
+        if name not in matrices:
+            return math.nan
+        return float(np.median([norms[matrices.index(name)] for norms in last_tenth]))
+
+    return {
+        # mean over the last epoch, dropout on, nats
+        "train_loss": float(np.mean(recorded.losses[-steps_per_epoch:])),
+        "label_entropy": float(0.0 - (shares * np.log(shares)).sum()),  # nats
+        "first_layer_gradient": at_the_end("layer 1 output"),
+        "classifier_gradient": at_the_end("classifier"),
+    }
+
+
+def weights(model: torch.nn.Module) -> bytes:
+    """A model's parameters as a safetensors file."""
+    return safetensors.torch.save(
+        {name: p.detach().cpu().clone() for name, p in model.named_parameters()}
     )
+
+
+def device_name(device: str) -> str:
+    """cpu, or the name of the GPU."""
+    return device if device == "cpu" else torch.cuda.get_device_name(torch.device(device))
 
 
 def training_step(
@@ -225,53 +211,6 @@ def training_step(
             )
         optimizer.step()
     return value, norms
-
-
-def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, TokenizedSplit]:
-    """The training and the dev set of a run, as tokens."""
-    splits = load_splits(run.task, run.data_source)
-    train_split = (
-        splits["train"]
-        if run.train_examples is None
-        else sample(splits["train"], run.train_examples, run.sampling_seed)
-    )
-    train_set, dev_set = (
-        tokenize(split, tokenizer, run.max_length, run.segment_ids)
-        for split in (train_split, splits["dev"])
-    )
-    return train_set, dev_set
-
-
-def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[ParameterGroup]]:
-    """What computes logits (the fast path, or the model itself), and the tensors to train."""
-    if run.packed:
-        network = PackedClassifier(model, run.dropout, run.dropout_seed, run.mixout)
-    elif run.mixout:
-        raise BadInput("Mixout is part of the fast path only: expected a run without --plain")
-    else:
-        network = model
-    if run.packed and run.layerwise_decay == 1:
-        return network, [
-            ParameterGroup(
-                [network.flat.values], [network.flat.decayed], _anchors([network.flat.decayed], run)
-            )
-        ]
-    by_share: dict[float, list[tuple[str, torch.Tensor]]] = {}
-    for name, p in model.named_parameters():
-        by_share.setdefault(run.layerwise_decay ** layers_above(name, model.config), []).append(
-            (name, p)
-        )
-    decayed = {
-        share: [p.data for name, p in named if decays(name)] for share, named in by_share.items()
-    }
-    return network, [
-        ParameterGroup([p for _, p in named], decayed[share], _anchors(decayed[share], run), share)
-        for share, named in by_share.items()
-    ]
-
-
-def _anchors(decayed: list[torch.Tensor], run: Run) -> list[torch.Tensor] | None:
-    return [p.clone() for p in decayed] if run.decay_to_pretrained else None
 
 
 def clip_each(model: torch.nn.Module, largest: float) -> None:
@@ -314,32 +253,18 @@ def evaluate(
 ) -> tuple[dict[str, float], np.ndarray]:
     """Every metric and the mean loss (nats) on a split, dropout off, and the logit of label 1
     minus that of label 0 [examples]."""
-    # without dropout, who shares a batch
+    # without dropout, who shares a batch changes nothing, so here padding may be saved: half the
+    # time
     by_length = np.argsort([len(ids) for ids in split.input_ids], kind="stable")
-    # changes nothing, so here padding may be saved: half the time
-    logits = torch.cat(
-        [
-            forward(network, batch, run, training=False)
-            for batch in split.batches(by_length, EVALUATION_BATCH)
-        ]
-    ).cpu()
+    parts = []
+    for batch in split.batches(by_length, EVALUATION_BATCH):
+        parts.append(forward(network, batch, run, training=False))
+    logits = torch.cat(parts).cpu()
     logits = logits[torch.from_numpy(np.argsort(by_length))]  # back in the order of the split
     margin = (logits[:, 1] - logits[:, 0]).numpy()
+    scores = all_metrics((margin > 0).astype(np.int64), split.labels)
     dev_loss = cross_entropy(logits, torch.from_numpy(split.labels)).item()
-    return {
-        **all_metrics((margin > 0).astype(np.int64), split.labels),
-        "dev_loss": dev_loss,
-    }, margin
-
-
-def _median_of(norms: list[list[float]], matrices: dict[str, Any], name: str) -> float:
-    """Median over the given records of one matrix's gradient norm; NaN where the model has no
-    such matrix."""
-    return (
-        float(np.median([row[list(matrices).index(name)] for row in norms]))
-        if name in matrices
-        else math.nan
-    )
+    return {**scores, "dev_loss": dev_loss}, margin
 
 
 def versions() -> dict[str, str]:

@@ -142,7 +142,8 @@ def train_all(
     than before, which then stays as it was."""
     if not missing:
         return {}
-    from experiments.finetuning.training import inspect_inputs, train
+    from experiments.finetuning.loading import inspect_inputs
+    from experiments.finetuning.training import train
 
     one_of_each = {
         (run.model_source, run.data_source, run.task, run.max_length): run for run in missing

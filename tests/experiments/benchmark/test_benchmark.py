@@ -15,7 +15,7 @@ from experiments.benchmark.growth import single_row, stacked_rows
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.encoders import load_tokenizer
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.training import tokenized_splits
+from experiments.finetuning.loading import tokenized_splits
 
 
 def test_the_official_loop_and_ours_train_alike(tiny_run):

@@ -11,9 +11,10 @@ from conftest import a_batch, small_model
 
 from experiments.finetuning.encoders import layers_above, load_classifier
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.loading import prepare
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import PackedClassifier, pack
-from experiments.finetuning.training import clip_each, prepare, train
+from experiments.finetuning.training import clip_each, train
 
 
 def moved(model):

@@ -17,6 +17,7 @@ from experiments.finetuning.encoders import (
     load_without_head,
 )
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.loading import tokenized_splits
 from experiments.finetuning.probes import (
     fit_masked_lm_head,
     mask_blocks,
@@ -25,7 +26,7 @@ from experiments.finetuning.probes import (
     put_back,
 )
 from experiments.finetuning.tasks import load_text
-from experiments.finetuning.training import tokenized_splits, train
+from experiments.finetuning.training import train
 from experiments.loss_surfaces import EXAMPLES, EXAMPLES_SEED, Plane, measure, prepare_plane
 
 

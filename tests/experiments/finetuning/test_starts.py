@@ -6,8 +6,9 @@ import pytest
 import torch
 
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.loading import prepare, tokenized_splits
 from experiments.finetuning.tasks import load_splits
-from experiments.finetuning.training import forward, prepare, tokenized_splits, train
+from experiments.finetuning.training import forward, train
 
 
 def test_ids_of_runs_without_them_are_as_before(tiny_run):

@@ -13,8 +13,9 @@ from conftest import TIMING_COLUMNS
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.loading import prepare, tokenized_splits
 from experiments.finetuning.tasks import get_task, load_splits, tokenize
-from experiments.finetuning.training import batch_loss, prepare, tokenized_splits, train
+from experiments.finetuning.training import batch_loss, train
 from experiments.sweeps import engine, store
 from experiments.sweeps.command import row
 

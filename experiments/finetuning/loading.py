@@ -1,0 +1,80 @@
+"""What a run is made of: model, tokenizer and data, and what computes and what is trained."""
+
+from typing import Any, TypeAlias
+
+import torch
+from transformers import PreTrainedModel
+
+from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
+from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.optimizers import ParameterGroup
+from experiments.finetuning.packing import PackedClassifier, decays
+from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize
+
+Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
+
+
+def load(run: Run) -> tuple[PreTrainedModel, list[str], Any, TokenizedSplit, TokenizedSplit]:
+    """A run's model, the names of its parameters that the head seed drew, its tokenizer, its
+    training and its dev set. BadInput where these do not belong together."""
+    tokenizer = load_tokenizer(run.model_source)
+    train_set, dev_set = tokenized_splits(run, tokenizer)
+    model, drawn = load_classifier(run, len(get_task(run.task).labels))
+    for split in (train_set, dev_set):
+        check_tokens(
+            split.input_ids, split.token_type_ids, model.config, tokenizer, run.model_source
+        )
+    return model, drawn, tokenizer, train_set, dev_set
+
+
+def inspect_inputs(run: Run) -> list[str]:
+    """What is odd about a run's model and data, a sentence each; BadInput for what cannot be
+    trained. It trains nothing."""
+    *_, tokenizer, train_set, _ = load(run)
+    return check_vocabulary(
+        unknown_share(train_set.input_ids, tokenizer), tokenizer, run.model_source, run.task
+    )
+
+
+def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, TokenizedSplit]:
+    """The training and the dev set of a run, as tokens."""
+    splits = load_splits(run.task, run.data_source)
+    train_split = splits["train"]
+    if run.train_examples is not None:
+        train_split = sample(train_split, run.train_examples, run.sampling_seed)
+    train_set = tokenize(train_split, tokenizer, run.max_length, run.segment_ids)
+    return train_set, tokenize(splits["dev"], tokenizer, run.max_length, run.segment_ids)
+
+
+def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[ParameterGroup]]:
+    """What computes logits (the fast path, or the model itself), and the tensors to train."""
+    if not run.packed:
+        if run.mixout:
+            raise BadInput("Mixout is part of the fast path only: expected a run without --plain")
+        return model, groups_by_layer(model, run)
+    network = PackedClassifier(model, run.dropout, run.dropout_seed, run.mixout)
+    if run.layerwise_decay != 1:
+        return network, groups_by_layer(model, run)
+    decayed = [network.flat.decayed]
+    return network, [ParameterGroup([network.flat.values], decayed, anchors(decayed, run))]
+
+
+def groups_by_layer(model: torch.nn.Module, run: Run) -> list[ParameterGroup]:
+    """A model's parameters by the share of the learning rate that their layer gets."""
+    by_share: dict[float, list[tuple[str, torch.Tensor]]] = {}
+    for name, p in model.named_parameters():
+        share = run.layerwise_decay ** layers_above(name, model.config)
+        by_share.setdefault(share, []).append((name, p))
+    groups = []
+    for share, named in by_share.items():
+        decayed = [p.data for name, p in named if decays(name)]
+        parameters = [p for _, p in named]
+        groups.append(ParameterGroup(parameters, decayed, anchors(decayed, run), share))
+    return groups
+
+
+def anchors(decayed: list[torch.Tensor], run: Run) -> list[torch.Tensor] | None:
+    """What weight decay pulls to; None: to 0."""
+    return [p.clone() for p in decayed] if run.decay_to_pretrained else None
