@@ -10,6 +10,8 @@ Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correctio
           .pdf
 """
 
+from itertools import product
+
 import matplotlib.pyplot as plt
 import pandas as pd
 
@@ -186,10 +188,9 @@ def main() -> None:
             options.figures / "bias_correction_learning_rate",
         )
     settings = table(runs)
+    measured = ("train_loss", "first_layer_gradient")
     outcomes = [
-        f"{name}_{outcome}"
-        for name in ("train_loss", "first_layer_gradient")
-        for outcome in ("failed", "successful")
+        f"{name}_{outcome}" for name, outcome in product(measured, ("failed", "successful"))
     ]
     short = readable(settings.drop(columns=outcomes)).assign(
         **{

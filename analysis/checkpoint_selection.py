@@ -155,24 +155,17 @@ def differences(kept: pd.DataFrame) -> pd.DataFrame:
 def restarts(evaluations: pd.DataFrame) -> pd.DataFrame:
     """Of each recipe, the expected score of the best of n restarts: on the half that selects,
     and on the half that reports."""
-    rows, chosen = [], PROTOCOLS[BEST_HALF]
-    selected, reported = (
-        keep(evaluations, chosen._replace(report=chosen.select)),
-        keep(evaluations, chosen),
-    )
+    rows = []
+    chosen = PROTOCOLS[BEST_HALF]
+    selected = keep(evaluations, chosen._replace(report=chosen.select))
+    reported = keep(evaluations, chosen)
     for recipe, runs in selected.groupby([*PANEL, *RECIPE], sort=True):
-        values = (100 * part.loc[runs.index, "score"] for part in (selected, reported))
-        pairs = zip(*(expected_of_best(runs["score"], value) for value in values), strict=True)
-        rows += [
-            {
-                **dict(zip([*PANEL, *RECIPE], recipe, strict=True)),
-                "seeds": len(runs),
-                "restarts": n,
-                "as selected": one,
-                "on the reporting half": other,
-            }
-            for n, (one, other) in enumerate(pairs, 1)
-        ]
+        setting = {**dict(zip([*PANEL, *RECIPE], recipe, strict=True)), "seeds": len(runs)}
+        ones = expected_of_best(runs["score"], 100 * selected.loc[runs.index, "score"])
+        others = expected_of_best(runs["score"], 100 * reported.loc[runs.index, "score"])
+        for n, (one, other) in enumerate(zip(ones, others, strict=True), 1):
+            best = {"restarts": n, "as selected": one, "on the reporting half": other}
+            rows.append({**setting, **best})
     return pd.DataFrame(rows).assign(
         learning_rate=lambda rows: rows["learning_rate"].map(rate_name)
     )

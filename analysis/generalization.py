@@ -7,6 +7,8 @@ Reads   : results/<profile>/generalization.csv, generalization_curves.csv
 Writes  : figures/<profile>/generalization.png, .pdf, .md, .csv; generalization_tests.md, .csv
 """
 
+from typing import Any
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
@@ -95,11 +97,10 @@ def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:
                 label="majority level",
             )
             axes.set_ylabel(f"dev {METRIC_NAMES[group['metric'].iloc[0]]} (%)")
-    labels = {
-        label: handle
-        for axes in grid[:2]
-        for handle, label in zip(*axes.get_legend_handles_labels(), strict=True)
-    }
+    labels: dict[str, Any] = {}
+    for axes in grid[:2]:
+        handles, names = axes.get_legend_handles_labels()
+        labels |= dict(zip(names, handles, strict=True))
     figure.legend(
         labels.values(), labels, loc="outside lower center", ncols=3, frameon=False, fontsize=8
     )

@@ -224,9 +224,7 @@ def with_intervals(table: pd.DataFrame) -> pd.DataFrame:
 
     short = table[[*PANEL, "condition", "n", "failed", "left_out_of_jsd", "mean"]].copy()
     for name, title in MEASURES.items():
-        values = zip(
-            *(table[column] for column in (name, f"{name}_low", f"{name}_high")), strict=True
-        )
+        values = table[[name, f"{name}_low", f"{name}_high"]].itertuples(index=False)
         short[title.replace("\n", " ").split(":")[0]] = [
             text(2 if name.startswith("sd") else 3, *three) for three in values
         ]

@@ -8,6 +8,7 @@ Reads   : results/<profile>/mitigations.csv
 Writes  : figures/<profile>/mitigations.png, .pdf, .md, .csv; mitigations_tests.md, .csv
 """
 
+from itertools import product
 from textwrap import fill
 
 import matplotlib.pyplot as plt
@@ -76,6 +77,16 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     return result.assign(learning_rate=result["learning_rate"].map(rate_name))
 
 
+def controls(method: str, corrected: bool) -> list[tuple[str, tuple[str, bool]]]:
+    """What a method is held against: a name, and the method and correction of those runs."""
+    against = [(NONE, (NONE, corrected))]
+    if method.startswith("Mixout"):
+        against.append((CONTROL, (CONTROL, corrected)))
+    if not corrected:
+        against.append((ALONE, (NONE, True)))
+    return against
+
+
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
     """Each method against none with the same optimiser, Mixout also against no dropout, and those
     without bias correction against bias correction alone: failures (Fisher), spread (Levene),
@@ -83,24 +94,20 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
     rows = []
     for (*_, rate), panel in runs.assign(points=100 * runs["score"]).groupby(LINE, sort=True):
         of = dict(list(panel.groupby(["method", "bias_correction"])))
-        compared = [
-            (method, corrected, against, other)
-            for corrected in (False, True)
-            for method in in_order(panel)
-            for against, other in (
-                (NONE, (NONE, corrected)),
-                (CONTROL, (CONTROL, corrected)),
-                (ALONE, (NONE, True)),
-            )
-            if method != NONE
-            and (method, corrected) in of
-            and (against == NONE or other in of)
-            and (against != CONTROL or method.startswith("Mixout"))
-            and (against != ALONE or not corrected)
-        ]
+        compared = []
+        for corrected, method in product((False, True), in_order(panel)):
+            if method != NONE and (method, corrected) in of:
+                for against, other in controls(method, corrected):
+                    if against == NONE or other in of:
+                        compared.append((method, corrected, against, other))
         for method, corrected, against, other in compared:
             pair = {"method": of[method, corrected], "other": of.get(other, panel[:0])}
             means = estimates.mean(pair["method"], pair["other"], "points")
+            described = {}
+            for name, seeds in pair.items():
+                described[f"{name}: n"] = len(seeds)
+                described[f"{name}: failed"] = seeds["failed"].sum()
+                described[f"{name}: std"] = seeds["points"].std(ddof=0)
             rows.append(
                 {
                     **panel.iloc[0][PANEL],
@@ -108,18 +115,10 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
                     "bias_correction": corrected,
                     "method": method,
                     "against": against,
-                    **{
-                        f"{name}: {what}": value
-                        for name, seeds in pair.items()
-                        for what, value in (
-                            ("n", len(seeds)),
-                            ("failed", seeds["failed"].sum()),
-                            ("std", seeds["points"].std(ddof=0)),
-                        )
-                    },
-                    "Fisher p": fisher(*(seeds["failed"] for seeds in pair.values())),
+                    **described,
+                    "Fisher p": fisher(*[seeds["failed"] for seeds in pair.values()]),
                     "Levene p": levene(
-                        *(seeds["points"] for seeds in pair.values()), center="median"
+                        *[seeds["points"] for seeds in pair.values()], center="median"
                     ),
                     "difference of means": means.effect,
                     "95 % from": means.low,

@@ -108,19 +108,13 @@ def boxes_in(
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """A line of two panels a task and model: a box for each number of layers at 3 epochs with
     correction, and the three aspects."""
-    lines = [
-        (
-            names,
-            [
-                (str(layers), seeds, *ASPECTS[True, layers > 0, False][1:])
-                for layers, seeds in corrected_and_short(line).groupby(
-                    "reinitialized_layers", sort=True
-                )
-            ],
-            aspects(line),
-        )
-        for names, line in runs.groupby(LINE, sort=True)
-    ]
+    lines = []
+    for names, line in runs.groupby(LINE, sort=True):
+        by_layers = corrected_and_short(line).groupby("reinitialized_layers", sort=True)
+        boxes = []
+        for layers, seeds in by_layers:
+            boxes.append((str(layers), seeds, *ASPECTS[True, layers > 0, False][1:]))
+        lines.append((names, boxes, aspects(line)))
     widths = (
         max(4, 0.8 + 0.45 * max(len(boxes) for _, boxes, _ in lines)),
         max(5.2, 0.8 + 0.75 * max(len(boxes) for *_, boxes in lines)),
@@ -168,19 +162,16 @@ def choose(runs: pd.DataFrame) -> pd.DataFrame:
         for half in ("selection", "reporting")
     }
     lines = corrected_and_short(runs.assign(**halves)).groupby(LINE, sort=True)
-    return pd.DataFrame(
-        [
-            {
-                **line.iloc[0][PANEL],
-                "learning_rate": rate_name(line["learning_rate"].iloc[0]),
-                "choice": name,
-                **choice(line, lowest),
-            }
-            for _, line in lines
-            for name, lowest in CHOICES.items()
-            if line["reinitialized_layers"].max() >= lowest
-        ]
-    )
+    rows = []
+    for _, line in lines:
+        setting = {
+            **line.iloc[0][PANEL],
+            "learning_rate": rate_name(line["learning_rate"].iloc[0]),
+        }
+        for name, lowest in CHOICES.items():
+            if line["reinitialized_layers"].max() >= lowest:
+                rows.append({**setting, "choice": name, **choice(line, lowest)})
+    return pd.DataFrame(rows)
 
 
 def choice(line: pd.DataFrame, lowest: int) -> dict[str, float | str]:

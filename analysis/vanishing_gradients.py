@@ -109,7 +109,9 @@ def title(axes: plt.Axes, runs: pd.DataFrame, failed: bool) -> pd.DataFrame:
 def draw(runs: pd.DataFrame, matrices: list[str]) -> plt.Figure:
     """A row a task, model and matrix: norms over steps of the failed run left, of the successful
     run right."""
-    rows = [(setting, group, matrix) for setting, group in compared(runs) for matrix in matrices]
+    rows = []
+    for setting, group in compared(runs):
+        rows += [(setting, group, matrix) for matrix in matrices]
     figure = plt.figure(figsize=(8.4, 3.3 * len(rows)))
     for part, ((task, model, data), group, matrix) in zip(
         figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True

@@ -18,14 +18,9 @@ import argparse
 from math import sqrt
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import (
-    BIAS_CORRECTION,
-    default_rate,
-    grid,
-    learning_rates,
-    row,
-    write_csv,
-)
+from experiments.sweeps.command import BIAS_CORRECTION, default_rate, learning_rates
+from experiments.sweeps.grid import grid
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main, steps
 
 

@@ -39,18 +39,10 @@ from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
 from experiments.finetuning.tasks import check_text, identify_text, load_text
 from experiments.sweeps import store
-from experiments.sweeps.command import (
-    curves,
-    default_rate,
-    first_failed_and_successful,
-    grid,
-    learning_rates,
-    number,
-    profile_of,
-    whole_path,
-    write_csv,
-)
+from experiments.sweeps.command import default_rate, learning_rates, number, profile_of, whole_path
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import curves, first_failed_and_successful, write_csv
 from experiments.sweeps.sweep import (
     Experiment,
     Records,
@@ -168,15 +160,11 @@ def measured(options: argparse.Namespace, records: Records) -> Records:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    write_csv(
-        options.results / "catastrophic_forgetting_curves.csv",
-        [
-            point
-            for record in records
-            if record["run"]["learning_rate"] == default_rate(options)
-            for point in curves(record)
-        ],
-    )
+    points = []
+    for record in records:
+        if record["run"]["learning_rate"] == default_rate(options):
+            points += curves(record)
+    write_csv(options.results / "catastrophic_forgetting_curves.csv", points)
     if reason := unmeasured(options):
         print(f"catastrophic_forgetting: {reason}", file=sys.stderr)
         write_csv(options.results / "catastrophic_forgetting.csv", [])

@@ -14,8 +14,10 @@ import argparse
 
 from experiments.finetuning.histories import half_scores
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import curves, default_rate, grid, learning_rates, write_csv
+from experiments.sweeps.command import default_rate, learning_rates
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import curves, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 

@@ -28,18 +28,10 @@ import numpy as np
 from experiments.finetuning.histories import gradient_norms_of, margins_from_text
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import train_rows
-from experiments.sweeps.command import (
-    SEED_FLAGS,
-    alike,
-    default_rate,
-    grid,
-    matching_epochs,
-    one_seed_at_first,
-    row,
-    run_columns,
-    write_csv,
-)
+from experiments.sweeps.command import SEED_FLAGS, default_rate
+from experiments.sweeps.grid import grid, matching_epochs, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import alike, row, run_columns, write_csv
 from experiments.sweeps.store import stored
 from experiments.sweeps.sweep import Experiment, Records, main
 

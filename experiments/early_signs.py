@@ -17,8 +17,10 @@ import numpy as np
 
 from experiments.finetuning.histories import gradient_norms_of
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, grid, learning_rates, write_csv
+from experiments.sweeps.command import default_rate, learning_rates
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import write_csv
 from experiments.sweeps.sweep import Experiment, Records, main, steps
 
 SHARES = (0.1, 0.2, 0.3)  # of all steps, after which a run may be judged

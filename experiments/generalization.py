@@ -16,17 +16,10 @@ Writes     : results/<profile>/generalization.csv, one row per finished run of t
 import argparse
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import (
-    SEED_FLAGS,
-    alike,
-    curves,
-    default_rate,
-    grid,
-    learning_rates,
-    row,
-    write_csv,
-)
+from experiments.sweeps.command import SEED_FLAGS, default_rate, learning_rates
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import alike, curves, row, write_csv
 from experiments.sweeps.store import stored
 from experiments.sweeps.sweep import Experiment, Records, main
 

@@ -16,8 +16,10 @@ import argparse
 
 from experiments.finetuning.histories import dev_labels
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, grid, row, write_csv
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 CONDITIONS = {

@@ -36,15 +36,10 @@ import numpy as np
 from experiments.finetuning.files import fingerprint, write_atomically
 from experiments.finetuning.run import Run
 from experiments.sweeps import store
-from experiments.sweeps.command import (
-    default_rate,
-    first_failed_and_successful,
-    grid,
-    number,
-    one_of,
-    write_csv,
-)
+from experiments.sweeps.command import default_rate, number, one_of
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import first_failed_and_successful, write_csv
 from experiments.sweeps.sweep import (
     Experiment,
     Records,
@@ -126,12 +121,10 @@ def failed_and_successful(
 
 def measured(options: argparse.Namespace, records: Records) -> Records:
     """The runs of all tasks whose weights may be asked for."""
-    return [
-        record
-        for kinds in failed_and_successful(options, records).values()
-        for kind in kinds.values()
-        for record in kind
-    ]
+    chosen: Records = []
+    for kinds in failed_and_successful(options, records).values():
+        chosen += kinds[True] + kinds[False]
+    return chosen
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
@@ -172,26 +165,21 @@ def write(options: argparse.Namespace, records: Records) -> None:
                 "examples": EXAMPLES,
             }
             names = list(LINES) if number_of_pair == 0 else ["failed to successful"]
-            grid_rows = [[(a, b) for b in axis] for a in axis] if number_of_pair == 0 else []
+            grid_rows = []
+            for a in axis if number_of_pair == 0 else ():
+                grid_rows.append([(a, b) for b in axis])
             rows = measured_rows(
                 pair, grid_rows + [on_line(*LINES[name]) for name in names], options
             )
-            surfaces += [
-                {**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm}
-                for row in rows[: len(grid_rows)]
-                for a, b, loss, norm in row
-            ]
-            lines += [
-                {
-                    **common,
-                    "line": name,
-                    "position": i / (LINE_POINTS - 1),
-                    "loss": loss,
-                    "gradient_norm": norm,
-                }
-                for name, row in zip(names, rows[len(grid_rows) :], strict=True)
-                for i, (_, _, loss, norm) in enumerate(row)
-            ]
+            for row in rows[: len(grid_rows)]:
+                for a, b, loss, norm in row:
+                    point = {"a": a, "b": b, "loss": loss, "gradient_norm": norm}
+                    surfaces.append({**common, **point})
+            for name, row in zip(names, rows[len(grid_rows) :], strict=True):
+                for i, (_, _, loss, norm) in enumerate(row):
+                    position = i / (LINE_POINTS - 1)
+                    point = {"position": position, "loss": loss, "gradient_norm": norm}
+                    lines.append({**common, "line": name, **point})
     write_csv(options.results / "loss_surfaces.csv", surfaces)
     write_csv(options.results / "loss_surfaces_lines.csv", lines)
 
@@ -199,7 +187,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
 def on_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[float, float]]:
     """LINE_POINTS points (a, b) at like distances on a straight line."""
     p, step = np.array(start), np.array(end) - np.array(start)
-    return [(float(a), float(b)) for a, b in (p + t * step for t in np.linspace(0, 1, LINE_POINTS))]
+    points = p + np.linspace(0, 1, LINE_POINTS)[:, None] * step
+    return [(float(a), float(b)) for a, b in points]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -276,6 +265,7 @@ def prepare_plane(plane: Plane) -> tuple:
 
     from experiments.finetuning.encoders import load_classifier, load_tokenizer
     from experiments.finetuning.loading import prepare, tokenized_splits
+    from experiments.finetuning.optimizers import all_tensors
     from experiments.finetuning.tasks import get_task
     from experiments.finetuning.training import batch_loss
 
@@ -290,7 +280,7 @@ def prepare_plane(plane: Plane) -> tuple:
             share * pretrained[name] + (1 - share) * other.get_parameter(name).detach()
         )
     network, groups = prepare(model.to(run.device), run)
-    parameters = [tensor for group in groups for tensor in group.tensors]
+    parameters = all_tensors(groups)
     corners = []
     for weights in (
         pretrained,
@@ -302,12 +292,7 @@ def prepare_plane(plane: Plane) -> tuple:
     train_set, _ = tokenized_splits(run, load_tokenizer(run.model_source))
     some = np.random.default_rng(EXAMPLES_SEED).permutation(len(train_set.labels))[:EXAMPLES]
     batches = list(train_set.batches(some, BATCH))
-    return (
-        lambda batch: batch_loss(network, batch, run, training=False),
-        batches,
-        parameters,
-        corners,
-    )
+    return partial(batch_loss, network, run=run, training=False), batches, parameters, corners
 
 
 EXPERIMENT = Experiment("loss_surfaces", __doc__, planned, write, add_flags, measured)

@@ -29,16 +29,10 @@ import argparse
 from typing import Any
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import (
-    BIAS_CORRECTION,
-    default_rate,
-    grid,
-    number,
-    one_seed_at_first,
-    row,
-    write_csv,
-)
+from experiments.sweeps.command import BIAS_CORRECTION, default_rate, number
+from experiments.sweeps.grid import grid, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 

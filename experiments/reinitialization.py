@@ -22,8 +22,10 @@ import argparse
 
 from experiments.finetuning.histories import half_scores
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, grid, number, one_seed_at_first, row, write_csv
+from experiments.sweeps.command import default_rate, number
+from experiments.sweeps.grid import grid, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 LAYERS = (0, 1, 2, 3, 4, 5, 6)

@@ -20,8 +20,10 @@ import argparse
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import MINI, train_rows
-from experiments.sweeps.command import default_rate, grid, matching_epochs, number, row, write_csv
+from experiments.sweeps.command import default_rate, number
+from experiments.sweeps.grid import grid, matching_epochs
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 PAPER_SAMPLE = 1000

@@ -15,7 +15,9 @@ import argparse
 import dataclasses
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, grid, number, row, write_csv
+from experiments.sweeps.command import default_rate, number
+from experiments.sweeps.grid import grid
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 OTHER = 1000  # added to a seed, it is another one

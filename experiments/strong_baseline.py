@@ -18,8 +18,10 @@ import argparse
 from typing import Any
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, grid, row, write_csv
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 RECIPES: dict[str, dict[str, Any]] = {  # what they change in a run

@@ -13,8 +13,10 @@ Writes     : results/<profile>/training_length.csv, one row per run.
 import argparse
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import BIAS_CORRECTION, grid, learning_rates, row, write_csv
+from experiments.sweeps.command import BIAS_CORRECTION, learning_rates
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 

@@ -21,14 +21,10 @@ import argparse
 from itertools import groupby
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import (
-    default_rate,
-    first_failed_and_successful,
-    grid,
-    learning_rates,
-    write_csv,
-)
+from experiments.sweeps.command import default_rate, learning_rates
+from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
+from experiments.sweeps.rows import first_failed_and_successful, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
 

@@ -70,9 +70,8 @@ def same_runs_once(points: pd.DataFrame) -> list[tuple[str, pd.DataFrame]]:
     sets: list[tuple[str, pd.DataFrame]] = []
     for locator, group in points.groupby("locator"):
         for i, (places, known) in enumerate(sets):
-            if len(group) == len(known) and np.allclose(
-                *(sorted(part["score"]) for part in (group, known)), rtol=0, atol=3 * READ_OFF
-            ):
+            one, other = sorted(group["score"]), sorted(known["score"])
+            if len(one) == len(other) and np.allclose(one, other, rtol=0, atol=3 * READ_OFF):
                 sets[i] = (f"{places}, {locator}", known)
                 break
         else:

@@ -182,10 +182,7 @@ def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
             lowest_third=successful["train_loss"].rank(pct=True) <= 1 / 3,
         )
     short = [model_name(*pair) for pair in zip(table["model"], table["data"], strict=True)]
-    family = [
-        next((name for name in ("roberta", "albert") if name in model.lower()), "bert")
-        for model in short
-    ]
+    family = [family_of(model) for model in short]
     kind = [
         "mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
         for model, data in zip(short, table["data"], strict=True)
@@ -193,14 +190,21 @@ def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
     table = table.assign(model_name=short, family=family, kind=kind)
     if "learning_rate" not in table:
         return table
-    ranks = {
-        (kind, rate): rank
-        for kind, rates in LEARNING_RATES.items()
-        for rate, rank in zip(rates, RATES, strict=True)
-    }
+    ranks = {}
+    for of_kind, rates in LEARNING_RATES.items():
+        for rate, rank in zip(rates, RATES, strict=True):
+            ranks[of_kind, rate] = rank
     return table.assign(
         rate=[ranks.get(pair, "other") for pair in zip(kind, table["learning_rate"], strict=True)]
     )
+
+
+def family_of(model: str) -> str:
+    """bert, roberta or albert, by a model's name."""
+    for name in ("roberta", "albert"):
+        if name in model.lower():
+            return name
+    return "bert"
 
 
 def near_entropy(table: pd.DataFrame) -> pd.Series:

@@ -294,11 +294,8 @@ def with_data(evaluated: dict[str, pd.DataFrame]) -> list[Claim]:
     """The claims that some of our own runs have data for; the first source are the published
     points."""
     ours = list(evaluated.values())[1:]
-    return [
-        claim
-        for claim in CLAIMS
-        if any(table.loc[claim.id, "verdict"] != NO_DATA for table in ours)
-    ]
+    has_data = pd.DataFrame([table["verdict"] != NO_DATA for table in ours]).any()
+    return [claim for claim in CLAIMS if has_data.get(claim.id, False)]
 
 
 def summary(evaluated: dict[str, pd.DataFrame]) -> pd.DataFrame:
@@ -312,16 +309,11 @@ def summary(evaluated: dict[str, pd.DataFrame]) -> pd.DataFrame:
             else f"**{row['verdict']}**: {effect(row)}; n {row['n']}"
         )
 
-    return pd.DataFrame(
-        [
-            {
-                "claim": f"{claim.statement} ({wanted(claim)}). `{claim.id}`",
-                **{name: cell(evaluated[name].loc[claim.id]) for name in names},
-            }
-            for claim in rows
-        ],
-        columns=["claim", *names],
-    )
+    cells = []
+    for claim in rows:
+        verdicts = {name: cell(evaluated[name].loc[claim.id]) for name in names}
+        cells.append({"claim": f"{claim.statement} ({wanted(claim)}). `{claim.id}`", **verdicts})
+    return pd.DataFrame(cells, columns=["claim", *names])
 
 
 def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:

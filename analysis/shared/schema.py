@@ -33,6 +33,22 @@ def _any_number(text: str) -> bool:
     return True
 
 
+def _truth(text: str) -> bool:
+    return text.lower() in TRUTH
+
+
+def _name(text: str) -> bool:
+    return bool(text.strip())
+
+
+def _metric(text: str) -> bool:
+    return text in METRICS
+
+
+def _rate(text: str) -> bool:
+    return _number(text, 0) and float(text) > 0
+
+
 def _count(text: str) -> bool:
     return _number(text, 0) and float(text).is_integer()
 
@@ -47,10 +63,10 @@ def _share(text: str) -> bool:
 
 # kind -> (whether a text is of it, what to say is expected)
 KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
-    "truth": (lambda text: text.lower() in TRUTH, "True or False"),
-    "name": (lambda text: bool(text.strip()), "a name"),
-    "metric": (lambda text: text in METRICS, " or ".join(METRICS)),
-    "rate": (lambda text: _number(text, 0) and float(text) > 0, "a finite number above 0"),
+    "truth": (_truth, "True or False"),
+    "name": (_name, "a name"),
+    "metric": (_metric, " or ".join(METRICS)),
+    "rate": (_rate, "a finite number above 0"),
     "share": (_share, "a number from 0 to 1"),
     "score": (_score, "a number from -1 to 1"),
     "count": (_count, "a whole number from 0 on"),

@@ -354,15 +354,13 @@ def correction_panel(
         value: rate_name(value) if by == "learning_rate" else str(value)
         for value in sorted(runs[by].unique())
     }
-    boxes = [
-        (i + shift, seeds, color, hatch)
-        for i, value in enumerate(names)
-        for corrected, shift, color, hatch in (
-            (False, -0.2, WITHOUT, "////"),
-            (True, 0.2, WITH, None),
-        )
-        if len(seeds := runs[(runs[by] == value) & (runs["bias_correction"] == corrected)])
-    ]
+    looks = {False: (-0.2, WITHOUT, "////"), True: (0.2, WITH, None)}
+    boxes = []
+    for i, value in enumerate(names):
+        for corrected, (shift, color, hatch) in looks.items():
+            seeds = runs[(runs[by] == value) & (runs["bias_correction"] == corrected)]
+            if len(seeds):
+                boxes.append((i + shift, seeds, color, hatch))
     box_panel(axes, boxes, width=0.34)
     axes.set_xticks(range(len(names)), ["\n" + name for name in names.values()])
     for position, seeds, *_ in boxes:

@@ -34,15 +34,9 @@ from experiments.benchmark.growth import growth
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tasks import train_rows
-from experiments.sweeps.command import (
-    default_rate,
-    grid,
-    number,
-    parse,
-    parser,
-    run_command,
-    write_csv,
-)
+from experiments.sweeps.command import default_rate, number, parse, parser, run_command
+from experiments.sweeps.grid import grid
+from experiments.sweeps.rows import write_csv
 
 
 def main() -> None:

@@ -78,14 +78,10 @@ class Checkpoint:
             with safetensors.safe_open(self.path, "pt") as file:
                 facts = json.loads(file.metadata()["facts"])
                 tensors = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118 (not a dict)
-            states = [
-                {
-                    name.split(".")[1]: t
-                    for name, t in tensors.items()
-                    if name.split(".")[0] == str(i)
-                }
-                for i in range(len(self.parameters))
-            ]
+            states: list[dict[str, torch.Tensor]] = [{} for _ in self.parameters]
+            for name, tensor in tensors.items():
+                number, what = name.split(".")
+                states[int(number)][what] = tensor
             if any(
                 state["value"].shape != p.shape
                 for state, p in zip(states, self.parameters, strict=True)
@@ -93,7 +89,14 @@ class Checkpoint:
                 raise ValueError("it is of another model")
             if missing := {*FACTS, "steps_done", "generator"} - facts.keys():
                 raise ValueError(f"it lacks {sorted(missing)[0]}")
-        except (OSError, ValueError, KeyError, TypeError, safetensors.SafetensorError) as error:
+        except (
+            OSError,
+            ValueError,
+            KeyError,
+            IndexError,
+            TypeError,
+            safetensors.SafetensorError,
+        ) as error:
             print(
                 f"warning: {self.path} cannot be used ({error}); the run starts anew",
                 file=sys.stderr,

@@ -64,43 +64,16 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
     classifier, whether the checkpoint has one or not, and what else it lacks. BadInput for inputs
     longer than the model's positions, a checkpoint that is not that of its configuration or not
     finite, and layers by other names where they are to be told apart."""
-    config = load_config(run.model_source, num_labels=label_count)
-    check_configuration(config, run.model_source)
-    positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
-    if run.max_length > positions:
-        raise BadInput(
-            f"{run.model_source} has {positions} positions, fewer than --max-length"
-            f" {run.max_length}; expected at most as many"
-        )
-    # hidden, attention and classifier dropout, whatever the architecture calls them
-    for name, value in config.to_dict().items():
-        if "dropout" in name and not isinstance(value, bool):
-            setattr(config, name, run.dropout)
+    config = checked_config(run, label_count)
     if run.pretrained:
-        model, report = _load(
-            AutoModelForSequenceClassification,
-            run.model_source,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
-        check_loaded(report, run.model_source)
-        heads = {name for name, _ in model.named_parameters() if HEADS.search(name)}
-        drawn = sorted(heads | set(report["missing_keys"]))
-        check_finite(
-            ((name, p) for name, p in model.named_parameters() if name not in drawn),
-            run.model_source,
-        )
+        model, drawn = from_checkpoint(run.model_source, config)
     else:
         torch.manual_seed(run.head_seed)
         model = AutoModelForSequenceClassification.from_config(config)
-        drawn = sorted(
-            name for name, _ in model.named_parameters() if "classifier" in name or "pooler" in name
-        )
+        names = [name for name, _ in model.named_parameters()]
+        drawn = sorted([name for name in names if "classifier" in name or "pooler" in name])
     if run.reinitialized_layers or run.layerwise_decay != 1:
-        check_layers((name for name, _ in model.named_parameters()), run.model_source)
+        check_layers([name for name, _ in model.named_parameters()], run.model_source)
     generator = torch.Generator().manual_seed(run.head_seed)
     parameters = dict(model.named_parameters())
     with torch.no_grad():
@@ -115,6 +88,45 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
             move_start(model, run.start_noise, run.start_noise_seed)
     if config.model_type == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
+    return model, drawn
+
+
+def checked_config(run: Run, label_count: int) -> PretrainedConfig:
+    """The configuration of a run's model, with the run's dropout. BadInput for a decoder and for
+    inputs longer than the model's positions."""
+    config = load_config(run.model_source, num_labels=label_count)
+    check_configuration(config, run.model_source)
+    positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
+    if run.max_length > positions:
+        raise BadInput(
+            f"{run.model_source} has {positions} positions, fewer than --max-length"
+            f" {run.max_length}; expected at most as many"
+        )
+    # hidden, attention and classifier dropout, whatever the architecture calls them
+    for name, value in config.to_dict().items():
+        if "dropout" in name and not isinstance(value, bool):
+            setattr(config, name, run.dropout)
+    return config
+
+
+def from_checkpoint(source: str, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+    """A classifier with pre-trained weights, and the names of the parameters that are to be drawn:
+    its head, and what the checkpoint lacks. BadInput for a checkpoint that is not that of its
+    configuration, or not finite."""
+    model, report = _load(
+        AutoModelForSequenceClassification,
+        source,
+        config=config,
+        dtype=torch.float32,
+        use_safetensors=True,
+        output_loading_info=True,
+        ignore_mismatched_sizes=True,
+    )
+    check_loaded(report, source)
+    heads = {name for name, _ in model.named_parameters() if HEADS.search(name)}
+    drawn = sorted(heads | set(report["missing_keys"]))
+    kept = [(name, p) for name, p in model.named_parameters() if name not in drawn]
+    check_finite(kept, source)
     return model, drawn
 
 

@@ -45,6 +45,14 @@ class ParameterGroup:
     rate_factor: float = 1.0  # of the run's learning rate
 
 
+def all_tensors(groups: list[ParameterGroup]) -> list[torch.Tensor]:
+    """The tensors of all groups, in order."""
+    tensors = []
+    for group in groups:
+        tensors += group.tensors
+    return tensors
+
+
 class PaperAdamW:
     """The update above with the schedule of a run; with run.optimizer "sgd" plain gradient
     descent instead of Adam."""

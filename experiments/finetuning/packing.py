@@ -81,11 +81,10 @@ class FlatParameters:
         shape = (-1, *parameters[0].shape[1:])
         leaf = self.values[start : start + length].view(shape).requires_grad_()
         leaf.grad = self.values.grad[start : start + length].view(shape)
-        if not all(
-            torch.equal(a, b)
-            for a, b in zip(leaf.split([len(p) for p in parameters]), parameters, strict=True)
-        ):
-            raise AssertionError("these parameters are no neighbours")
+        parts = leaf.split([len(p) for p in parameters])
+        for part, parameter in zip(parts, parameters, strict=True):
+            if not torch.equal(part, parameter):
+                raise AssertionError("these parameters are no neighbours")
         return leaf
 
 
@@ -102,6 +101,70 @@ class Layer(NamedTuple):
     last_norm: nn.LayerNorm
 
 
+def layers_of(model: PreTrainedModel, flat: FlatParameters) -> list[Layer]:
+    """The encoder's layers from the bottom; ALBERT has few, each used several times."""
+    encoder = model.base_model.encoder
+    if model.config.model_type != "albert":
+        return [bert_layer(layer, flat) for layer in encoder.layer]
+    groups = []
+    for group in encoder.albert_layer_groups:
+        groups.append([albert_layer(layer, flat) for layer in group.albert_layers])
+    layers = []
+    depth = model.config.num_hidden_layers
+    for i in range(depth):
+        layers += groups[i * len(groups) // depth]
+    return layers
+
+
+def bert_layer(layer: nn.Module, flat: FlatParameters) -> Layer:
+    """A layer of BERT or RoBERTa."""
+    return Layer(
+        *query_key_value(layer.attention.self, flat),
+        layer.attention.output.dense,
+        layer.attention.output.LayerNorm,
+        layer.intermediate.dense,
+        layer.intermediate.intermediate_act_fn,
+        layer.output.dense,
+        layer.output.LayerNorm,
+    )
+
+
+def albert_layer(layer: nn.Module, flat: FlatParameters) -> Layer:
+    """A layer of ALBERT."""
+    return Layer(
+        *query_key_value(layer.attention, flat),
+        layer.attention.dense,
+        layer.attention.LayerNorm,
+        layer.ffn,
+        layer.activation,
+        layer.ffn_output,
+        layer.full_layer_layer_norm,
+    )
+
+
+def query_key_value(attention: nn.Module, flat: FlatParameters) -> tuple[Tensor, Tensor]:
+    """Weights [3 hidden, hidden] and biases [3 hidden] of query, key and value, a leaf each."""
+    parts = attention.query, attention.key, attention.value
+    weights = flat.joined(*[part.weight for part in parts])
+    return weights, flat.joined(*[part.bias for part in parts])
+
+
+def head_of(model: PreTrainedModel) -> tuple[nn.Linear, nn.Linear]:
+    """Pooler and classifier, by their names in each architecture."""
+    if model.config.model_type == "roberta":
+        return model.classifier.dense, model.classifier.out_proj
+    if model.config.model_type == "albert":
+        return model.base_model.pooler, model.classifier
+    return model.base_model.pooler.dense, model.classifier
+
+
+def random_bits(device: torch.device, seed: int) -> np.random.Generator | torch.Generator:
+    """What dropout draws from: numpy's generator on a CPU, which is faster there."""
+    if device.type == "cpu":
+        return np.random.Generator(np.random.SFC64(seed))
+    return torch.Generator(device).manual_seed(seed)
+
+
 class PackedClassifier:
     """A BERT, RoBERTa or ALBERT with a classification head, computing on packed batches.
 
@@ -112,71 +175,19 @@ class PackedClassifier:
     def __init__(
         self, model: PreTrainedModel, dropout: float, dropout_seed: int, mixout: float = 0.0
     ) -> None:
-        base, self.config, self.dropout, self.mixout = (
-            model.base_model,
-            model.config,
-            dropout,
-            mixout,
-        )
-        self.flat, self.device, self.embeddings = (
-            FlatParameters(model),
-            model.device,
-            base.embeddings,
-        )
+        self.config = model.config
+        self.dropout = dropout
+        self.mixout = mixout
+        self.flat = FlatParameters(model)
+        self.device = model.device
+        self.embeddings = model.base_model.embeddings
         # only Mixout needs them
         self.pretrained = self.flat.values.clone() if mixout else self.flat.values
-        self.bits = (
-            np.random.Generator(np.random.SFC64(dropout_seed))
-            if self.device.type == "cpu"
-            else torch.Generator(self.device).manual_seed(dropout_seed)
-        )
-
-        def joined(attention: nn.Module) -> tuple[Tensor, Tensor]:
-            parts = attention.query, attention.key, attention.value
-            return self.flat.joined(*(part.weight for part in parts)), self.flat.joined(
-                *(part.bias for part in parts)
-            )
-
-        if self.config.model_type == "albert":  # few layers, each used several times
-            groups = [
-                [
-                    Layer(
-                        *joined(layer.attention),
-                        layer.attention.dense,
-                        layer.attention.LayerNorm,
-                        layer.ffn,
-                        layer.activation,
-                        layer.ffn_output,
-                        layer.full_layer_layer_norm,
-                    )
-                    for layer in group.albert_layers
-                ]
-                for group in base.encoder.albert_layer_groups
-            ]
-            depth = self.config.num_hidden_layers
-            self.layers = [
-                layer for i in range(depth) for layer in groups[i * len(groups) // depth]
-            ]
-            self.widen = base.encoder.embedding_hidden_mapping_in
-        else:
-            self.layers = [
-                Layer(
-                    *joined(layer.attention.self),
-                    layer.attention.output.dense,
-                    layer.attention.output.LayerNorm,
-                    layer.intermediate.dense,
-                    layer.intermediate.intermediate_act_fn,
-                    layer.output.dense,
-                    layer.output.LayerNorm,
-                )
-                for layer in base.encoder.layer
-            ]
-            self.widen = None
-        self.pooler, self.classifier = {
-            "bert": lambda: (base.pooler.dense, model.classifier),
-            "albert": lambda: (base.pooler, model.classifier),
-            "roberta": lambda: (model.classifier.dense, model.classifier.out_proj),
-        }[self.config.model_type]()
+        self.bits = random_bits(self.device, dropout_seed)
+        self.layers = layers_of(model, self.flat)
+        albert = self.config.model_type == "albert"
+        self.widen = model.base_model.encoder.embedding_hidden_mapping_in if albert else None
+        self.pooler, self.classifier = head_of(model)
 
     def __call__(self, batch: PackedBatch, training: bool) -> Tensor:
         """Logits [examples, labels], in the order of the batch. Dropout only when training."""

@@ -88,12 +88,11 @@ def has_masked_lm_head(source: str) -> bool:
     configuration says so."""
     folder = Path(source)
     if not folder.is_dir():
-        return any(
-            kind in name
-            for name in _configuration(source).get("architectures") or ()
-            for kind in ("MaskedLM", "PreTraining")
-        )
-    names = [name for path in folder.glob("*.safetensors") for name in _tensor_names(path)]
+        architectures = _configuration(source).get("architectures") or ()
+        return any("MaskedLM" in name or "PreTraining" in name for name in architectures)
+    names: list[str] = []
+    for path in folder.glob("*.safetensors"):
+        names += _tensor_names(path)
     return any(name.startswith(("cls.predictions.", "lm_head.", "predictions.")) for name in names)
 
 

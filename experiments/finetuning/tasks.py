@@ -227,7 +227,9 @@ def _load_hub(source: str, configuration: str) -> Any:
     huggingface_hub.utils.logging.set_verbosity_error()
     name, revision = at_revision(source)
     loaded = datasets.load_dataset(name, configuration, revision=revision)
-    files = [file["filename"] for files in loaded.cache_files.values() for file in files]
+    files: list[str] = []
+    for of_split in loaded.cache_files.values():
+        files += [file["filename"] for file in of_split]
     if (
         revision
         and re.fullmatch("[0-9a-f]{40}", revision)
@@ -245,13 +247,11 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     try:
         loaded = _load_hub(source, configuration)
         rows = {"train": loaded["train"], "dev": loaded["validation"]}
-        splits = {
-            split: Split(
-                list(zip(*(part[c] for c in task.text_columns), strict=True)),
-                np.array([_label_id(task, label) for label in part[task.label_column]]),
-            )
-            for split, part in rows.items()
-        }
+        splits = {}
+        for split, part in rows.items():
+            texts = [part[column] for column in task.text_columns]
+            labels = [_label_id(task, label) for label in part[task.label_column]]
+            splits[split] = Split(list(zip(*texts, strict=True)), np.array(labels))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(
             f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__});"
@@ -291,13 +291,11 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
         if task_name not in GENERATORS:
             raise BadInput(f"mini has no task {task_name}: expected one of {', '.join(GENERATORS)}")
         parts = {"train": rows(task_name, "train", MINI[source]), "dev": rows(task_name, "dev")}
-        return {
-            split: Split(
-                [tuple(str(row[c]) for c in task.text_columns) for row in part],
-                np.array([row["label"] for row in part]),
-            )
-            for split, part in parts.items()
-        }
+        splits = {}
+        for split, part in parts.items():
+            texts = [sentences(row, task.text_columns) for row in part]
+            splits[split] = Split(texts, np.array([row["label"] for row in part]))
+        return splits
     if Path(source).is_dir():
         return {
             split: _read_tsv(task, path, expected)
@@ -313,6 +311,11 @@ def subset_rows(task_name: str, source: str) -> int | None:
         return None
     path, rows = _tsv_files(get_task(task_name), Path(source))["train"]
     return rows if path.name.startswith("train_subset_") else None
+
+
+def sentences(row: dict[str, Any], columns: tuple[str, ...]) -> tuple[str, ...]:
+    """An example's one or two sentences."""
+    return tuple(str(row[column]) for column in columns)
 
 
 def sample(split: Split, size: int, seed: int) -> Split:
@@ -388,7 +391,7 @@ def load_text(source: str, validation: bool = False) -> str:
         # 1,800 predicted tokens; all 600 would
         documents = held_out_text()[200:] if validation else held_out_text(documents=200)
         # take three times as long for each k
-        return " ".join(sentence for document in documents for sentence in document)
+        return " ".join(" ".join(document) for document in documents)
     if Path(source).is_dir():
         path = Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")
         try:

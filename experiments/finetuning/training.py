@@ -20,7 +20,7 @@ from experiments.finetuning.errors import INTERRUPTS
 from experiments.finetuning.histories import RECORDED, Recording
 from experiments.finetuning.loading import Network, load, prepare
 from experiments.finetuning.metrics import all_metrics, majority_level
-from experiments.finetuning.optimizers import PaperAdamW
+from experiments.finetuning.optimizers import PaperAdamW, all_tensors
 from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.run import Run
@@ -52,7 +52,6 @@ def train(run: Run) -> dict[str, Any]:
     make_repeatable(run)
     model, drawn, tokenizer, train_set, dev_set = load(run)
     network, groups = prepare(model.to(run.device), run)
-    parameters = [tensor for group in groups for tensor in group.tensors]
     steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
     total_steps = run.epochs * steps_per_epoch
     optimizer = PaperAdamW(groups, run, total_steps)
@@ -60,7 +59,7 @@ def train(run: Run) -> dict[str, Any]:
     evaluate_at = evaluation_steps(run, total_steps)
 
     torch.manual_seed(run.dropout_seed)
-    checkpoint = Checkpoint(run, network, parameters, optimizer)
+    checkpoint = Checkpoint(run, network, all_tensors(groups), optimizer)
     recorded = Recording()
     if stopped := checkpoint.restore():
         started -= stopped["seconds"]
@@ -205,10 +204,7 @@ def training_step(
         if run.component_clipping is not None:
             clip_each(model, run.component_clipping)
         if run.max_gradient_norm is not None:
-            torch.nn.utils.clip_grad_norm_(
-                [tensor for group in optimizer.groups for tensor in group.tensors],
-                run.max_gradient_norm,
-            )
+            torch.nn.utils.clip_grad_norm_(all_tensors(optimizer.groups), run.max_gradient_norm)
         optimizer.step()
     return value, norms
 

@@ -45,31 +45,53 @@ def main(experiment: Experiment) -> None:
 
 
 def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = None) -> None:
-    """One or several experiments from command line to CSVs. Runs that crash are left out, and
-    named at the end (RunsCrashed)."""
+    """One or several experiments from command line to CSVs. Runs that crash are left out, and named
+    at the end (RunsCrashed)."""
     p = parser("\n\n".join(experiment.description for experiment in experiments))
     for experiment in experiments:
         experiment.add_flags(p)
     options = parse(p, arguments)
-    planned = {
-        experiment.name: list(dict.fromkeys(experiment.planned(options)))
-        for experiment in experiments
-    }
+    planned = {}
+    for experiment in experiments:
+        planned[experiment.name] = list(dict.fromkeys(experiment.planned(options)))
+    say_what_is_planned(planned, options)
+    if options.plan:
+        return
+    crashed = train_missing(planned, options)
+    drop_weights(experiments, planned, options)
+    unwritten = write_all(experiments, planned, options, crashed)
+    if len(unwritten) == len(experiments) and not crashed:
+        reasons = [f"{name}: {reason}" for name, reason in unwritten.items()]
+        raise BadInput("; ".join(reasons))
+    if crashed or unwritten:
+        raise RunsCrashed(
+            crashed | unwritten,
+            "and this is not in the CSVs (tracebacks: the results folder's crashed/)",
+        )
+
+
+def say_what_is_planned(planned: dict[str, list[Run]], options: argparse.Namespace) -> None:
+    """Print how many runs each experiment has, how many of them are finished, and how long the
+    others take."""
     different = unique(planned.values())
     # no records, which are large
     finished = {run.id for run in different if store.load(options.results, run)}
+
+    def missing(runs: list[Run]) -> list[Run]:
+        return [run for run in runs if run.id not in finished]
+
     for name, wanted in planned.items():
-        missing = [run for run in wanted if run.id not in finished]
+        left = missing(wanted)
         print(
-            f"{name} ({options.profile}): {len(wanted)} runs, {len(wanted) - len(missing)}"
-            f" finished, {len(missing)} to train{_about(missing, options)}",
+            f"{name} ({options.profile}): {len(wanted)} runs, {len(wanted) - len(left)}"
+            f" finished, {len(left)} to train{_about(left, options)}",
             flush=True,
         )
-    if len(experiments) > 1:
-        missing = [run for run in different if run.id not in finished]
+    if len(planned) > 1:
+        left = missing(different)
         print(
-            f"all together: {len(different)} different runs, {len(missing)} to"
-            f" train{_about(missing, options)}",
+            f"all together: {len(different)} different runs, {len(left)} to"
+            f" train{_about(left, options)}",
             flush=True,
         )
     if options.quick:
@@ -78,10 +100,16 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
             " N seeds",
             flush=True,
         )
-    if options.plan:
-        return
-    crashed = train_missing(planned, options)
-    drop_weights(experiments, planned, options)
+
+
+def write_all(
+    experiments: Sequence[Experiment],
+    planned: dict[str, list[Run]],
+    options: argparse.Namespace,
+    crashed: dict[str, str],
+) -> dict[str, str]:
+    """Let each experiment write its CSVs; what crashes on the way is added to `crashed`. Returns
+    the experiments that could not, and why."""
     unwritten: dict[str, str] = {}
     for experiment in experiments:
         try:
@@ -90,13 +118,7 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
             unwritten[experiment.name] = str(error)
         except RunsCrashed as error:  # measuring did, or what it needs trained again
             crashed |= error.crashed
-    if len(unwritten) == len(experiments) and not crashed:
-        raise BadInput("; ".join(f"{name}: {reason}" for name, reason in unwritten.items()))
-    if crashed or unwritten:
-        raise RunsCrashed(
-            crashed | unwritten,
-            "and this is not in the CSVs (tracebacks: the results folder's crashed/)",
-        )
+    return unwritten
 
 
 def stored(wanted: Iterable[Run], options: argparse.Namespace) -> Records:
@@ -112,9 +134,10 @@ def unique(planned: Iterable[list[Run]]) -> list[Run]:
     """Each run once, in the order of the experiments; its weights are kept if one of them asks
     for that."""
     first: dict[str, Run] = {}
-    for run in (run for wanted in planned for run in wanted):
-        if run.id not in first or run.keep_weights:
-            first[run.id] = run
+    for wanted in planned:
+        for run in wanted:
+            if run.id not in first or run.keep_weights:
+                first[run.id] = run
     return list(first.values())
 
 
@@ -124,11 +147,10 @@ def train_missing(planned: dict[str, list[Run]], options: argparse.Namespace) ->
     Returns the runs that crashed, and why."""
     missing = [run for run in unique(planned.values()) if store.load(options.results, run) is None]
     missing.sort(key=lambda run: (-steps(run), run.head_seed, run.order_seed, run.dropout_seed))
-    return train_all(
-        missing,
-        options,
-        {run.id: name for name, wanted in reversed(planned.items()) for run in wanted},
-    )
+    asked_by: dict[str, str] = {}  # the first experiment that asks for it
+    for name, wanted in reversed(planned.items()):
+        asked_by |= dict.fromkeys([run.id for run in wanted], name)
+    return train_all(missing, options, asked_by)
 
 
 def train_all(
@@ -142,64 +164,24 @@ def train_all(
     than before, which then stays as it was."""
     if not missing:
         return {}
-    from experiments.finetuning.loading import inspect_inputs
     from experiments.finetuning.training import train
 
-    one_of_each = {
-        (run.model_source, run.data_source, run.task, run.max_length): run for run in missing
-    }
-    # here, where warnings are seen, and before anything is trained
-    for run in one_of_each.values():
-        for warning in inspect_inputs(run):
-            print(f"warning: {warning}", file=sys.stderr, flush=True)
-    # an error is better now than after the first run
-    writable = options.results / "runs" / ".writable"
+    inspect_first(missing)
+    writable = options.results / "runs" / ".writable"  # an error is better now than later
     files.write_atomically(writable, "")
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
     otherwise: list[str] = []
     with Locks(options.results) as locks, _Progress(missing, asked_by) as progress:
-
-        def claimed() -> Iterator[Run | None]:
-            waiting = deque(missing)
-            refused = 0  # in a row: then all that is left is being trained elsewhere
-            while waiting:
-                run = waiting.popleft()
-                if not again and store.load(options.results, run):
-                    progress.finished(run, "elsewhere")
-                elif locks.claim(run.id):
-                    # it may have been finished since
-                    if again or not store.load(options.results, run):
-                        yield run
-                    else:
-                        locks.release(run.id)
-                        progress.finished(run, "elsewhere")
-                else:
-                    waiting.append(run)
-                    refused += 1
-                    if refused >= len(waiting):
-                        refused = 0
-                        yield None
-                    continue
-                refused = 0
-
-        for run, result in engine.map(train, claimed(), options.engine, options.device):
+        runs = claimed(missing, options, locks, progress, again)
+        for run, result in engine.map(train, runs, options.engine, options.device):
             if isinstance(result, engine.Crash):
-                crashed[
-                    f"{run.id} ({run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed"
-                    f" {run.seed})"
-                ] = result.error
+                name = f"{run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed}"
+                crashed[f"{run.id} ({name})"] = result.error
                 store.save_crash(options.results, run, result.error, result.details)
                 progress.finished(run, "crashed")
-            elif (
-                again
-                and (before := store.load(options.results, run))
-                and _ending(before) != _ending(result)
-            ):
-                otherwise.append(
-                    f"{run.id} (score {result['outcome']['score']}, was"
-                    f" {before['outcome']['score']})"
-                )
+            elif again and (difference := ends_otherwise(options, run, result)):
+                otherwise.append(difference)
                 progress.finished(run, "otherwise")
             else:
                 store.save(options.results, run, result)
@@ -212,6 +194,56 @@ def train_all(
             " store for each, take another folder with --results"
         )
     return crashed
+
+
+def inspect_first(missing: Sequence[Run]) -> None:
+    """BadInput, before anything is trained, for models and data that do not belong together;
+    warnings are printed here, where they are seen."""
+    from experiments.finetuning.loading import inspect_inputs
+
+    kinds = {(run.model_source, run.data_source, run.task, run.max_length): run for run in missing}
+    for run in kinds.values():
+        for warning in inspect_inputs(run):
+            print(f"warning: {warning}", file=sys.stderr, flush=True)
+
+
+def claimed(
+    missing: Sequence[Run],
+    options: argparse.Namespace,
+    locks: Locks,
+    progress: "_Progress",
+    again: bool,
+) -> Iterator[Run | None]:
+    """Those of the runs whose lock this sweep gets, one by one; None while all that are left are
+    being trained elsewhere."""
+    waiting = deque(missing)
+    refused = 0  # in a row
+    while waiting:
+        run = waiting.popleft()
+        if not again and store.load(options.results, run):
+            progress.finished(run, "elsewhere")
+            refused = 0
+        elif not locks.claim(run.id):
+            waiting.append(run)
+            refused += 1
+            if refused >= len(waiting):
+                refused = 0
+                yield None
+        elif again or not store.load(options.results, run):  # it may have been finished since
+            refused = 0
+            yield run
+        else:
+            refused = 0
+            locks.release(run.id)
+            progress.finished(run, "elsewhere")
+
+
+def ends_otherwise(options: argparse.Namespace, run: Run, result: dict[str, Any]) -> str:
+    """How a run that was trained again ends otherwise than the store has it; "" if it does not."""
+    before = store.load(options.results, run)
+    if not before or _ending(before) == _ending(result):
+        return ""
+    return f"{run.id} (score {result['outcome']['score']}, was {before['outcome']['score']})"
 
 
 def _ending(record: dict[str, Any]) -> list[str]:
@@ -232,9 +264,8 @@ def train_for_weights(
             f"{experiment}: training {len(missing)} runs again, since their weights were not kept",
             flush=True,
         )
-        if crashed := train_all(
-            missing, options, dict.fromkeys((run.id for run in missing), experiment), again=True
-        ):
+        asked_by = dict.fromkeys([run.id for run in missing], experiment)
+        if crashed := train_all(missing, options, asked_by, again=True):
             raise RunsCrashed(crashed, f"so {experiment} cannot go on")
 
 
@@ -270,17 +301,16 @@ def drop_weights(
 ) -> None:
     """Delete the kept weights of runs that none of the experiments that keep any measures: 1.3
     GB each for BERT-large."""
-    measuring = {
-        experiment.name: experiment.measured
-        for experiment in experiments
-        if experiment.measured and any(run.keep_weights for run in planned[experiment.name])
-    }
-    measured = {
-        Run(**record["run"]).id
-        for name, choose in measuring.items()
-        for record in choose(options, stored(planned[name], options))
-    }
-    for run in unique(planned[name] for name in measuring):
+    measuring = {}
+    for experiment in experiments:
+        keeps = [run for run in planned[experiment.name] if run.keep_weights]
+        if experiment.measured and keeps:
+            measuring[experiment.name] = experiment.measured
+    measured = set()
+    for name, choose in measuring.items():
+        chosen = choose(options, stored(planned[name], options))
+        measured |= {Run(**record["run"]).id for record in chosen}
+    for run in unique([planned[name] for name in measuring]):
         if run.id not in measured:
             store.weights_path(options.results, run).unlink(missing_ok=True)
 

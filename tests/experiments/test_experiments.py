@@ -28,8 +28,9 @@ from experiments import (
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.tasks import load_splits, sample
-from experiments.sweeps import command, sweep
-from experiments.sweeps.command import first_failed_and_successful, matching_epochs
+from experiments.sweeps import grid, sweep
+from experiments.sweeps.grid import matching_epochs
+from experiments.sweeps.rows import first_failed_and_successful
 from experiments.sweeps.store import stored
 
 MODULES = (
@@ -224,10 +225,10 @@ def test_chosen_prefers_the_default_rate_then_low_seeds():
 def shorter():
     """3, 4 and 5 epochs for 3, 10 and 20: the same grid in a third of the time."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in (*MODULES, command):
+        for module in (*MODULES, grid):
             if hasattr(module, "LENGTHS"):
                 patch.setattr(module, "LENGTHS", (3, 4, 5))
-        patch.setattr(command, "LONG_EPOCHS", 4)
+        patch.setattr(grid, "LONG_EPOCHS", 4)
         patch.setattr(
             strong_baseline,
             "RECIPES",

@@ -17,7 +17,7 @@ from experiments.finetuning.loading import prepare, tokenized_splits
 from experiments.finetuning.tasks import get_task, load_splits, tokenize
 from experiments.finetuning.training import batch_loss, train
 from experiments.sweeps import engine, store
-from experiments.sweeps.command import row
+from experiments.sweeps.rows import row
 
 
 @pytest.mark.parametrize("bias_correction", [False, True])
