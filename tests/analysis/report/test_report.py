@@ -10,7 +10,9 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from analysis.report.__main__ import STUDY, anchor, claims, report, run_rows, to_html
+from analysis.report.__main__ import claims, report, run_rows
+from analysis.report.page import anchor, to_html
+from analysis.report.study import STUDY
 from analysis.shared.style import BadInput, save_table
 
 VOID = {"meta", "img"}
