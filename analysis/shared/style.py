@@ -139,6 +139,8 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
     again = f"run experiments/{path.stem}.py again"
     try:
         header = schema.header(path)
+        if not header:
+            raise BadInput(f"{path} is no CSV (its first line names no columns); {again}")
         if missing := [column for column in columns if column not in header]:
             raise BadInput(f"{path} lacks the column {missing[0]}; {again}")
         if path.parent != PUBLISHED and (problem := schema.check(path)):

@@ -128,7 +128,7 @@ def in_text(old, new):
             ["276 rows", "expected 277"],
         ),
         (in_text("\tnot_entailment\n", "\tno\n"), ["label 'no'", "entailment or not_entailment"]),
-        (in_text("\n0\t", "\n0 "), ["3 columns", "expected at least 4"]),
+        (in_text("\n0\t", "\n0 "), ["3 columns", "expected 4, index, sentence1"]),
         (lambda f: (f / "dev.tsv").write_bytes(b"\xff\xfe\xff"), ["not UTF-8"]),
         (lambda f: (f / "dev.tsv").unlink(), ["no file", "expected GLUE's TSV layout"]),
         (lambda f: shutil.rmtree(f), ["no folder", "expected GLUE's TSV layout"]),
@@ -373,10 +373,10 @@ def test_analysis_input(tmp_path, content, words):
 
 def test_a_csv_without_rows_is_an_outcome(tmp_path):
     (tmp_path / "bias_correction.csv").write_text("")
-    for script in ("bias_correction", "scorecard"):
+    for script in ("bias_correction", "published.scorecard"):
         done = call(f"analysis.{script}", "--results", tmp_path, "--figures", tmp_path / "figures")
         assert done.returncode == 0 and not done.stderr
-        assert script == "scorecard" or done.stdout.startswith(
+        assert script == "published.scorecard" or done.stdout.startswith(
             "nothing to draw: bias_correction.csv has no rows"
         )
 
