@@ -1,6 +1,7 @@
-"""Who may import whom (README, "The house"), read from the source."""
+"""Who may import whom (README, "The house"), read from the source; what the README may grow to."""
 
 import ast
+import re
 import subprocess
 import sys
 
@@ -84,7 +85,12 @@ def test_ray_is_imported_only_when_used():
 
 def test_the_readmes_example_of_an_experiment(tmp_path, capsys, monkeypatch):
     """It plans what it should, with the flags it passes on."""
-    experiment = (REPOSITORY / "README.md").read_text().split("```python\n")[1].split("```")[0]
+    experiment = (
+        (REPOSITORY / "experiments" / "README.md")
+        .read_text()
+        .split("```python\n")[1]
+        .split("```")[0]
+    )
     (tmp_path / "warmup.py").write_text(experiment)
     monkeypatch.syspath_prepend(tmp_path)
     from warmup import EXPERIMENT
@@ -110,3 +116,22 @@ def test_what_analysis_repeats_of_the_profiles():
     assert {name: profile.learning_rates for name, profile in PROFILES.items()} == LEARNING_RATES
     assert tuple(PROFILES) == style.PROFILES
     assert tuple(model.split("/")[1] for model in PROFILES["paper"].models) == style.PAPER_MODELS
+
+
+def test_the_readme_stays_a_front_door():
+    """At most 160 lines, 2,000 words and 120 words a block."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert len(text.splitlines()) <= 160
+    assert len(text.split()) <= 2000
+    blocks = re.split(r"\n\s*\n|\n(?=[-|]|\d\.)", text)
+    assert max(len(block.split()) for block in blocks) <= 120
+
+
+def test_the_readmes_links_lead_somewhere():
+    pages = ["README.md", "experiments/README.md", "analysis/README.md"]
+    pages.append("results/reference/README.md")
+    for page in pages:
+        path = REPOSITORY / page
+        for link in re.findall(r"\]\(([^)#]+)\)", path.read_text(encoding="utf-8")):
+            if not link.startswith("http"):
+                assert (path.parent / link).exists(), (page, link)

@@ -51,7 +51,12 @@ def test_tasks_stand_in_the_papers_order():
 
 
 def test_the_readmes_example_of_a_figure(a_run, tmp_path, monkeypatch):
-    example = (REPOSITORY / "README.md").read_text().split("```python\n")[2].split("```")[0]
+    example = (
+        (REPOSITORY / "experiments" / "README.md")
+        .read_text()
+        .split("```python\n")[2]
+        .split("```")[0]
+    )
     pd.DataFrame(
         [
             a_run(0.5 + 0.1 * corrected, bias_correction=corrected, warmup_ratio=share)
