@@ -403,8 +403,9 @@ and first results of mini were known; the same code evaluates each source. **min
 organism, trained on generated tasks that mirror RTE, MRPC, CoLA and QNLI (entailment, paraphrase,
 acceptability, question answering); small is gte-small, another model than the paper's, on GLUE.
 Where a claim holds on them, the mechanism can be had there; where it does not, that is no
-evidence against the paper. Neither says anything about BERT-large.** Lowest, middle and highest
-rate are 1e-5, 2e-5, 3e-5 for the paper's models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for
+evidence against the paper. Neither says anything about BERT-large. The published points are the
+paper's own: that its claims hold on them is no second source.** Lowest, middle and highest rate
+are 1e-5, 2e-5, 3e-5 for the paper's models, 2e-4, 3e-4, 4e-4 for mini, 5e-5, 1e-4, 2e-4 for
 small.
 
 **Holds**: on the claimed side of the threshold, with p < 0.05. **Does not hold**: on the other
