@@ -48,6 +48,17 @@ def number(kind: type, low: float, high: float, unit: str) -> Callable[[str], An
     return convert
 
 
+def seeds(text: str) -> tuple[int, int]:
+    """For argparse: the first and the last seed, of N or A-B."""
+    first, dash, last = text.partition("-")
+    convert = number(int, 1, 10_000, "a whole number")
+    if not dash:
+        return 1, convert(text)
+    if convert(first) > convert(last):
+        raise argparse.ArgumentTypeError(f"{text!r}: expected the lower seed first, such as 6-25")
+    return convert(first), convert(last)
+
+
 def one_of(names: Iterable[str]) -> Callable[[str], str]:
     """For argparse: one of these names, else an error that lists them."""
 
@@ -124,7 +135,12 @@ def parser(description: str) -> argparse.ArgumentParser:
         metavar="N",
         help="passes over the training set, where an experiment does not fix them",
     )
-    p.add_argument("--seeds", type=count, metavar="N", help="runs per setting, with seeds 1..N")
+    p.add_argument(
+        "--seeds",
+        type=seeds,
+        metavar="N",
+        help="runs per setting, with seeds 1..N, or those from A to B: A-B",
+    )
     p.add_argument(
         "--long-seeds",
         type=number(int, 0, 10_000, "a whole number"),
@@ -218,6 +234,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
     profile = profile_of(options)
+    options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
         whole_path(name) for name in ([options.model] if options.model else profile.models)
     ]

@@ -36,7 +36,7 @@ def grid(
     further ones of Run. BadInput for what cannot be trained."""
     short, long = seeds_of(options)
     settings = itertools.product(
-        range(1, max(short, long) + 1),
+        range(options.first_seed, max(short, long) + 1),
         models or options.models[:1],
         tasks,
         epochs,
@@ -63,14 +63,15 @@ def grid(
 
 
 def seeds_of(options: argparse.Namespace) -> tuple[int, int]:
-    """Runs of a setting, and of one of LONG_EPOCHS or more. BadInput where several would be one."""
+    """The last seed of a setting, and of one of LONG_EPOCHS or more. BadInput where several would
+    be one."""
     profile = profile_of(options)
     short = options.seeds or profile.seeds
     long = options.long_seeds
     if long is None:
         long = options.seeds or profile.long_seeds
     held = all(getattr(options, name) is not None for name in SEED_FLAGS)
-    if max(short, long) > 1 and held:
+    if max(short, long) > options.first_seed and held:
         raise BadInput(
             "all three seeds are held, so several seeds are one run; expected --seeds 1 or a free"
             " seed"
