@@ -21,6 +21,7 @@ study=(
   small_datasets          # Are few examples the cause, or few iterations?                      4.2, Fig. 3, Table 4
   vanishing_gradients     # Do the lower layers of failed runs stop receiving a gradient?       5.1, Figs 4, 10-12
   bias_correction         # Does Adam without bias correction make fine-tuning fail?            5.1, Figs 5, 6, 9
+  effective_learning_rate # Is a missing bias correction nothing but larger first steps?        5.1, Fig. 6
   training_length         # Do more iterations help, with and without bias correction?          5.1, Fig. 9
   loss_surfaces           # Do failed and successful runs end in different places?              7.6, Figs 7, 13
   generalization          # Does a small training loss cost dev score?                          5.2, Figs 8, 14

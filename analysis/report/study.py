@@ -67,6 +67,17 @@ STUDY = (
         },
     ),
     Section(
+        "effective_learning_rate",
+        "Is a missing bias correction nothing but larger first steps?",
+        "5.1, Fig. 6",
+        {
+            "": (
+                "Left, marks with intervals: share of failed runs of each setting over its largest"
+                " effective rate. Right, points: the first layer's gradient of each run at the end"
+            )
+        },
+    ),
+    Section(
         "training_length",
         "Do more iterations help, with and without bias correction?",
         "5.1, Fig. 9",

@@ -1,6 +1,7 @@
 """What is computed over the seeds of one setting, apart from any drawing."""
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -212,22 +213,27 @@ def interval_of_stds(first: np.ndarray, second: np.ndarray) -> tuple[np.ndarray,
     )
 
 
-def largest_effective_rate(
+def effective_rates(
     learning_rate: float,
     bias_correction: bool,
     steps: int,
     warmup_ratio: float,
     beta1: float,
     beta2: float,
-) -> float:
-    """Largest learning rate of a run's steps in units of the unbiased moments: the schedule (linear
+) -> np.ndarray:
+    """The learning rate of each step [steps] in units of the unbiased moments: the schedule (linear
     warm-up from 0, then linear decay to 0), without bias correction times (1 - beta1^t) / sqrt(1 -
     beta2^t) in step t."""
     step, warmup = np.arange(steps), int(warmup_ratio * steps)
     factor = np.where(step < warmup, step / max(1, warmup), (steps - step) / max(1, steps - warmup))
     if not bias_correction:
         factor = factor * (1 - beta1 ** (step + 1.0)) / np.sqrt(1 - beta2 ** (step + 1.0))
-    return float(learning_rate * factor.max())
+    return learning_rate * factor
+
+
+def largest_effective_rate(*schedule: Any) -> float:
+    """The largest of a run's effective_rates; `schedule` as there."""
+    return float(effective_rates(*schedule).max())
 
 
 def bootstrap_interval(
