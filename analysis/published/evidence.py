@@ -194,8 +194,11 @@ def prepared(name: str, table: pd.DataFrame) -> pd.DataFrame:
     for of_kind, rates in LEARNING_RATES.items():
         for rate, rank in zip(rates, RATES, strict=True):
             ranks[of_kind, rate] = rank
+    pairs = list(zip(kind, table["learning_rate"], strict=True))
+    middle = [LEARNING_RATES[of_kind][1] for of_kind in kind]
     return table.assign(
-        rate=[ranks.get(pair, "other") for pair in zip(kind, table["learning_rate"], strict=True)]
+        rate=[ranks.get(pair, "other") for pair in pairs],
+        multiple=(table["learning_rate"] / middle).round(3),  # of the middle rate
     )
 
 

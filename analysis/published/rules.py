@@ -81,7 +81,17 @@ OUTCOMES = {
     # derived, or another word for a field
     *("score_points", "below_55", "loss_above_entropy", "near_entropy", "lowest_third"),
     *("log_first_layer_gradient", "log_classifier_gradient", "forgetting", "share_put_back"),
-    *("separated", "height", "model_name", "family", "kind", "rate", "recipe", "condition"),
+    *(
+        "separated",
+        "height",
+        "model_name",
+        "family",
+        "kind",
+        "rate",
+        "multiple",
+        "recipe",
+        "condition",
+    ),
     *("examples", "failed_run", "successful_run", "failed_seed", "successful_seed"),
 }
 SEEDS = ("head_seed", "order_seed", "dropout_seed")

@@ -197,16 +197,21 @@ def wanted(claim: Claim) -> str:
 
 def group_words(group: dict) -> str:
     """One side of a comparison, in words."""
-    return ", ".join(
-        {
+    words = []
+    for column, value in group.items():
+        known = {
             "bias_correction": f"{'with' if value else 'without'} correction",
             "failed": "failed runs" if value else "successful runs",
             "epochs": f"{value} epochs",
             "reinitialized_layers": f"{value} layers drawn anew",
             "lowest_third": "lowest third of the losses" if value else "the others",
-        }.get(column, "whole set" if value == "full" else str(value).replace(",", ""))
-        for column, value in group.items()
-    )
+            "adam_beta2": f"b2 = {value}",
+            "warmup_ratio": f"warm-up of {value} of the steps",
+            "multiple": f"{value} times the middle rate",
+        }
+        other = "whole set" if value == "full" else str(value).replace(",", "")
+        words.append(known.get(column, other))
+    return ", ".join(words)
 
 
 def effect(row: pd.Series) -> str:
