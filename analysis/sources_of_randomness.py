@@ -95,6 +95,19 @@ def total_effect(first: pd.Series, second: pd.Series) -> float:
     return float(((first.astype(float) - second.astype(float)) ** 2).mean() / (2 * variance))
 
 
+def effect_interval(both: pd.DataFrame, value: str) -> str:
+    """A total effect with its 95 % interval: t over the base seeds' mean squared differences, the
+    variance of all runs taken as known; as text."""
+    first, second = both[value].astype(float), both[f"{value}_base"].astype(float)
+    effect = total_effect(first, second)
+    if effect != effect:
+        return "-"
+    squares = ((first - second) ** 2).groupby(both["base_seed"]).mean()
+    squares = squares / (2 * pd.concat([first, second]).var(ddof=0))
+    half = stats.t.ppf(0.975, len(squares) - 1) * squares.std(ddof=1) / np.sqrt(len(squares))
+    return f"{effect:.2f} ({max(0.0, effect - half):.2f} to {effect + half:.2f})"
+
+
 def runs_test(failed: list[bool]) -> float:
     """Two-sided p of the Wald and Wolfowitz runs test, exact: do failures stand in clusters, in the
     order of the seeds? nan where all or none failed."""
@@ -135,8 +148,8 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
                     "fate flipped": int((both["failed"] != both["failed_base"]).sum()),
                     "share flipped, 95 % interval": f"{share:.0%} ({low:.0%} to {high:.0%})",
                     "by chance": f"{2 * failed * (1 - failed):.0%}",
-                    "total effect on failed": total_effect(both["failed"], both["failed_base"]),
-                    "total effect on score": total_effect(both["score"], both["score_base"]),
+                    "total effect on failed": effect_interval(both, "failed"),
+                    "total effect on score": effect_interval(both, "score"),
                     "p of clusters": p_name(runs_test(moved["failed"].tolist()))
                     if source == ALL
                     else "-",

@@ -14,6 +14,7 @@ Writes     : results/<profile>/sources_of_randomness.csv, one row per run: `move
 import argparse
 import dataclasses
 
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.sweeps.command import default_rate, number
 from experiments.sweeps.grid import grid
@@ -36,6 +37,14 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
+    if (options.seeds or 0) > OTHER:
+        raise BadInput(
+            f"sources_of_randomness adds {OTHER} to a seed to move it: expected seeds up to {OTHER}"
+        )
+    if any(getattr(options, field) is not None for field in SEEDS.values()):
+        raise BadInput(
+            "sources_of_randomness moves each of the three seeds: expected none of them held"
+        )
     base = grid(
         options,
         tasks=(options.tasks or ["rte"])[:1],

@@ -21,6 +21,7 @@ from experiments import (
     mitigations,
     reinitialization,
     small_datasets,
+    sources_of_randomness,
     strong_baseline,
     training_length,
     vanishing_gradients,
@@ -415,3 +416,27 @@ def test_a_surface_goes_on_where_it_was(swept, tmp_path, monkeypatch):
         [[0.0, 0.0, 1.0, 2.0]],
         [[1.0, 0.0, 1.0, 2.0]],
     ]
+
+
+@pytest.mark.parametrize(
+    ("flags", "said"),
+    [
+        (["--seeds", "1001-1025"], "expected seeds up to 1000"),
+        (["--seeds", "5", "--head-seed", "5"], "expected none of them held"),
+    ],
+)
+def test_sources_of_randomness_needs_seeds_that_it_can_move(flags, said, tmp_path):
+    experiment = sources_of_randomness.EXPERIMENT
+    opts = options(experiment, *flags, "--results", str(tmp_path))
+    with pytest.raises(BadInput, match=said):
+        experiment.planned(opts)
+
+
+def test_sources_of_randomness_says_what_was_moved(tmp_path):
+    experiment = sources_of_randomness.EXPERIMENT
+    opts = options(experiment, "--seeds", "26-27", "--repeats", "2", "--results", str(tmp_path))
+    moved = [sources_of_randomness.moved_in(run) for run in experiment.planned(opts)]
+    expected = []
+    for what in ("nothing", "all seeds", "head", "order", "dropout", "rounding", "rounding"):
+        expected += [(what, 26), (what, 27)]
+    assert moved == expected

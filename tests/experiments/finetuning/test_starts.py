@@ -7,12 +7,23 @@ import torch
 
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
 from experiments.finetuning.loading import prepare, tokenized_splits
+from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
 from experiments.finetuning.training import forward, train
 
 
 def test_ids_of_runs_without_them_are_as_before(tiny_run):
-    """By hand: the id hashes only what is not at its default."""
+    """By hand: the id hashes only what is not at its default. The literal one is that of a run that
+    was stored before these fields."""
+    stored = Run(
+        model="checkpoint@6ba7558e",
+        data="mini@e4bf4982",
+        task="rte",
+        learning_rate=3e-4,
+        bias_correction=False,
+        max_length=64,
+    )
+    assert stored.id == "cd5da85eba578fe0"
     run = tiny_run()
     assert run.id == tiny_run(segment_ids=True, start_noise=0.0, start_noise_seed=0).id
     ids = {
