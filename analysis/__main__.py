@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from itertools import takewhile
 from pathlib import Path
 
-from analysis.shared.style import REPOSITORY, STOPPED, BadInput, parser, run_command
+from analysis.shared.reading import REPOSITORY, STOPPED, BadInput, parser, run_command
 
 # what draws and is no hypothesis: name -> module
 OTHERS = {

@@ -15,29 +15,20 @@ from itertools import product
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.names import by_task, model_name, rate_name, setting_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds
 from analysis.shared.style import (
     CORRECTION_HANDLES,
-    SCORES_NOTE,
     WITH,
     WITHOUT,
     box_legend,
-    by_task,
     correction_panel,
-    model_name,
     panels,
     panels_for,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
     save,
-    save_table,
-    setting_name,
-    task_name,
 )
+from analysis.shared.tables import SCORES_NOTE, readable, save_table
 
 SETTING = [
     "task",

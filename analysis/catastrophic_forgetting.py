@@ -14,22 +14,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import SubFigure
 
-from analysis.shared.style import (
-    LINES,
-    METRIC_NAMES,
-    NothingToDraw,
-    model_name,
-    number,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    run_command,
-    save,
-    save_table,
-    task_name,
-    write_in,
-)
+from analysis.shared.names import METRIC_NAMES, model_name, number, rate_name, task_name
+from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
+from analysis.shared.style import LINES, save, write_in
+from analysis.shared.tables import save_table
 
 TASK = ["task", "model", "data"]
 SETTING = [*TASK, "embeddings", "text"]

@@ -19,27 +19,11 @@ from matplotlib.patches import Patch
 
 from analysis.published.audit import PUBLISHED
 from analysis.shared.estimates import INTERVAL_RULE, mean
+from analysis.shared.names import METRIC_NAMES, rate_name, setting_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import expected_of_best, over_seeds
-from analysis.shared.style import (
-    FURTHER,
-    METRIC_NAMES,
-    PANEL,
-    WITH,
-    WITHOUT,
-    box_legend,
-    box_panel,
-    failures,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import FURTHER, WITH, WITHOUT, box_legend, box_panel, failures, save
+from analysis.shared.tables import PANEL, readable, save_table
 
 RECIPE = ["bias_correction", "epochs", "learning_rate"]
 NEEDED = [

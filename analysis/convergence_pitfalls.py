@@ -21,25 +21,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from analysis.shared.names import METRIC_NAMES, number, rate_name, setting_name, task_name
+from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import wilson_interval
-from analysis.shared.style import (
-    METRIC_NAMES,
-    PANEL,
-    WITH,
-    WITHOUT,
-    BadInput,
-    number,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import WITH, WITHOUT, save
+from analysis.shared.tables import PANEL, readable, save_table
 
 # nats, the loss of giving two labels equal chances; a small sample's own label entropy may be 0
 UNINFORMED = np.log(2)

@@ -16,26 +16,11 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from analysis.shared.names import number, rate_name, setting_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import area_under_roc, bootstrap_interval
-from analysis.shared.style import (
-    FURTHER,
-    LINES,
-    PANEL,
-    label_log_axis,
-    number,
-    panels,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-    write_in,
-)
+from analysis.shared.style import FURTHER, LINES, label_log_axis, panels, save, write_in
+from analysis.shared.tables import PANEL, readable, save_table
 
 NEEDED = [
     *PANEL,

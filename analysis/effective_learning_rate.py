@@ -23,27 +23,11 @@ import pandas as pd
 from matplotlib.lines import Line2D
 from scipy import optimize, stats
 
+from analysis.shared.names import p_name, rate_name, setting_name, task_name
+from analysis.shared.reading import BadInput, NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.statistics import RATE_COLUMNS, effective_rates, over_seeds, wilson_interval
-from analysis.shared.style import (
-    PANEL,
-    WITH,
-    WITHOUT,
-    BadInput,
-    NothingToDraw,
-    label_log_axis,
-    p_name,
-    panels,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import WITH, WITHOUT, label_log_axis, panels, save
+from analysis.shared.tables import PANEL, readable, save_table
 
 SETTING = [*PANEL, "learning_rate", "bias_correction", "warmup_ratio", "adam_beta2"]
 NEEDED = [*PANEL, *RATE_COLUMNS, "score", "failed", "diverged", "first_layer_gradient"]

@@ -13,26 +13,11 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from analysis.shared.names import METRIC_NAMES, p_name, rate_name, setting_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds, spearman
-from analysis.shared.style import (
-    METRIC_NAMES,
-    PANEL,
-    WITH,
-    WITHOUT,
-    label_log_axis,
-    p_name,
-    panels,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import WITH, WITHOUT, label_log_axis, panels, save
+from analysis.shared.tables import PANEL, readable, save_table
 
 GROUP = [*PANEL, "train_examples"]  # a sample's training loss is not compared with the full set's
 RECIPE = ["epochs", "bias_correction", "learning_rate"]

@@ -16,22 +16,11 @@ import numpy as np
 import pandas as pd
 from scipy.special import entr, expit
 
+from analysis.shared.names import setting_name, task_name
+from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import bootstrap_interval
-from analysis.shared.style import (
-    LINES,
-    PANEL,
-    BadInput,
-    parse,
-    parser,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-    write_in,
-)
+from analysis.shared.style import LINES, save, write_in
+from analysis.shared.tables import PANEL, readable, save_table
 
 CONDITIONS = dict(zip(["default", "with bias correction", "paper's recipe"], LINES, strict=True))
 MEASURES = {

@@ -14,24 +14,11 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.patheffects import withStroke
 
+from analysis.shared.names import model_name, number, rate_name, task_name
+from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import wilson_interval
-from analysis.shared.style import (
-    LINES,
-    BadInput,
-    label_log_axis,
-    model_name,
-    number,
-    panels_for,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    run_command,
-    save,
-    save_table,
-    task_name,
-    write_in,
-)
+from analysis.shared.style import LINES, label_log_axis, panels_for, save, write_in
+from analysis.shared.tables import save_table
 
 TASK = ["task", "model", "data"]
 PAIR = [*TASK, "failed_run", "successful_run"]

@@ -15,27 +15,11 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from analysis.shared import estimates
+from analysis.shared.names import p_name, rate_name, setting_name, task_name
+from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, holm, levene, over_seeds
-from analysis.shared.style import (
-    CORRECTION_HANDLES,
-    PANEL,
-    SCORES_NOTE,
-    BadInput,
-    box_legend,
-    correction_panel,
-    p_name,
-    panels,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import CORRECTION_HANDLES, box_legend, correction_panel, panels, save
+from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
 
 # what methods are compared with; the last is Mixout's control
 NONE, ALONE, CONTROL = "none", "bias correction alone", "no dropout"

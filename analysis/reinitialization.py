@@ -15,31 +15,21 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from analysis.shared import estimates
+from analysis.shared.names import p_name, rate_name, setting_name, task_name
+from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, over_seeds
 from analysis.shared.style import (
     FURTHER,
-    PANEL,
-    SCORES_NOTE,
     WITH,
     WITHOUT,
-    BadInput,
     box_legend,
     box_panel,
     failures,
-    p_name,
     panels,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
     save,
-    save_table,
-    setting_name,
-    task_name,
     write_in,
 )
+from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
 
 SHORT, LONG = 3, 20  # epochs
 ASPECTS = {  # (bias correction, layers re-initialised, more epochs): name, colour, hatch

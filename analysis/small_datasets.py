@@ -12,30 +12,19 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.names import by_task, p_name, rate_name, setting_name, task_name
+from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, over_seeds
 from analysis.shared.style import (
     FURTHER,
-    PANEL,
-    SCORES_NOTE,
     WITHOUT,
-    BadInput,
     box_legend,
     box_panel,
-    by_task,
     failures,
-    p_name,
     panels_for,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
     save,
-    save_table,
-    setting_name,
-    task_name,
 )
+from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
 
 CONDITIONS = {
     "full": (WITHOUT, "////"),

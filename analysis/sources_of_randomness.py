@@ -15,25 +15,11 @@ import pandas as pd
 from matplotlib.patches import Patch
 from scipy import stats
 
+from analysis.shared.names import p_name, rate_name, setting_name, task_name
+from analysis.shared.reading import BadInput, NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.statistics import wilson_interval
-from analysis.shared.style import (
-    PANEL,
-    WITH,
-    BadInput,
-    NothingToDraw,
-    p_name,
-    panels,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import WITH, panels, save
+from analysis.shared.tables import PANEL, readable, save_table
 
 NOTHING, ALL, ROUNDING = "nothing", "all seeds", "rounding"
 SOURCES = ("head", "order", "dropout", ALL, ROUNDING)  # in the order of the figure

@@ -11,30 +11,20 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.names import by_task, p_name, rate_name, setting_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, levene, over_seeds
 from analysis.shared.style import (
     FURTHER,
-    PANEL,
-    SCORES_NOTE,
     WITH,
     WITHOUT,
     box_legend,
     box_panel,
-    by_task,
     failures,
-    p_name,
     panels_for,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
     save,
-    save_table,
-    setting_name,
-    task_name,
 )
+from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
 
 DEFAULT, PAPER = "default", "paper's recipe"
 RECIPE = ["recipe", "learning_rate", "bias_correction", "epochs"]

@@ -10,26 +10,11 @@ Writes  : figures/<profile>/training_length.png, .pdf, .md, .csv
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.names import by_task, rate_name, setting_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds
-from analysis.shared.style import (
-    CORRECTION_HANDLES,
-    PANEL,
-    SCORES_NOTE,
-    box_legend,
-    by_task,
-    correction_panel,
-    panels,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import CORRECTION_HANDLES, box_legend, correction_panel, panels, save
+from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
 
 SETTING = [*PANEL, "epochs", "learning_rate", "bias_correction"]
 NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]

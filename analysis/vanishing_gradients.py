@@ -15,19 +15,10 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 
-from analysis.shared.style import (
-    model_name,
-    number,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    run_command,
-    save,
-    save_table,
-    task_name,
-    write_in,
-)
+from analysis.shared.names import model_name, number, rate_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.style import save, write_in
+from analysis.shared.tables import save_table
 
 SETTING = ["task", "model", "data"]
 NEEDED = [

@@ -37,7 +37,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint, write_atomically
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
-from experiments.finetuning.tasks import check_text, identify_text, load_text
+from experiments.finetuning.texts import check_text, identify_text, load_text
 from experiments.sweeps import store
 from experiments.sweeps.command import default_rate, learning_rates, number, profile_of, whole_path
 from experiments.sweeps.grid import grid

@@ -264,9 +264,9 @@ def prepare_plane(plane: Plane) -> tuple:
     import torch
 
     from experiments.finetuning.encoders import load_classifier, load_tokenizer
+    from experiments.finetuning.glue import get_task
     from experiments.finetuning.loading import prepare, tokenized_splits
     from experiments.finetuning.optimizers import all_tensors
-    from experiments.finetuning.tasks import get_task
     from experiments.finetuning.training import batch_loss
 
     torch.set_num_threads(plane.failed.threads)

@@ -11,19 +11,10 @@ Writes  : figures/<profile>/benchmark.png, .pdf, .md, .csv; benchmark_machine.md
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.shared.style import (
-    WITH,
-    model_name,
-    number,
-    panels,
-    parse,
-    parser,
-    read_csv,
-    run_command,
-    save,
-    save_table,
-    task_name,
-)
+from analysis.shared.names import model_name, number, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.style import WITH, panels, save
+from analysis.shared.tables import save_table
 
 ORDER = ["official", "trainer", "plain", "ours", "limit"]
 NAMES = {

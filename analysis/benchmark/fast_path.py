@@ -12,26 +12,11 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.shared.names import p_name, setting_name, task_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, over_seeds
-from analysis.shared.style import (
-    SCORES_NOTE,
-    WITH,
-    WITHOUT,
-    box_legend,
-    box_panel,
-    failures,
-    p_name,
-    panels,
-    parse,
-    parser,
-    read_csv,
-    readable,
-    run_command,
-    save,
-    save_table,
-    setting_name,
-    task_name,
-)
+from analysis.shared.style import WITH, WITHOUT, box_legend, box_panel, failures, panels, save
+from analysis.shared.tables import SCORES_NOTE, readable, save_table
 
 PANEL = ["task", "model", "data", "pretrained"]
 # in the order of the boxes

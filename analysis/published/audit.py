@@ -17,17 +17,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from analysis.shared.names import TASK_NAMES, number, rate_name
+from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import levene
-from analysis.shared.style import (
-    TASK_NAMES,
-    number,
-    parse,
-    parser,
-    rate_name,
-    read_csv,
-    run_command,
-    save_table,
-)
+from analysis.shared.tables import save_table
 
 PUBLISHED = Path(__file__).parent
 V1, V3 = "mosbach2020", "mosbach2021"

@@ -20,19 +20,10 @@ import pandas as pd
 
 from analysis.published.audit import READ_OFF
 from analysis.published.evidence import RUN_TABLES, all_runs, published_points
+from analysis.shared.names import PAPER_MODELS, is_mini, model_name, rate_name, task_name
+from analysis.shared.reading import BadInput, parse, parser, run_command
 from analysis.shared.statistics import fisher
-from analysis.shared.style import (
-    PAPER_MODELS,
-    BadInput,
-    is_mini,
-    model_name,
-    parse,
-    parser,
-    rate_name,
-    run_command,
-    save_table,
-    task_name,
-)
+from analysis.shared.tables import save_table
 
 SETTING = [
     "model",

@@ -11,16 +11,10 @@ import pandas as pd
 
 from analysis import catastrophic_forgetting, loss_surfaces
 from analysis.published.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
-from analysis.published.claims import RATES
+from analysis.published.kinds import RATES
 from analysis.published.rules import SEEDS, trained_with
-from analysis.shared.style import (
-    PAPER_MODELS,
-    BadInput,
-    NothingToDraw,
-    is_mini,
-    model_name,
-    read_csv,
-)
+from analysis.shared.names import PAPER_MODELS, is_mini, model_name
+from analysis.shared.reading import BadInput, NothingToDraw, read_csv
 
 RUN_TABLES = (
     "bias_correction",

@@ -21,7 +21,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from analysis.published import comparison
-from analysis.published.claims import CLAIMS, FAMILIES, TASKS
+from analysis.published.claims import CLAIMS
 from analysis.published.evidence import (
     LEARNING_RATES,
     Missing,
@@ -32,149 +32,20 @@ from analysis.published.evidence import (
 )
 from analysis.published.rules import (
     ABSENT,
-    AS_PRINTED,
     FEWEST,
-    MARGIN,
-    PRINTED,
     TESTED,
     Claim,
-    differ_in,
-    unmet,
 )
-from analysis.shared.estimates import ENOUGH_TO_DRAW, INTERVAL_RULE, Estimate
-from analysis.shared.statistics import holm
-from analysis.shared.style import (
-    FURTHER,
-    REPOSITORY,
-    WITH,
-    WITHOUT,
-    BadInput,
-    parse,
-    parser,
-    run_command,
-    save,
-    save_table,
-)
+from analysis.published.verdicts import FAILS, HOLDS, NO_DATA, OPEN, evaluate
+from analysis.shared.estimates import ENOUGH_TO_DRAW, INTERVAL_RULE
+from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, run_command
+from analysis.shared.style import FURTHER, WITH, WITHOUT, save
+from analysis.shared.tables import save_table
 
-HOLDS, FAILS, OPEN, NO_DATA = "holds", "does not hold", "open", "no data"
 NO_RUNS = "no runs"
 # of the sources, in their order
 MARKS = [("s", "black"), ("o", WITHOUT), ("^", WITH), ("D", FURTHER[0][0])]
 REFERENCE = REPOSITORY / "results" / "reference"
-
-
-def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
-    """The rows with these values; None: not given."""
-    for column, value in which.items():
-        if column not in table:
-            raise Missing(f"a CSV without the column {column}")
-        table = table[table[column].isna() if value is None else table[column] == value]
-        if table.empty:
-            raise Missing(
-                {
-                    "family": f"no run of {FAMILIES.get(value)}",
-                    "task": f"no run on {TASKS.get(value)}",
-                    "rate": f"no run at the {value} rate",
-                    "epochs": f"no run of {value} epochs",
-                    "bias_correction": f"no run {'with' if value else 'without'} bias correction",
-                    "failed": f"no {'failed' if value else 'successful'} run",
-                    "kind": "no run of a model of the paper",
-                    "train_examples": "no run on all examples",
-                    "pretrained": "no run from a checkpoint",
-                    "lowest_third": "too few successful runs with a loss",
-                }.get(column, f"no run with {column} '{value}'")
-            )
-    return table
-
-
-def estimate(claim: Claim, source: Source) -> Estimate:
-    """What the claim's statistic is on a source; Missing says why there is none."""
-    table = select(source(claim.table), claim.where)
-    groups = [
-        select(table, claim.first),
-        None if claim.second is None else select(table, claim.second),
-    ]
-    used = pd.concat([group for group in groups if group is not None])
-    if used.empty:
-        raise Missing(f"nothing usable in {claim.table}")
-    if mixed := differ_in(used, claim.varies):
-        raise Missing(f"runs that differ in {', '.join(mixed)} are not judged together")
-    found = claim.estimate(*groups)
-    no_grounds, not_met = unmet(claim.grounds, *groups), unmet(claim.needs, *groups)
-    return found._replace(
-        remark="; ".join(filter(None, [found.remark, no_grounds, not_met])),
-        may_hold=not no_grounds and not not_met,
-        may_fail=not no_grounds,
-    )
-
-
-def p_value(claim: Claim, found: Estimate) -> float:
-    """Two-sided p that the value lies at the threshold; for "within" at the threshold that
-    decides."""
-    if claim.relation != "within":
-        return found.p_at(claim.threshold)
-    ends = -claim.threshold, claim.threshold
-    return (
-        max(map(found.p_at, ends))
-        if abs(found.effect) <= claim.threshold
-        else found.p_at(ends[int(found.effect > 0)])
-    )
-
-
-def judge(claim: Claim, found: Estimate, p: float) -> str:
-    """The verdict by the claim's rule (analysis/published/rules.py), with p adjusted."""
-    verdict = by_rule(claim, found, p)
-    allowed = {HOLDS: found.may_hold, FAILS: found.may_fail, OPEN: True}
-    return verdict if allowed[verdict] else OPEN
-
-
-def by_rule(claim: Claim, found: Estimate, p: float) -> str:
-    """The verdict by the value alone."""
-    right = {
-        ">": found.effect > claim.threshold,
-        "<": found.effect < claim.threshold,
-        "within": abs(found.effect) <= claim.threshold,
-    }[claim.relation]
-    if claim.rule == ABSENT:
-        return FAILS if found.effect > 0 else HOLDS if found.high < MARGIN else OPEN
-    if claim.rule == PRINTED:
-        sure = found.effect == found.effect and min(found.n) >= AS_PRINTED
-    else:
-        sure = p < 0.05 and min(found.n) >= FEWEST
-    return (HOLDS if right else FAILS) if sure else OPEN
-
-
-def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
-    """One row per claim: verdict, effect, low, high, p, p_holm, n, remark. Holm's adjustment is
-    over all tested claims."""
-    rows = []
-    for claim in claims:
-        try:
-            found = estimate(claim, source)
-            rows.append(
-                (found, p_value(claim, found) if claim.rule not in (PRINTED, ABSENT) else np.nan)
-            )
-        except Missing as reason:
-            rows.append(
-                (Estimate(np.nan, np.nan, np.nan, lambda t: np.nan, (), str(reason)), np.nan)
-            )
-    adjusted = holm([p for _, p in rows])
-    return pd.DataFrame(
-        [
-            {
-                "verdict": judge(claim, found, p_holm) if min(found.n, default=0) else NO_DATA,
-                "effect": found.effect,
-                "low": found.low,
-                "high": found.high,
-                "p": p,
-                "p_holm": p_holm,
-                "n": " and ".join(map(str, found.n)),
-                "remark": found.remark,
-            }
-            for claim, (found, p), p_holm in zip(claims, rows, adjusted, strict=True)
-        ],
-        index=[claim.id for claim in claims],
-    )
 
 
 def wanted(claim: Claim) -> str:

@@ -17,9 +17,10 @@ import pandas as pd
 
 from analysis.published.claims import CLAIMS
 from analysis.published.evidence import SINCE, Missing, Source, each_once, prepared
-from analysis.published.scorecard import FAILS, HOLDS, evaluate
+from analysis.published.verdicts import FAILS, HOLDS, evaluate
+from analysis.shared.reading import REPOSITORY, run_command
 from analysis.shared.statistics import wilson_interval
-from analysis.shared.style import REPOSITORY, run_command, save_table
+from analysis.shared.tables import save_table
 
 SOURCES = 100  # of each cell
 ALLOWED = 0.05  # share of sources in which a claim may hold that is false of the truth

@@ -19,17 +19,9 @@ import pandas as pd
 
 from analysis.report.page import anchor, to_html
 from analysis.report.study import STUDY, Section
-from analysis.shared.style import (
-    PAPER_MODELS,
-    BadInput,
-    is_mini,
-    model_name,
-    parse,
-    parser,
-    read_csv,
-    run_command,
-    write_whole,
-)
+from analysis.shared.names import PAPER_MODELS, is_mini, model_name
+from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.shared.tables import write_whole
 
 # tables with a section of their own, before the others
 FIRST = {"scorecard_summary": "Does it carry over?", "scorecard": "Scorecard"}

@@ -13,7 +13,7 @@ from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
 
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 
 HERE = Path(__file__).parent
 NUMBER = re.compile(r"[-+]?[\d.]+(e[-+]?\d+)?%?|-?")  # a cell that stands to the right

@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
+from analysis.shared.reading import REPOSITORY, run_command
 from analysis.shared.statistics import (
     FEWEST_FOR_INTERVAL,
     MOST_TIED,
@@ -21,7 +22,7 @@ from analysis.shared.statistics import (
     interval_of_means,
     interval_of_stds,
 )
-from analysis.shared.style import REPOSITORY, run_command, save_table
+from analysis.shared.tables import save_table
 
 SAMPLES = 20_000  # of each cell
 RUNS, TIED, RATIOS = (5, 10, 11, 20, 25), (0, 0.24, 0.64, 0.92), (1, 2, 10)

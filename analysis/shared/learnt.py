@@ -10,7 +10,7 @@ from functools import cache
 import numpy as np
 import pandas as pd
 
-from analysis.shared.style import PUBLISHED
+from analysis.shared.reading import PUBLISHED
 
 
 @cache

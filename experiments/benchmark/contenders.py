@@ -16,12 +16,13 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.glue import get_task
 from experiments.finetuning.loading import prepare, tokenized_splits
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import decays
 from experiments.finetuning.probes import probed_matrices
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit, get_task
+from experiments.finetuning.tasks import TokenizedSplit
 from experiments.finetuning.training import LOG_EVERY, training_step, versions
 from experiments.sweeps import engine
 

@@ -8,10 +8,11 @@ from transformers import PreTrainedModel
 from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.glue import get_task
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit, get_task, load_splits, sample, tokenize
+from experiments.finetuning.tasks import TokenizedSplit, load_splits, sample, tokenize
 
 Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 

@@ -6,7 +6,7 @@ it must hold N rows.
 """
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -16,67 +16,11 @@ import numpy as np
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
-
-
-@dataclass(frozen=True)
-class Task:
-    """What GLUE says of one of its tasks (Wang et al. 2019, Table 1); SciTail is Khot et al.'s
-    (2018)."""
-
-    name: str
-    folder: str  # in GLUE's TSV layout
-    text_columns: tuple[str, ...]  # one sentence or two
-    labels: tuple[str, ...]  # as written in the TSV files; the position is the label id
-    metric: str  # the paper's: a name in metrics.METRICS
-    train_rows: int
-    dev_rows: int
-    tsv_columns: tuple[str, ...]  # of its TSV files, by name, in GLUE's order
-    tsv_text: tuple[str, ...]  # those of them with the sentences
-    tsv_label: str  # and with the label
-    tsv_header: bool = True  # whether the files' first line names the columns
-    hub: tuple[str, str] | None = None
-    label_column: str = "label"  # on the hub
-
+from experiments.finetuning.glue import Split, Task, get_task
+from experiments.finetuning.tsv import check_classes, read_tsv, tsv_files
 
 # the generated tasks, by name of the source: share of the training labels flipped
 MINI = {"mini": 0.0, "mini-noisy": 0.1}
-
-SENTENCES = ("sentence1", "sentence2")
-ENTAILMENT = ("entailment", "not_entailment")
-STRINGS = ("#1 String", "#2 String")
-TASKS = {
-    "rte": Task(
-        "rte", "RTE", SENTENCES, ENTAILMENT, "accuracy", train_rows=2490, dev_rows=277,
-        tsv_columns=("index", *SENTENCES, "label"), tsv_text=SENTENCES, tsv_label="label",
-    ),
-    "mrpc": Task(
-        "mrpc", "MRPC", SENTENCES, ("0", "1"), "f1", train_rows=3668, dev_rows=408,
-        tsv_columns=("Quality", "#1 ID", "#2 ID", *STRINGS), tsv_text=STRINGS, tsv_label="Quality",
-    ),
-    "cola": Task(
-        "cola", "CoLA", ("sentence",), ("0", "1"), "matthews_correlation", train_rows=8551,
-        dev_rows=1043, tsv_columns=("source", "label", "mark", "sentence"),
-        tsv_text=("sentence",), tsv_label="label", tsv_header=False,
-    ),
-    "qnli": Task(
-        "qnli", "QNLI", ("question", "sentence"), ENTAILMENT, "accuracy", train_rows=104743,
-        dev_rows=5463, tsv_columns=("index", "question", "sentence", "label"),
-        tsv_text=("question", "sentence"), tsv_label="label",
-    ),
-    "scitail": Task(
-        "scitail", "SciTail", SENTENCES, ("entails", "neutral"), "accuracy", train_rows=23596,
-        dev_rows=1304, tsv_columns=(*SENTENCES, "label"), tsv_text=SENTENCES, tsv_label="label",
-        tsv_header=False, hub=("allenai/scitail", "snli_format"), label_column="gold_label",
-    ),
-}  # fmt: skip
-
-
-@dataclass(frozen=True)
-class Split:
-    """Training or dev set as text."""
-
-    texts: list[tuple[str, ...]]  # one or two sentences an example
-    labels: np.ndarray  # [examples], int64
 
 
 @dataclass(frozen=True)
@@ -109,115 +53,7 @@ class TokenizedSplit:
             yield self.batch(order[start : start + size])
 
 
-def get_task(name: str) -> Task:
-    if name not in TASKS:
-        raise BadInput(f"unknown task {name!r}: expected one of {', '.join(TASKS)}")
-    return TASKS[name]
-
-
-def _tsv_files(task: Task, folder: Path) -> dict[str, tuple[Path, int]]:
-    """For each split its file and the number of rows it must have."""
-    here = folder / task.folder
-    if not here.is_dir():
-        raise BadInput(
-            f"no folder {here}: expected GLUE's TSV layout, {task.folder}/train.tsv and"
-            f" {task.folder}/dev.tsv"
-        )
-    files = {
-        "train": (here / "train.tsv", task.train_rows),
-        "dev": (here / "dev.tsv", task.dev_rows),
-    }
-    subsets = sorted(here.glob("train_subset_*.tsv"))
-    if not files["train"][0].exists() and subsets:
-        rows = subsets[0].stem.removeprefix("train_subset_")
-        if not rows.isdecimal():
-            raise BadInput(
-                f"{subsets[0]}: expected a name like train_subset_1000.tsv, with the number of rows"
-            )
-        files["train"] = (subsets[0], int(rows))
-    for path, _ in files.values():
-        if not path.is_file():
-            raise BadInput(
-                f"no file {path}: expected GLUE's TSV layout, {task.folder}/train.tsv and"
-                f" {task.folder}/dev.tsv"
-            )
-    return files
-
-
-def _read_tsv(task: Task, path: Path, expected_rows: int) -> Split:
-    """A file in GLUE's layout. No quoting: a quotation mark in GLUE is only a quotation mark."""
-    lines = _lines(path)
-    columns = _header(task, path, lines[0] if lines else "")
-    texts, labels = [], []
-    for number, line in enumerate(lines[task.tsv_header :], start=1 + task.tsv_header):
-        where = f"{path} line {number}"
-        cells = line.split("\t")
-        if len(cells) != len(columns):
-            raise BadInput(
-                f"{where}: {len(cells)} columns, expected {len(columns)}, {', '.join(columns)}; is"
-                " a tab inside a sentence? Get GLUE's own file again"
-            )
-        if any(QUOTED.fullmatch(cell) for cell in cells):
-            raise BadInput(
-                f"{where}: a cell in quotation marks with doubled ones inside, as spreadsheets"
-                " write it; expected GLUE's own file, get it again"
-            )
-        row = dict(zip(columns, cells, strict=True))
-        if row[task.tsv_label] not in task.labels:
-            raise BadInput(
-                f"{where}: label {row[task.tsv_label]!r}, expected {' or '.join(task.labels)}"
-            )
-        texts.append(tuple(row[name] for name in task.tsv_text))
-        labels.append(task.labels.index(row[task.tsv_label]))
-    if len(labels) != expected_rows or not labels:
-        expected = f"{expected_rows:,}" if expected_rows else "some"
-        raise BadInput(
-            f"{path}: {len(labels):,} rows, expected {expected}; get GLUE's own file again,"
-            " or name a part of the training set train_subset_<rows>.tsv"
-        )
-    check_classes(task, str(path), labels)
-    return Split(texts, np.array(labels))
-
-
-QUOTED = re.compile(r'"(?=.*"")(?:[^"]|"")*"')  # a cell as a spreadsheet saves one that has quotes
-
-
-def _lines(path: Path) -> list[str]:
-    """The lines of a text file, whatever ends them. BadInput for what is no text."""
-    try:
-        text = path.read_bytes().decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path}: not UTF-8 at byte {error.start}; expected GLUE's own file, get it again"
-        ) from None
-    if "\0" in text:
-        raise BadInput(f"{path}: NUL bytes; expected GLUE's own file, get it again")
-    lines = [line.rstrip("\r") for line in text.split("\n")]
-    return lines[:-1] if lines[-1] == "" else lines
-
-
-def _header(task: Task, path: Path, line: str) -> list[str]:
-    """The names of a file's columns in its order. BadInput where its first line should name them
-    and does not."""
-    if not task.tsv_header:
-        return list(task.tsv_columns)
-    columns = line.split("\t")
-    if sorted(columns) != sorted(task.tsv_columns):
-        raise BadInput(
-            f"{path} line 1: {', '.join(columns)[:80]!r}, expected a header with the columns"
-            f" {', '.join(task.tsv_columns)}; get GLUE's own file again"
-        )
-    return columns
-
-
-def check_classes(task: Task, where: str, labels: Sequence[int]) -> None:
-    """BadInput unless every label occurs: with one class only, every answer is the best one."""
-    if missing := set(range(len(task.labels))) - set(labels):
-        names = " or ".join(task.labels[label] for label in sorted(missing))
-        raise BadInput(f"{where}: no example is labelled {names}; expected examples of every label")
-
-
-def _load_hub(source: str, configuration: str) -> Any:
+def load_hub(source: str, configuration: str) -> Any:
     """The splits of a data set on the hub. BadInput for another commit than the one asked for: out
     of reach of the hub `datasets` takes whatever its cache has."""
     import datasets  # heavy, and not needed for local data
@@ -245,7 +81,7 @@ def _load_hub(source: str, configuration: str) -> Any:
 def _read_hub(task: Task, name: str) -> dict[str, Split]:
     source, configuration = task.hub or (name, task.name)
     try:
-        loaded = _load_hub(source, configuration)
+        loaded = load_hub(source, configuration)
         rows = {"train": loaded["train"], "dev": loaded["validation"]}
         splits = {}
         for split, part in rows.items():
@@ -298,8 +134,8 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
         return splits
     if Path(source).is_dir():
         return {
-            split: _read_tsv(task, path, expected)
-            for split, (path, expected) in _tsv_files(task, Path(source)).items()
+            split: read_tsv(task, path, expected)
+            for split, (path, expected) in tsv_files(task, Path(source)).items()
         }
     return _read_hub(task, source)
 
@@ -309,7 +145,7 @@ def subset_rows(task_name: str, source: str) -> int | None:
     whole set."""
     if source in MINI or not Path(source).is_dir():
         return None
-    path, rows = _tsv_files(get_task(task_name), Path(source))["train"]
+    path, rows = tsv_files(get_task(task_name), Path(source))["train"]
     return rows if path.name.startswith("train_subset_") else None
 
 
@@ -346,11 +182,11 @@ def identify_data(task_name: str, source: str) -> str:
         contents = [(split.texts, split.labels.tolist()) for split in splits.values()]
         return f"{source}@{fingerprint(repr(contents).encode())}"
     if Path(source).is_dir():
-        files, name = _tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
+        files, name = tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
         if name in MINI:
             name = f"folder-{name}"
         return f"{name}@{fingerprint(*[path for path, _ in files.values()])}"
-    if not _may_be_on_hub(source):
+    if not may_be_on_hub(source):
         raise BadInput(
             f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on"
             " the data hub such as nyu-mll/glue"
@@ -359,64 +195,9 @@ def identify_data(task_name: str, source: str) -> str:
     return hub[0] if hub else source
 
 
-def _may_be_on_hub(source: str) -> bool:
+def may_be_on_hub(source: str) -> bool:
     """Whether a source reads as NAMESPACE/NAME on the data hub, or NAMESPACE/NAME@REVISION."""
     return not source.startswith((".", "/", "~")) and at_revision(source)[0].count("/") == 1
-
-
-def check_text(source: str, validation: bool = False) -> None:
-    """Whether load_text can find what it is asked for, as far as that can be told without the
-    hub."""
-    if validation and Path(source).is_dir() and not (Path(source) / "wiki.valid.raw").is_file():
-        raise BadInput(
-            f"no file {Path(source) / 'wiki.valid.raw'}: expected WikiText-2's validation text, to"
-            " fit a masked-LM head on"
-        )
-    if source != "mini" and not _may_be_on_hub(source):
-        path = Path(source) / "wiki.test.raw"
-        if not path.is_file():
-            raise BadInput(
-                f"no file {path}: expected mini, a folder with WikiText-2's test text as"
-                " wiki.test.raw, or a name on the data hub such as Salesforce/wikitext"
-            )
-
-
-def load_text(source: str, validation: bool = False) -> str:
-    """Running text that masked-LM perplexity is measured on: the mini language's held-out documents
-    ("mini"), a folder with wiki.test.raw, or the test set of WikiText-2 on the hub (paper, section
-    4.1). With `validation` other text of the same kind."""
-    if source == "mini":
-        from experiments.mini.tasks import held_out_text
-
-        # 1,800 predicted tokens; all 600 would
-        documents = held_out_text()[200:] if validation else held_out_text(documents=200)
-        # take three times as long for each k
-        return " ".join(" ".join(document) for document in documents)
-    if Path(source).is_dir():
-        path = Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")
-        try:
-            return path.read_text(encoding="utf-8")
-        except UnicodeDecodeError as error:
-            raise BadInput(
-                f"{path}: not UTF-8 at byte {error.start}; expected running text in UTF-8"
-            ) from None
-    try:
-        return "\n".join(
-            _load_hub(source, "wikitext-2-raw-v1")["validation" if validation else "test"]["text"]
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        raise BadInput(
-            f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected"
-            " WikiText-2 and a connection, or give a folder with wiki.test.raw, --text"
-        ) from None
-
-
-def identify_text(source: str) -> str:
-    """What load_text reads: the hub's name and revision, so that what is finished needs no
-    network, else a hash."""
-    if source == "mini":
-        return fingerprint(load_text(source).encode())
-    return fingerprint(Path(source) / "wiki.test.raw") if Path(source).is_dir() else source
 
 
 def tokenize(

@@ -17,6 +17,7 @@ from torch.nn.functional import cross_entropy
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.checks import unknown_share
 from experiments.finetuning.errors import INTERRUPTS
+from experiments.finetuning.glue import get_task
 from experiments.finetuning.histories import RECORDED, Recording
 from experiments.finetuning.loading import Network, load, prepare
 from experiments.finetuning.metrics import all_metrics, majority_level
@@ -24,7 +25,7 @@ from experiments.finetuning.optimizers import PaperAdamW, all_tensors
 from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit, get_task, train_rows
+from experiments.finetuning.tasks import TokenizedSplit, train_rows
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
 # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps); on a sample after as many steps

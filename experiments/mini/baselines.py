@@ -17,8 +17,9 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from experiments.finetuning.files import REPOSITORY, write_atomically
+from experiments.finetuning.glue import TASKS, Split
 from experiments.finetuning.metrics import all_metrics
-from experiments.finetuning.tasks import MINI, TASKS, Split, identify_data, load_splits
+from experiments.finetuning.tasks import MINI, identify_data, load_splits
 
 TASKS_OF_MINI = ("rte", "mrpc", "cola", "qnli")
 PATH = REPOSITORY / "analysis" / "published" / "mini_baselines.csv"

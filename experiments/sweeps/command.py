@@ -10,7 +10,8 @@ from typing import Any, NoReturn
 
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.files import REPOSITORY
-from experiments.finetuning.tasks import MINI, TASKS
+from experiments.finetuning.glue import TASKS
+from experiments.finetuning.tasks import MINI
 from experiments.sweeps import engine
 from experiments.sweeps.profiles import (
     LONG_EPOCHS,

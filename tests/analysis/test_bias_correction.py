@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.bias_correction import draw, draw_learning_rate, main
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.catastrophic_forgetting import draw_perplexity, main, settled
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 
 # k = 0..6
 PERPLEXITY = {

@@ -16,7 +16,7 @@ from analysis.convergence_pitfalls import (
     table,
     with_diagnoses,
 )
-from analysis.shared.style import BadInput, run_command
+from analysis.shared.reading import BadInput, run_command
 
 MOVED = {
     "first_loss": 0.69,

@@ -6,7 +6,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 
 from analysis.effective_learning_rate import beside, logistic, main, models, summaries
-from analysis.shared.style import NothingToDraw
+from analysis.shared.reading import NothingToDraw
 
 
 def rows(a_run, rate, corrected, fates, steps=300, warmup=0.1, beta2=0.999):

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.generalization import correlate, draw, main, table, with_bins
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 
 # training loss: dev score
 LOSSES = {1e-5: 0.7, 5e-4: 0.8, 6e-4: 0.6, 0.3: 0.75, 0.69: 0.5, float("nan"): 0.48}

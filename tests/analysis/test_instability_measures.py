@@ -18,7 +18,7 @@ from analysis.instability_measures import (
     table,
     times_right,
 )
-from analysis.shared.style import BadInput, run_command
+from analysis.shared.reading import BadInput, run_command
 
 LABELS = np.array([1, 0, 1, 0])
 MARGINS = np.array(

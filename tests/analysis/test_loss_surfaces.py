@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 
 from analysis.loss_surfaces import main
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 
 LINES = {"pre-trained to failed": [0.8, 0.75, 0.7], "pre-trained to successful": [0.8, 0.9, 0.2]}
 

@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import f, t
 
 from analysis.mitigations import compare, draw, main, table
-from analysis.shared.style import run_command
+from analysis.shared.reading import run_command
 
 
 def method(a_run, name, corrected, scores, **columns):

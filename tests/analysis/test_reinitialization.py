@@ -5,7 +5,7 @@ import pytest
 from scipy.stats import t
 
 from analysis.reinitialization import choose, draw, main, table
-from analysis.shared.style import run_command
+from analysis.shared.reading import run_command
 
 
 def setting(a_run, layers, selection, reporting, **columns):

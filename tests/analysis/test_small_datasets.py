@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import hypergeom
 
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 from analysis.small_datasets import CONDITIONS, compare, draw, main, table
 
 FULL, EPOCHS, ITERATIONS = CONDITIONS

@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.shared.style import BadInput, NothingToDraw
+from analysis.shared.reading import BadInput, NothingToDraw
 from analysis.sources_of_randomness import flip_share, main, pairs, runs_test, table, total_effect
 
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from scipy.stats import f
 
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 from analysis.strong_baseline import DEFAULT, PAPER, compare, draw, main, table
 
 RECIPES = {

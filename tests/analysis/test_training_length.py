@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 from analysis.training_length import draw, main, table
 
 

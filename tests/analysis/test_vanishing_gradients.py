@@ -6,7 +6,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 from analysis.vanishing_gradients import depths, main
 
 MATRICES = [

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from analysis.__main__ import draw
-from analysis.shared.style import BadInput, read_csv
+from analysis.shared.reading import BadInput, read_csv
 
 HEADER = "run,task,model,data,learning_rate,bias_correction,epochs,metric,score,failed,train_loss"
 FIRST = "00000000000000a1,rte,m@1,d@2,0.0003,True,3,accuracy,0.7,False,0.5"

@@ -11,7 +11,8 @@ from experiments import catastrophic_forgetting
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import load_splits, load_text, subset_rows
+from experiments.finetuning.tasks import load_splits, subset_rows
+from experiments.finetuning.texts import load_text
 from experiments.sweeps import store
 from experiments.sweeps.command import parse, parser
 from experiments.sweeps.rows import row, write_csv

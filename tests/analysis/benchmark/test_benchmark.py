@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 
 from analysis.benchmark.__main__ import growth, machine, main, steps
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 
 
 @pytest.fixture

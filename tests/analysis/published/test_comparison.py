@@ -10,7 +10,7 @@ from scipy.stats import hypergeom
 
 from analysis.published.comparison import compare, main, readable, tolerance
 from analysis.published.evidence import all_runs, published_points, published_runs, results
-from analysis.shared.style import BadInput
+from analysis.shared.reading import BadInput
 
 
 def test_a_csv_of_before_mixout_keeps_its_runs(a_run, tmp_path):

@@ -7,7 +7,7 @@ from conftest import REPOSITORY
 
 from analysis.published.evidence import results
 from analysis.published.rules import OUTCOMES, differ_in
-from analysis.published.scorecard import FAILS, HOLDS, NO_DATA, OPEN, evaluate
+from analysis.published.verdicts import FAILS, HOLDS, NO_DATA, OPEN, evaluate
 
 NOISE = 0.001 * np.sin(np.arange(60))
 PAPER = {"recipe": "paper's recipe", "epochs": 20, "bias_correction": True}

@@ -12,16 +12,8 @@ from conftest import REPOSITORY
 from analysis.published.claims import CLAIMS
 from analysis.published.evidence import Missing, published, published_points, results
 from analysis.published.rules import ABSENT, PRINTED
-from analysis.published.scorecard import (
-    FAILS,
-    HOLDS,
-    NO_DATA,
-    OPEN,
-    draw,
-    estimate,
-    evaluate,
-    summary,
-)
+from analysis.published.scorecard import draw, summary
+from analysis.published.verdicts import FAILS, HOLDS, NO_DATA, OPEN, estimate, evaluate
 from analysis.shared.statistics import holm
 
 NOISE = 0.001 * np.sin(np.arange(100))  # a little spread, always the same

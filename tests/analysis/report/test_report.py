@@ -13,7 +13,8 @@ from conftest import REPOSITORY
 from analysis.report.__main__ import claims, report, run_rows
 from analysis.report.page import anchor, to_html
 from analysis.report.study import STUDY
-from analysis.shared.style import BadInput, save_table
+from analysis.shared.reading import BadInput
+from analysis.shared.tables import save_table
 
 VOID = {"meta", "img"}
 RUN = {

@@ -9,7 +9,8 @@ import pytest
 from conftest import REPOSITORY
 from matplotlib.patches import PathPatch
 
-from analysis.shared.style import box_plot, by_task, correction_panel
+from analysis.shared.names import by_task
+from analysis.shared.style import box_plot, correction_panel
 
 
 def test_pairs_of_boxes_by_any_column(a_run):

@@ -25,7 +25,7 @@ from experiments.finetuning.probes import (
     move_to,
     put_back,
 )
-from experiments.finetuning.tasks import load_text
+from experiments.finetuning.texts import load_text
 from experiments.finetuning.training import train
 from experiments.loss_surfaces import EXAMPLES, EXAMPLES_SEED, Plane, measure, prepare_plane
 

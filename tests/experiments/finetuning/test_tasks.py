@@ -10,10 +10,11 @@ import datasets
 import numpy as np
 import pytest
 
-from experiments.finetuning import tasks
+from experiments.finetuning import tasks, texts, tsv
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.glue import TASKS
 from experiments.finetuning.metrics import all_metrics, majority_level
-from experiments.finetuning.tasks import TASKS, load_splits
+from experiments.finetuning.tasks import load_splits
 from experiments.mini import language
 from experiments.mini.language import Event, NounPhrase, follows
 from experiments.mini.tasks import GENERATORS, held_out_text, rows
@@ -206,14 +207,14 @@ def test_a_revision_of_a_data_set(tmp_path, monkeypatch):
     )
     monkeypatch.setattr(datasets.config, "HF_DATASETS_CACHE", str(tmp_path))
     monkeypatch.setattr(datasets.config, "HF_HUB_OFFLINE", True)
-    assert tasks.load_text(f"nobody/text@{cached}") == "test text"
+    assert texts.load_text(f"nobody/text@{cached}") == "test text"
     with pytest.raises(BadInput, match=f"nobody/text@{other}: found another revision"):
-        tasks.load_text(f"nobody/text@{other}")
+        texts.load_text(f"nobody/text@{other}")
     asked = []
     monkeypatch.setattr(
         datasets, "load_dataset", lambda *names, **options: asked.append((names, options)) or made
     )
-    tasks.load_text("nobody/text@v1", validation=True)
+    texts.load_text("nobody/text@v1", validation=True)
     assert asked == [(("nobody/text", "wikitext-2-raw-v1"), {"revision": "v1"})]
 
 
@@ -237,8 +238,8 @@ def test_scitail_from_the_hub_and_from_its_own_files(local_hub, tmp_path):
     lines = ["a premise\ta hypothesis\tentails", "another\tone\tneutral"]
     for name, content in (("train", lines * 2), ("dev", lines)):
         (tmp_path / "SciTail" / f"{name}.tsv").write_text("\n".join(content) + "\n")
-    files = tasks._tsv_files(task, tmp_path)
-    split = tasks._read_tsv(task, *files["train"])
+    files = tsv.tsv_files(task, tmp_path)
+    split = tsv.read_tsv(task, *files["train"])
     assert split.texts[1] == ("another", "one") and split.labels.tolist() == [0, 1, 0, 1]
     with pytest.raises(BadInput, match="mini has no task scitail"):
         load_splits("scitail", "mini")

@@ -13,8 +13,9 @@ from conftest import TIMING_COLUMNS
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.glue import get_task
 from experiments.finetuning.loading import prepare, tokenized_splits
-from experiments.finetuning.tasks import get_task, load_splits, tokenize
+from experiments.finetuning.tasks import load_splits, tokenize
 from experiments.finetuning.training import batch_loss, train
 from experiments.sweeps import engine, store
 from experiments.sweeps.rows import row
@@ -265,7 +266,7 @@ def test_a_real_rte_batch(glue, gte_small, tiny_run):
 def test_a_real_short_fine_tuning(glue, gte_small, tiny_run, monkeypatch):
     """Real CoLA sentences, the real encoder: 40 steps lower the training loss below where it
     began."""
-    from experiments.finetuning import training
+    from experiments.finetuning import loading
 
     whole = load_splits("cola", str(glue))
     first = np.arange(640)
@@ -275,7 +276,7 @@ def test_a_real_short_fine_tuning(glue, gte_small, tiny_run, monkeypatch):
         ),
         "dev": type(whole["dev"])(whole["dev"].texts[:100], whole["dev"].labels[:100]),
     }
-    monkeypatch.setattr(training, "load_splits", lambda task, source: parts)
+    monkeypatch.setattr(loading, "load_splits", lambda task, source: parts)
     result = train(
         tiny_run(
             task="cola",
