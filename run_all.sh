@@ -156,16 +156,16 @@ install() {  # requirement files: into .venv, unless they are what was installed
     env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_USER -u PIP_DRY_RUN -u PIP_NO_DEPS -u PIP_REQUIRE_VIRTUALENV \
       -u PIP_IGNORE_INSTALLED -u PIP_REQUIREMENT -u PIP_CONSTRAINT -u PYTHONUSERBASE PIP_USER=0 \
       "$python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
-    (cd "$here" && cat "$@") | "$python" -I -c "$is_installed" \
+    (cd "$here" && "$python" -I -c "$is_installed" "$@") \
       || fail "the packages did not arrive in .venv: look at pip's configuration (pip config list), then repeat the call"
     (cd "$here" && cat "$@") >| "$stamp"
   fi
 }
 
-# Reads requirements; status 1 unless each stands in this environment, in that version, and torch can be imported.
+# Reads files of requirements; status 1 unless each stands in this environment, in that version, and torch can be imported.
 is_installed='
-import importlib.metadata, sys
-for line in sys.stdin:
+import fileinput, importlib.metadata, sys
+for line in fileinput.input(encoding="utf-8"):
     name, _, version = line.split("#")[0].strip().partition("==")
     if name and importlib.metadata.version(name).split("+")[0] != version:
         sys.exit(1)

@@ -43,8 +43,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
         [
             row(record)
             for record in alike(stored(options.results), records, VARIED)
-            # convergence_pitfalls has one far beyond
-            if record["run"]["learning_rate"] <= 10 * max(learning_rates(options))
+            # convergence_pitfalls and effective_learning_rate have some far beyond
+            if record["run"]["learning_rate"] in learning_rates(options)
         ],
     )
     points = []
