@@ -33,7 +33,7 @@ make mini catastrophic_forgetting --seeds 25 --of-each 9
 make mini loss_surfaces --seeds 25 --pairs 10
 make mini reinitialization mitigations checkpoint_selection early_signs convergence_pitfalls instability_measures --seeds 25 --long-seeds 5
 # mini: what a seed is, segment ids, labels with noise
-make mini-second-cpu sources_of_randomness --seeds 25
+make mini-second-cpu sources_of_randomness --seeds 25 --repeats 1
 make mini-without-segment-ids bias_correction --tasks rte mrpc --learning-rates 3e-4 --seeds 25 --segment-ids off
 make mini-noisy generalization bias_correction --tasks rte --learning-rates 3e-4 --seeds 25 --long-seeds 5 --data mini-noisy
 make mini-random-weights bias_correction --tasks rte mrpc cola qnli --random-weights --bias-correction on --learning-rates 3e-4 --seeds 3
