@@ -120,16 +120,21 @@ def test_u9_text_that_is_none(tmp_path, tiny_model):
         catastrophic_forgetting.planned(parse(p, arguments))
 
 
-def test_t3_a_head_that_could_not_be_used_is_refused_before_training(tmp_path, tiny_model):
+@pytest.mark.parametrize("kind", ["distilbert", "electra", "modernbert"])
+def test_t3_a_head_that_could_not_be_used_is_refused_before_training(kind, tmp_path, tiny_model):
+    """And without --fit-head the text does not say that the model has no head."""
     config = json.loads((tiny_model / "config.json").read_text())
     for path in tiny_model.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "distilbert"}))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": kind}))
     p = parser("")
     catastrophic_forgetting.add_flags(p)
     flags = ["--model", str(tmp_path), "--plain", "--fit-head", "--results", str(tmp_path / "r")]
-    with pytest.raises(BadInput, match="--fit-head: .* of type distilbert"):
+    with pytest.raises(BadInput, match=f"--fit-head: .* of type {kind}"):
         catastrophic_forgetting.planned(parse(p, flags))
+    flags.remove("--fit-head")
+    reason = catastrophic_forgetting.unmeasured(parse(p, flags))
+    assert f"is of type {kind}" in reason and "no masked-LM head" not in reason
 
 
 def test_l3_a_tilde_is_home(monkeypatch, tmp_path):
