@@ -3,7 +3,7 @@
 #
 #   bash run_all.sh                    every experiment and figure of the default profile
 #   bash run_all.sh bias_correction    one experiment and its figure
-#   bash run_all.sh figures            the figures and tables again, from the CSVs
+#   bash run_all.sh figures            the figures and tables again, from the CSVs; --published: the paper's, from its points
 #   bash run_all.sh check              the paper's claims on the published numbers and on the results; --strict: status 1
 #   bash run_all.sh status             what is finished, running, stale or crashed
 #   bash run_all.sh benchmark          how fast a step is, beside others' and beside the machine's limit; wants an idle machine
@@ -68,7 +68,8 @@ main() {
     check) install requirements.txt
            check "$@" ;;
     figures) install requirements.txt
-             figures "${study[@]}" -- "$@" ;;
+             if [[ ${1-} == --published ]]; then run analysis published "${@:2}"
+             else figures "${study[@]}" -- "$@"; fi ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
     *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, fast_path, help or one of ${study[*]}"

@@ -3,7 +3,8 @@
 A script that cannot draw says why in its one line, the others go on, and the status at the end is
 2. `bash run_all.sh` calls this. With --results a folder of folders, such as results/reference, and
 no names, everything that can be drawn of each of them goes to figures/reference/<its name>, and the
-scorecard of all, with the audit of the published numbers, to figures/reference.
+scorecard of all, with the audit of the published numbers, to figures/reference, and the paper's own
+figures, from the published points, to figures/reference/published.
 """
 
 import importlib
@@ -20,6 +21,7 @@ OTHERS = {
     "audit": "analysis.published.audit",
     "benchmark": "analysis.benchmark.__main__",
     "fast_path": "analysis.benchmark.fast_path",
+    "published": "analysis.published.figures",
     "scorecard": "analysis.published.scorecard",
 }
 
@@ -55,7 +57,8 @@ def main() -> None:
         where = ["--results", str(folder), "--figures", str(figures / folder.name)]
         status = max(status, draw(there, where))
     where = ["--results", str(options.results), "--figures", str(figures)]
-    sys.exit(max(status, draw(["scorecard", "audit"], where)))
+    status = max(status, draw(["scorecard", "audit"], where))
+    sys.exit(max(status, draw(["published"], ["--figures", str(figures / "published")])))
 
 
 def folders_of(results: Path) -> list[Path]:
