@@ -137,21 +137,21 @@ def fig_9() -> plt.Figure:
     return training_length.draw(runs_of("training_length"))
 
 
-FIGURES: dict[str, tuple[str, Callable[[], plt.Figure]]] = {
-    "strong_baseline": ("Fig. 1", fig_1),
-    "catastrophic_forgetting": ("Fig. 2", fig_2),
-    "small_datasets": ("Fig. 3", fig_3),
-    "vanishing_gradients": ("Fig. 4", fig_4),
-    "bias_correction": ("Fig. 5", fig_5),
-    "generalization": ("Fig. 8b", fig_8b),
-    "training_length": ("Fig. 9", fig_9),
+FIGURES: dict[str, Callable[[], plt.Figure]] = {
+    "strong_baseline": fig_1,
+    "catastrophic_forgetting": fig_2,
+    "small_datasets": fig_3,
+    "vanishing_gradients": fig_4,
+    "bias_correction": fig_5,
+    "generalization": fig_8b,
+    "training_length": fig_9,
 }
 
 
 def main() -> None:
     given = parser(__doc__).parse_args().figures
     folder = given.expanduser() if given else REPOSITORY / "figures" / "reference" / "published"
-    for name, (_, draw) in FIGURES.items():
+    for name, draw in FIGURES.items():
         save(draw(), folder / name)
 
 

@@ -10,6 +10,16 @@ class Section(NamedTuple):
     figures: dict[str, str]  # what a figure shows, by its name less the experiment's
 
 
+# the paper's figure that analysis/published/figures.py draws from its points, by experiment
+PUBLISHED = {
+    "strong_baseline": "Fig. 1",
+    "catastrophic_forgetting": "Fig. 2",
+    "small_datasets": "Fig. 3",
+    "vanishing_gradients": "Fig. 4",
+    "bias_correction": "Fig. 5",
+    "generalization": "Fig. 8b",
+    "training_length": "Fig. 9",
+}
 # In the order of run_all.sh.
 STUDY = (
     Section(
