@@ -8,11 +8,16 @@ figures, from the published points, to figures/reference/published.
 """
 
 import importlib
+import io
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from itertools import takewhile
 from pathlib import Path
+from typing import TextIO
+
+from tqdm import tqdm
 
 from analysis.shared.reading import REPOSITORY, STOPPED, BadInput, parser, run_command
 
@@ -66,14 +71,27 @@ def folders_of(results: Path) -> list[Path]:
     return sorted({path.parent for path in results.glob("*/*.csv")})
 
 
+class AboveTheBar(io.TextIOBase):
+    """What is printed while a bar stands in the last line of a terminal."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self.terminal = terminal
+
+    def write(self, text: str) -> int:
+        tqdm.write(text, self.terminal, end="")
+        return len(text)
+
+
 def draw(names: Sequence[str], flags: Sequence[str]) -> int:
     """Call these scripts with these flags; the status for the whole. Whatever one of them
-    raises, the others are called."""
+    raises, the others are called. On a terminal a bar says how many are left."""
     status = 0
-    for name in names:
+    for name in (bar := tqdm(names, unit="script", disable=True if len(names) < 2 else None)):
+        bar.set_description(name)
         sys.argv = [name, *flags]
         try:
-            run_command(importlib.import_module(scripts()[name]).main)
+            with nullcontext() if bar.disable else redirect_stdout(AboveTheBar(sys.stdout)):
+                run_command(importlib.import_module(scripts()[name]).main)
         except SystemExit as ended:
             status = int(ended.code or status)
             if status == STOPPED:

@@ -195,7 +195,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     # read when there is room: 1.3 GB each for BERT-large
     jobs = ((record, weights_of(record, options)) for record in missing)
     for (record, _), rows in measure_all(
-        partial(perplexities, **settings, head=head), jobs, options, "perplexities"
+        partial(perplexities, **settings, head=head), jobs, options, "perplexities", len(missing)
     ):
         write_atomically(path(record), json.dumps(rows))
         found[path(record)] = rows

@@ -208,8 +208,6 @@ def measured_rows(
 ) -> list[list]:
     """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or
     measured and stored. `pair`: the records of the failed and the successful run."""
-    from tqdm import tqdm
-
     failed, successful = (Run(**record["run"]) for record in pair)
     task = failed.task
     name = fingerprint(
@@ -231,11 +229,12 @@ def measured_rows(
         train_for_weights(pair, options, "loss_surfaces")
         of_failed, of_successful = (weights_of(record, options) for record in pair)
         plane = Plane(failed, successful, of_failed, of_successful, options.classifier)
-        results = measure_all(
-            partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row"
-        )
-        for row, result in tqdm(
-            results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None
+        for row, result in measure_all(
+            partial(measure, plane=plane),
+            missing,
+            options,
+            f"loss_surfaces, {task}: row",
+            len(missing),
         ):
             write_atomically(path(row), json.dumps(result))
             found[path(row)] = result

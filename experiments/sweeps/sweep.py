@@ -5,8 +5,7 @@ import argparse
 import dataclasses
 import math
 import sys
-import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -14,11 +13,11 @@ from typing import Any
 from experiments.finetuning import files
 from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import train_rows
 from experiments.sweeps import engine, store
 from experiments.sweeps.command import parse, parser, run_command
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
+from experiments.sweeps.progress import Progress, counted, steps
 
 Records = list[dict[str, Any]]
 
@@ -172,7 +171,7 @@ def train_all(
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
     otherwise: list[str] = []
-    with Locks(options.results) as locks, _Progress(missing, asked_by) as progress:
+    with Locks(options.results) as locks, Progress(missing, asked_by) as progress:
         runs = claimed(missing, options, locks, progress, again)
         for run, result in engine.map(train, runs, options.engine, options.device):
             if isinstance(result, engine.Crash):
@@ -211,7 +210,7 @@ def claimed(
     missing: Sequence[Run],
     options: argparse.Namespace,
     locks: Locks,
-    progress: "_Progress",
+    progress: Progress,
     again: bool,
 ) -> Iterator[Run | None]:
     """Those of the runs whose lock this sweep gets, one by one; None while all that are left are
@@ -279,13 +278,15 @@ def measure_all(
     items: Iterable[Any],
     options: argparse.Namespace,
     what: str,
+    total: int,
 ) -> Iterator[tuple[Any, Any]]:
-    """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all
-    others are."""
+    """(item, function(item)) of `total` items as they are finished; with a crash among them,
+    RunsCrashed when all others are."""
     crashed: dict[str, str] = {}
     for old in (options.results / "crashed").glob(f"{what} *.txt"):
         old.unlink()
-    for item, result in engine.map(function, items, options.engine, options.device):
+    results = engine.map(function, items, options.engine, options.device)
+    for item, result in counted(results, total, what):
         if isinstance(result, engine.Crash):
             name = f"{what} {len(crashed) + 1}"
             crashed[name] = result.error
@@ -313,56 +314,6 @@ def drop_weights(
     for run in unique([planned[name] for name in measuring]):
         if run.id not in measured:
             store.weights_path(options.results, run).unlink(missing_ok=True)
-
-
-class _Progress:
-    """A bar on a terminal and a line a minute elsewhere: the experiment that asked for the run,
-    finished, failed and crashed runs, time left (by steps, since runs differ in length)."""
-
-    def __init__(self, planned: Sequence[Run], asked_by: dict[str, str]) -> None:
-        from tqdm import tqdm
-
-        self.asked_by, self.started, self.total = asked_by, time.monotonic(), len(planned)
-        self.counts: Counter[str] = Counter()
-        self.bar = tqdm(total=sum(map(steps, planned)), unit="step", disable=None, smoothing=0)
-        self.last_line, self.done = self.started, 0
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def finished(self, run: Run, how: str) -> None:
-        """One more run is done: successful, failed, crashed, or trained elsewhere by another
-        sweep."""
-        self.counts[how] += 1
-        self.done += steps(run)
-        others = "".join(
-            f", {self.counts[name]} {name}"
-            for name in ("crashed", "elsewhere")
-            if self.counts[name]
-        )
-        state = f"{self.counts.total()}/{self.total} runs, {self.counts['failed']} failed{others}"
-        self.bar.set_description_str(self.asked_by[run.id])
-        self.bar.set_postfix_str(state)
-        self.bar.update(steps(run))
-        now = time.monotonic()
-        if self.bar.disable and (now - self.last_line > 60 or self.counts.total() == self.total):
-            self.last_line = now
-            left = (self.bar.total - self.done) * (now - self.started) / self.done
-            print(
-                f"{self.asked_by[run.id]}: {state}, {self.bar.format_interval(now - self.started)}"
-                f" gone, about {self.bar.format_interval(left)} left",
-                flush=True,
-            )
-
-
-def steps(run: Run) -> int:
-    """Optimiser steps of a run."""
-    return run.epochs * math.ceil(
-        (run.train_examples or train_rows(run.task, run.data_source)) / run.batch_size
-    )
 
 
 def _about(missing: Sequence[Run], options: argparse.Namespace) -> str:

@@ -50,7 +50,7 @@ def test_an_experiment_that_cannot_write_does_not_keep_the_others_from_it(tmp_pa
 
 def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_path):
     def crash(options, records):
-        list(sweep.measure_all(lambda item: 1 / 0, [1], options, "perplexities"))
+        list(sweep.measure_all(lambda item: 1 / 0, [1], options, "perplexities", 1))
 
     done = []
     experiments = [
@@ -69,6 +69,7 @@ def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_pa
             [1],
             argparse.Namespace(results=tmp_path, engine="serial", device="cpu"),
             "perplexities",
+            1,
         )
     )
     assert not list((tmp_path / "crashed").iterdir())
