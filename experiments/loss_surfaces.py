@@ -9,7 +9,7 @@ Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, 
              examples, dropout off; the same for the gradient's norm.
 Command    : python -m experiments.loss_surfaces --profile mini
 Cost       : mini: runs shared with strong_baseline, and about 2 minutes on 2 cores a task (19 x 19
-             points; quick: the first of RTE and MRPC that has a failed and a successful run, 13 x
+             points; quick: the first of RTE and CoLA that has a failed and a successful run, 13 x
              13); paper: 40 x 40 points.
 Writes     : results/<profile>/loss_surfaces.csv, one row per point; loss_surfaces_lines.csv, one
              row per point of the straight lines between the three models.
@@ -96,7 +96,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     default = default_rate(options)
-    tasks = options.tasks or (["rte", "mrpc"] if options.quick else ["rte", "mrpc", "cola"])
+    tasks = options.tasks or (["rte", "cola"] if options.quick else ["rte", "mrpc", "cola"])
     runs = grid(
         options, tasks=tasks, corrections=[False], epochs=LENGTHS[:1], learning_rates=[default]
     )

@@ -6,7 +6,7 @@ Paper      : Mosbach et al. 2021 (ICLR), section 4.2, Fig. 3, Table 4: MRPC, CoL
              examples, default recipe, 25 seeds. "The same number of iterations" is rounded up to
              whole epochs: 11, 26 and 312, as the paper says them.
 Command    : python -m experiments.small_datasets --profile mini
-Cost       : mini, quick (MRPC, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 225 runs, two
+Cost       : mini, quick (CoLA, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 225 runs, two
              thirds of 690 to 19,700 steps.
 Writes     : results/<profile>/small_datasets.csv, one row per run, with the condition and the
              number of examples.
@@ -51,7 +51,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     runs = []
-    for task in options.tasks or (["mrpc"] if options.quick else ["mrpc", "cola", "qnli"]):
+    for task in options.tasks or (["cola"] if options.quick else ["mrpc", "cola", "qnli"]):
         common = {
             "tasks": [task],
             "learning_rates": [default_rate(options)],
