@@ -4,11 +4,11 @@ Hypothesis : each remedy that has been proposed lowers the failure rate of the d
              as far as bias correction does; beside bias correction they add little.
 Paper      : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1; Zhang et al. 2021, Table 2: Mixout
              (Lee et al. 2020), weight decay to the pre-trained weights, layer-wise learning-rate
-             decay, re-initialisation; component-wise gradient clipping (Yang and Ma 2022). All at 3
-             epochs.
+             decay, re-initialisation; component-wise gradient clipping (Yang and Ma 2022); the
+             settings of transformers' Trainer. All at 3 epochs.
 Command    : python -m experiments.mitigations --profile mini
-Cost       : mini, quick (Mixout without bias correction, 1 seed): 7 runs, about 2 minutes on 2
-             cores. paper: 350.
+Cost       : mini, quick (Mixout and the low rate without bias correction, 1 seed): 8 runs, about 3
+             minutes on 2 cores. paper: 450.
 Writes     : results/<profile>/mitigations.csv, one row per run, with the method.
 
 Each method changes the default recipe in one thing, so that its effect can be told; Mixout stands
@@ -20,6 +20,12 @@ of 0.1), each parameter tensor's gradient clipped at 0.1 (in the middle of Yang 
 rate moves a weight by less than a thousandth of its way, so that weight decay of either kind can do
 little.
 
+The low rate is the control that every remedy needs, since many are a lower rate in disguise:
+nothing but 0.3 times the recipe's. The Trainer's defaults (transformers 5: rate 5e-5, no warm-up,
+linear decay, epsilon 1e-8, no weight decay, batches of 8, bias correction) are a recipe and change
+several things at once; 5e-5 is 2.5 times the paper's middle rate of 2e-5, so here it is 2.5 times
+the profile's. Epsilon stands where the paper's AdamW has it (optimizers.py).
+
 Departures from their code: the last layer has the head's learning rate and the embeddings 0.95^L of
 it (theirs 0.95 and 0.95^(L + 1)); the head too is pulled to where it began (theirs to 0); Mixout's
 gradient has the factor 1 / (1 - p) of its definition, which Lee et al.'s released code leaves out.
@@ -28,12 +34,19 @@ gradient has the factor 1 / (1 - p) of its definition, which Lee et al.'s releas
 import argparse
 from typing import Any
 
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.sweeps.command import BIAS_CORRECTION, default_rate, number
 from experiments.sweeps.grid import grid, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
+
+LOW = 0.3  # of the recipe's rate: what layers' rates of 0.95 leave the lowest of 24
+# the Trainer's 5e-5 as a multiple of the paper's middle rate, 2e-5
+TRAINER_RATE = 2.5
+TRAINER = {"warmup_ratio": 0.0, "adam_epsilon": 1e-8, "weight_decay": 0.0, "batch_size": 8}
+QUICK = ("none", "Mixout", f"{LOW:g} x")  # how a first look's methods begin
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
@@ -55,6 +68,12 @@ def add_flags(p: argparse.ArgumentParser) -> None:
         default=[0.1],
         metavar="C",
         help="largest L2 norms of one parameter tensor's gradient (default 0.1)",
+    )
+    p.add_argument(
+        "--methods",
+        nargs="+",
+        metavar="NAME",
+        help="only the methods whose names in the CSV begin so, such as none 0.3 Mixout",
     )
     p.add_argument(
         "--reinitialized-layers",
@@ -80,27 +99,37 @@ def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         f"re-initialisation of {options.reinitialized_layers}": {
             "reinitialized_layers": options.reinitialized_layers
         },
+        f"{LOW:g} x the rate": {"learning_rate": times(LOW, options)},
+        "Trainer's defaults": {"learning_rate": times(TRAINER_RATE, options), **TRAINER},
     }
-    quick = ("none", "Mixout")
-    return {
-        name: changes
-        for name, changes in everything.items()
-        if not options.quick or name.startswith(quick)
-    }
+    wanted = tuple(options.methods or (QUICK if options.quick else [""]))
+    for beginning in wanted:
+        if not any(name.startswith(beginning) for name in everything):
+            raise BadInput(
+                f"no method begins with {beginning!r}: expected one of {', '.join(everything)}"
+            )
+    return {name: changes for name, changes in everything.items() if name.startswith(wanted)}
+
+
+def times(factor: float, options: argparse.Namespace) -> float:
+    """A multiple of the default recipe's rate."""
+    return float(f"{factor * default_rate(options):.6g}")
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     corrections = (False,) if options.quick else BIAS_CORRECTION[options.bias_correction]
     runs = []
     for changes in methods(options).values():
+        fields = {"learning_rate": default_rate(options), **changes}
+        rate = fields.pop("learning_rate")
         for corrected in corrections if changes else (False, True):
             runs += grid(
                 one_seed_at_first(options) if changes else options,
                 tasks=options.tasks or ["rte"],
-                learning_rates=[default_rate(options)],
+                learning_rates=[rate],
                 corrections=[corrected],
                 epochs=LENGTHS[:1],
-                **changes,
+                **fields,
             )
     return runs
 
