@@ -21,32 +21,36 @@ from analysis.shared.statistics import fisher, holm, levene, over_seeds
 from analysis.shared.style import CORRECTION_HANDLES, box_legend, correction_panel, panels, save
 from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
 
-# what methods are compared with; the last is Mixout's control
-NONE, ALONE, CONTROL = "none", "bias correction alone", "no dropout"
-LINE = [*PANEL, "learning_rate"]
-SETTING = [*LINE, "method", "bias_correction"]
+# what methods are compared with; the last two are the control of all, and Mixout's
+NONE, ALONE, LOW, CONTROL = "none", "bias correction alone", "0.3 x the rate", "no dropout"
+SETTING = [*PANEL, "learning_rate", "method", "bias_correction"]
 TESTS = ["Fisher p", "Levene p"]
 NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
 
 
 def in_order(runs: pd.DataFrame) -> list[str]:
-    """The methods: none, then the others as they come in the CSV."""
-    return sorted(runs["method"].unique(), key=lambda method: method != NONE)
+    """The methods: none, the low rate, then the others as they come in the CSV."""
+    return sorted(runs["method"].unique(), key=lambda method: (method != NONE, method != LOW))
+
+
+def recipe_rate(panel: pd.DataFrame) -> float:
+    """The default recipe's learning rate: that of none, or where it is missing the commonest."""
+    none = panel[panel["method"] == NONE]
+    return (panel if none.empty else none)["learning_rate"].mode().iloc[0]
 
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task and model: a pair of boxes for each method."""
-    groups = list(runs.groupby(LINE, sort=True))
+    groups = list(runs.groupby(PANEL, sort=True))
     figure, grid = panels(len(groups), 1, max(4.6, 0.8 + 1.15 * runs["method"].nunique()))
-    for axes, ((task, model, data, dtype, pretrained, rate), panel) in zip(
-        grid, groups, strict=True
-    ):
+    for axes, ((task, model, data, dtype, pretrained), panel) in zip(grid, groups, strict=True):
         names = {
             method: fill(method, 12, break_long_words=False, break_on_hyphens=False)
             for method in in_order(panel)
         }
         correction_panel(axes, panel, "method", "method", names)
-        setting = setting_name(model, data, dtype, pretrained, rate_name(rate))
+        rate = rate_name(recipe_rate(panel))
+        setting = setting_name(model, data, dtype, pretrained, rate)
         axes.set_title(f"{task_name(task, data)}\n{setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
@@ -56,7 +60,8 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     """Scores and failures over the seeds of each method and optimiser."""
     order = in_order(runs)
     result = over_seeds(runs, SETTING).sort_values(
-        SETTING, key=lambda column: column.map(order.index) if column.name == "method" else column
+        [*PANEL, "method", "learning_rate", "bias_correction"],
+        key=lambda column: column.map(order.index) if column.name == "method" else column,
     )
     return result.assign(learning_rate=result["learning_rate"].map(rate_name))
 
@@ -64,6 +69,8 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 def controls(method: str, corrected: bool) -> list[tuple[str, tuple[str, bool]]]:
     """What a method is held against: a name, and the method and correction of those runs."""
     against = [(NONE, (NONE, corrected))]
+    if method != LOW:
+        against.append((LOW, (LOW, corrected)))
     if method.startswith("Mixout"):
         against.append((CONTROL, (CONTROL, corrected)))
     if not corrected:
@@ -72,11 +79,11 @@ def controls(method: str, corrected: bool) -> list[tuple[str, tuple[str, bool]]]
 
 
 def compare(runs: pd.DataFrame) -> pd.DataFrame:
-    """Each method against none with the same optimiser, Mixout also against no dropout, and those
-    without bias correction against bias correction alone: failures (Fisher), spread (Levene),
-    means; Holm over all p values."""
+    """Each method against none and against the low rate with the same optimiser, Mixout also
+    against no dropout, and those without bias correction against bias correction alone: failures
+    (Fisher), spread (Levene), means; Holm over all p values."""
     rows = []
-    for (*_, rate), panel in runs.assign(points=100 * runs["score"]).groupby(LINE, sort=True):
+    for _, panel in runs.assign(points=100 * runs["score"]).groupby(PANEL, sort=True):
         of = dict(list(panel.groupby(["method", "bias_correction"])))
         compared = []
         for corrected, method in product((False, True), in_order(panel)):
@@ -95,7 +102,7 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
             rows.append(
                 {
                     **panel.iloc[0][PANEL],
-                    "learning_rate": rate_name(rate),
+                    "learning_rate": rate_name(pair["method"]["learning_rate"].iloc[0]),
                     "bias_correction": corrected,
                     "method": method,
                     "against": against,
@@ -139,8 +146,9 @@ def main() -> None:
     save_table(
         comparisons,
         options.figures / "mitigations_tests",
-        "Mitigations against none, and against bias correction alone",
-        "Against none, or no dropout: with the same optimiser. Failed runs: Fisher's exact test."
+        "Mitigations against none, against 0.3 x the rate, and against bias correction alone",
+        "Against none, 0.3 x the rate, or no dropout: with the same optimiser. Failed runs:"
+        " Fisher's exact test."
         " Standard deviation (std, ddof 0) of the dev scores, in percent points: Levene's test,"
         f" centred at the median. Both two-sided; Holm: adjusted over all {count} p values of this"
         " table. A small std may be that of runs that all failed. Difference of means: method less"

@@ -62,6 +62,33 @@ def test_mixout_stands_against_its_control_too(runs, a_run):
     )
 
 
+def test_each_method_stands_against_the_low_rate_too(runs, a_run):
+    """Of another rate, in the same panel; the low rate itself does not."""
+    low = [
+        *method(a_run, "0.3 x the rate", False, [0.5, 0.8, 0.9, 0.9], learning_rate=9e-5),
+        *method(a_run, "0.3 x the rate", True, [0.9] * 4, learning_rate=9e-5),
+    ]
+    runs = pd.concat([runs, pd.DataFrame(low)])
+    rows = compare(runs).query("task == 'rte'").set_index(["method", "bias_correction", "against"])
+    assert list(rows.index) == [
+        ("0.3 x the rate", False, "none"),
+        ("0.3 x the rate", False, "bias correction alone"),
+        ("Mixout 0.7", False, "none"),
+        ("Mixout 0.7", False, "0.3 x the rate"),
+        ("Mixout 0.7", False, "bias correction alone"),
+        ("0.3 x the rate", True, "none"),
+        ("Mixout 0.7", True, "none"),
+        ("Mixout 0.7", True, "0.3 x the rate"),
+    ]
+    mixout = rows.loc[("Mixout 0.7", False, "0.3 x the rate")]
+    assert mixout[["method: failed", "other: failed", "Fisher p"]].tolist() == [1, 1, "1"]
+    assert rows.loc[("0.3 x the rate", False, "none"), "learning_rate"] == "9e-5"
+    assert rows.loc[("Mixout 0.7", False, "none"), "learning_rate"] == "3e-4"
+    _, panel = draw(runs).axes
+    assert panel.get_title().endswith("3e-4") and len(panel.get_xticks()) == 3
+    assert table(runs)["learning_rate"].tolist() == ["3e-4"] * 3 + ["9e-5"] * 2 + ["3e-4"] * 2
+
+
 def test_scores_of_each_method_with_none_first(runs):
     rows = table(runs)
     assert list(rows["task"] + " " + rows["method"]) == [
