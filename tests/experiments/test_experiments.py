@@ -148,6 +148,11 @@ METHODS = {
         "weight_decay": 0.0,
         "batch_size": 8,
     },
+    "lower half frozen": {"frozen_layers": 12},
+    "classifier first": {"head_epochs": 30},
+    "LoRA, 5 x the rate": {"lora_rank": 8, "learning_rate": 1.5e-3},
+    "LoRA, 10 x the rate": {"lora_rank": 8, "learning_rate": 3e-3},
+    "LoRA, 20 x the rate": {"lora_rank": 8, "learning_rate": 6e-3},
 }
 
 
@@ -173,7 +178,7 @@ def test_which_methods_are_asked_for():
         return list(mitigations.methods(options(mitigations.EXPERIMENT, *arguments)))
 
     assert names("--methods", "Trainer", "none", "--seeds", "2") == ["none", "Trainer's defaults"]
-    assert names() == ["none", "Mixout 0.7", "0.3 x the rate"]
+    assert names() == ["none", "Mixout 0.7", "0.3 x the rate", "lower half frozen"]
     with pytest.raises(BadInput, match="no method begins with 'Nothing': expected one of none, Mi"):
         names("--methods", "none", "Nothing")
 
