@@ -10,7 +10,8 @@ Paper      : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1; Zhang et al. 2021
 Command    : python -m experiments.mitigations --profile mini
 Cost       : mini, quick (Mixout, the low rate and frozen layers without bias correction, 1 seed):
              9 runs, about 3 minutes on 2 cores. paper: 700.
-Writes     : results/<profile>/mitigations.csv, one row per run, with the method.
+Writes     : results/<profile>/mitigations.csv, one row per run, with the method and the
+             floating-point operations of a step.
 
 Each method changes the default recipe in one thing, so that its effect can be told; Mixout stands
 in place of dropout, so "no dropout" is its control. Their strengths were not tuned here: Mixout
@@ -55,6 +56,8 @@ TRAINER_RATE = 2.5
 TRAINER = {"warmup_ratio": 0.0, "adam_epsilon": 1e-8, "weight_decay": 0.0, "batch_size": 8}
 HEAD_EPOCHS = 30  # on mini its loss falls to 0.42 nats; 100 epochs at 10 times the rate reach 0.38
 LORA_RANK, LORA_RATES = 8, (5.0, 10.0, 20.0)  # multiples of the recipe's rate
+# fields that the operations of a step depend on
+COST_FIELDS = ("model", "data", "task", "batch_size", "frozen_layers", "lora_rank", "packed")
 QUICK = ("none", "Mixout", f"{LOW:g} x", "lower half")  # how a first look's methods begin
 
 
@@ -159,9 +162,22 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    known = methods(options)
-    rows = [{"method": method_of(record["run"], known), **row(record)} for record in records]
+    known, rows = methods(options), []
+    costs: dict[tuple, int] = {}
+    for record in records:
+        method = method_of(record["run"], known)
+        kind = tuple(record["run"][name] for name in COST_FIELDS)
+        if kind not in costs:
+            costs[kind] = step_operations(record["run"])
+        rows.append({"method": method, **row(record), "step_operations": costs[kind]})
     write_csv(options.results / "mitigations.csv", rows)
+
+
+def step_operations(run: dict[str, Any]) -> int:
+    """Floating-point operations of one step."""
+    from experiments.finetuning import cost  # here: it loads torch
+
+    return cost.step_operations(Run(**run))
 
 
 def method_of(run: dict[str, Any], known: dict[str, dict[str, Any]]) -> str:

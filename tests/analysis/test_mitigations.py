@@ -113,6 +113,30 @@ def test_scores_of_each_method_with_none_first(runs):
     assert none["std"] == pytest.approx((3 * 10**2 / 4 + 30**2 / 4) ** 0.5)
 
 
+def test_what_is_trained_and_what_a_step_costs(a_run):
+    """As a share of the default recipe's operations; an older row, of none, lacks the columns and
+    trains all, as the low rate does; nothing is known of batches of 4."""
+    new = {"frozen_layers": 0, "lora_rank": 0, "batch_size": 16}
+    all_of_it = {"trained_parameters": 1000, "step_operations": 3e9}
+    half = {"trained_parameters": 600, "step_operations": 2e9}
+    runs = pd.DataFrame(
+        [
+            *method(a_run, "none", False, [0.5, 0.8], batch_size=16),
+            *method(a_run, "0.3 x the rate", False, [0.8], learning_rate=9e-5, **new, **all_of_it),
+            *method(a_run, "lower half frozen", False, [0.8], **new | {"frozen_layers": 2}, **half),
+            *method(a_run, "small batches", False, [0.8], batch_size=4),
+        ]
+    )
+    rows = table(runs).set_index("method")[["trained_parameters", "cost_of_a_step"]]
+    assert rows.T.to_dict("list") == {
+        "none": ["1000", "1.00"],
+        "0.3 x the rate": ["1000", "1.00"],
+        "lower half frozen": ["600", "0.67"],
+        "small batches": ["-", "-"],
+    }
+    assert "trained_parameters" not in table(runs.drop(columns="step_operations"))
+
+
 def test_a_pair_of_boxes_for_each_method_with_its_failures(runs):
     cola, rte = draw(runs).axes
     assert [label.get_text() for label in rte.get_xticklabels()] == ["\nnone", "\nMixout 0.7"]

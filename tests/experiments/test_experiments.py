@@ -385,6 +385,8 @@ def test_the_neighbours_csvs(swept):
     assert halves.tolist() == pytest.approx(layers["score"].tolist(), abs=0.004)
     methods = tables["mitigations"].groupby(["method", "bias_correction"]).size()
     assert len(methods) == len(METHODS) * 2 and (methods == 2).all()
+    cost = tables["mitigations"].groupby("method")["step_operations"].first()
+    assert cost["Trainer's defaults"] < 0.6 * cost["none"] and cost["Mixout 0.7"] == cost["none"]
     points = tables["checkpoint_selection"]
     last = points[points["step"] == points["total_steps"]]
     assert (last["score"] == last["final_score"]).all() and len(last) == points[

@@ -14,6 +14,7 @@ from torch.nn.functional import cross_entropy
 
 from experiments.finetuning import training
 from experiments.finetuning.checkpoints import Checkpoint
+from experiments.finetuning.cost import step_operations
 from experiments.finetuning.encoders import load_classifier
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.head_phase import encoded, train_head
@@ -114,6 +115,32 @@ def test_frozen_layers_stay_byte_for_byte(tiny_run, packed, decay):
     count = sum(p.numel() for name, p in before.items() if name not in frozen)
     assert outcome["trained_parameters"] == count
     assert np.isnan(outcome["first_layer_gradient"])
+
+
+def test_the_operations_of_a_step(tiny_run):
+    """Products of the forward pass, and twice as many backward, less those whose gradient nobody
+    asks for; by hand from the model's sizes."""
+    hidden, wide, layers = 16, 32, 2
+
+    def layer(batch):
+        """Forward operations of one layer."""
+        tokens = int(batch["attention_mask"].sum())
+        longest = batch["attention_mask"].shape[1]
+        weights = tokens * (4 * hidden * hidden + 2 * hidden * wide)
+        return 2 * (weights + 2 * 16 * longest**2 * hidden)
+
+    run = tiny_run()
+    _, _, _, train_set, _ = load(run)
+    each = layer(train_set.batch(np.arange(16)))
+    head = 2 * 16 * (hidden * hidden + hidden * 2)
+    assert step_operations(run) == 3 * (layers * each + head)
+    # the lower layer forward only; the upper one without the gradient of its input for
+    # query, key and value
+    tokens = int(train_set.batch(np.arange(16))["attention_mask"].sum())
+    spared = 2 * tokens * 3 * hidden * hidden
+    frozen = dataclasses.replace(run, frozen_layers=1)
+    assert step_operations(frozen) == each + 3 * (each + head) - spared
+    assert step_operations(dataclasses.replace(run, batch_size=8)) < 0.6 * step_operations(run)
 
 
 def test_all_layers_frozen_leave_pooler_and_classifier(tiny_run):
