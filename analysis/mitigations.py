@@ -8,6 +8,7 @@ Reads   : results/<profile>/mitigations.csv
 Writes  : figures/<profile>/mitigations.png, .pdf, .md, .csv; mitigations_tests.md, .csv
 """
 
+import re
 from itertools import product
 from textwrap import fill
 
@@ -34,8 +35,13 @@ NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
 
 
 def in_order(runs: pd.DataFrame) -> list[str]:
-    """The methods: none, the low rate, then the others as they come in the CSV."""
-    return sorted(runs["method"].unique(), key=lambda method: (method != NONE, method != LOW))
+    """The methods: none, the low rate, then the others by name, 5 before 10."""
+
+    def place(method: str) -> tuple[bool, bool, str]:
+        padded = re.sub(r"\d+", lambda digits: digits[0].zfill(6), method)
+        return method != NONE, method != LOW, padded
+
+    return sorted(runs["method"].unique(), key=place)
 
 
 def recipe_rate(panel: pd.DataFrame) -> float:

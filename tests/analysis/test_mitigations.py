@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import f, t
 
-from analysis.mitigations import compare, draw, main, table
+from analysis.mitigations import compare, draw, in_order, main, table
 from analysis.shared.reading import run_command
 
 
@@ -135,6 +135,12 @@ def test_what_is_trained_and_what_a_step_costs(a_run):
         "small batches": ["-", "-"],
     }
     assert "trained_parameters" not in table(runs.drop(columns="step_operations"))
+
+
+def test_the_methods_in_order():
+    names = ["LoRA, 10 x the rate", "LoRA, 5 x the rate", "Mixout 0.7", "0.3 x the rate", "none"]
+    ordered = in_order(pd.DataFrame({"method": names}))
+    assert ordered == ["none", "0.3 x the rate", names[1], names[0], "Mixout 0.7"]
 
 
 def test_a_pair_of_boxes_for_each_method_with_its_failures(runs):
