@@ -35,6 +35,7 @@ from experiments.finetuning.checks import (
 )
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, located
+from experiments.finetuning.lora import add_adapters
 from experiments.finetuning.probes import check_layers, layer_of
 from experiments.finetuning.run import Run
 
@@ -72,7 +73,7 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
         model = AutoModelForSequenceClassification.from_config(config)
         names = [name for name, _ in model.named_parameters()]
         drawn = sorted([name for name in names if "classifier" in name or "pooler" in name])
-    if run.reinitialized_layers or run.layerwise_decay != 1:
+    if run.reinitialized_layers or run.layerwise_decay != 1 or run.frozen_layers:
         check_layers([name for name, _ in model.named_parameters()], run.model_source)
     generator = torch.Generator().manual_seed(run.head_seed)
     parameters = dict(model.named_parameters())
@@ -86,6 +87,8 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
             reinitialize(model, run.reinitialized_layers, generator, skip=drawn)
         if run.start_noise:
             move_start(model, run.start_noise, run.start_noise_seed)
+        if run.lora_rank:
+            add_adapters(model, run.lora_rank, generator)
     if config.model_type == "roberta":
         model.classifier.__class__ = _PaperRobertaHead
     return model, drawn

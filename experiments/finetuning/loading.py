@@ -1,5 +1,6 @@
 """What a run is made of: model, tokenizer and data, and what computes and what is trained."""
 
+from collections.abc import Sequence
 from typing import Any, TypeAlias
 
 import torch
@@ -7,10 +8,10 @@ from transformers import PreTrainedModel
 
 from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
-from experiments.finetuning.errors import BadInput
 from experiments.finetuning.glue import get_task
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays
+from experiments.finetuning.remedies import check_remedies, choose_trained
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import TokenizedSplit, load_splits, sample, tokenize
 
@@ -49,23 +50,28 @@ def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, Tokenize
     return train_set, tokenize(splits["dev"], tokenizer, run.max_length, run.segment_ids)
 
 
-def prepare(model: torch.nn.Module, run: Run) -> tuple[Network, list[ParameterGroup]]:
-    """What computes logits (the fast path, or the model itself), and the tensors to train."""
+def prepare(
+    model: torch.nn.Module, run: Run, drawn: Sequence[str] = ()
+) -> tuple[Network, list[ParameterGroup]]:
+    """What computes logits (the fast path, or the model itself), and the tensors to train. `drawn`:
+    the parameters, besides the classifier's, that the checkpoint lacks."""
+    check_remedies(run, model.config.model_type, getattr(model.config, "num_hidden_layers", 0))
+    choose_trained(model, run, drawn)
     if not run.packed:
-        if run.mixout:
-            raise BadInput("Mixout is part of the fast path only: expected a run without --plain")
         return model, groups_by_layer(model, run)
-    network = PackedClassifier(model, run.dropout, run.dropout_seed, run.mixout)
+    network = PackedClassifier(model, run.dropout, run.dropout_seed, run.mixout, run.lora_alpha)
     if run.layerwise_decay != 1:
         return network, groups_by_layer(model, run)
     decayed = [network.flat.decayed]
-    return network, [ParameterGroup([network.flat.values], decayed, anchors(decayed, run))]
+    return network, [ParameterGroup([network.flat.trained], decayed, anchors(decayed, run))]
 
 
 def groups_by_layer(model: torch.nn.Module, run: Run) -> list[ParameterGroup]:
-    """A model's parameters by the share of the learning rate that their layer gets."""
+    """A model's trained parameters by the share of the learning rate that their layer gets."""
     by_share: dict[float, list[tuple[str, torch.Tensor]]] = {}
     for name, p in model.named_parameters():
+        if not p.requires_grad:
+            continue
         share = run.layerwise_decay ** layers_above(name, model.config)
         by_share.setdefault(share, []).append((name, p))
     groups = []

@@ -28,6 +28,7 @@ from torch.nn.functional import layer_norm, linear
 from transformers import PretrainedConfig, PreTrainedModel
 
 from experiments.finetuning.checks import first_position
+from experiments.finetuning.lora import Adapter, adapter_of
 
 
 def decays(name: str) -> bool:
@@ -60,13 +61,21 @@ class PackedBatch:
 
 
 class FlatParameters:
-    """All parameters of a model as views of one vector, and their gradients as views of another."""
+    """All parameters of a model as views of one vector, and their gradients as views of another;
+    those that are trained come first, and of these those that decay."""
 
     def __init__(self, model: nn.Module) -> None:
-        named = sorted(model.named_parameters(), key=lambda item: not decays(item[0]))
+        named = sorted(
+            model.named_parameters(),
+            key=lambda item: (not item[1].requires_grad, not decays(item[0])),
+        )
         self.values = torch.cat([p.detach().flatten() for _, p in named])
         self.values.grad = torch.zeros_like(self.values)
-        self.decayed = self.values[: sum(p.numel() for name, p in named if decays(name))]
+        trained = [(name, p) for name, p in named if p.requires_grad]
+        count = sum(p.numel() for _, p in trained)
+        self.trained = self.values[:count]
+        self.trained.grad = self.values.grad[:count]
+        self.decayed = self.values[: sum(p.numel() for name, p in trained if decays(name))]
         self._start, start = {}, 0
         for _, p in named:
             self._start[p] = start
@@ -79,7 +88,8 @@ class FlatParameters:
         ...]."""
         start, length = self._start[parameters[0]], sum(p.numel() for p in parameters)
         shape = (-1, *parameters[0].shape[1:])
-        leaf = self.values[start : start + length].view(shape).requires_grad_()
+        leaf = self.values[start : start + length].view(shape)
+        leaf.requires_grad_(parameters[0].requires_grad)
         leaf.grad = self.values.grad[start : start + length].view(shape)
         parts = leaf.split([len(p) for p in parameters])
         for part, parameter in zip(parts, parameters, strict=True):
@@ -93,6 +103,7 @@ class Layer(NamedTuple):
 
     weight: Tensor  # [3 hidden, hidden]
     bias: Tensor  # [3 hidden]
+    adapter: Adapter | None  # LoRA's, of query and value
     output: nn.Linear
     norm: nn.LayerNorm
     up: nn.Linear
@@ -101,14 +112,14 @@ class Layer(NamedTuple):
     last_norm: nn.LayerNorm
 
 
-def layers_of(model: PreTrainedModel, flat: FlatParameters) -> list[Layer]:
+def layers_of(model: PreTrainedModel, flat: FlatParameters, alpha: float) -> list[Layer]:
     """The encoder's layers from the bottom; ALBERT has few, each used several times."""
     encoder = model.base_model.encoder
     if model.config.model_type != "albert":
-        return [bert_layer(layer, flat) for layer in encoder.layer]
+        return [bert_layer(layer, flat, alpha) for layer in encoder.layer]
     groups = []
     for group in encoder.albert_layer_groups:
-        groups.append([albert_layer(layer, flat) for layer in group.albert_layers])
+        groups.append([albert_layer(layer, flat, alpha) for layer in group.albert_layers])
     layers = []
     depth = model.config.num_hidden_layers
     for i in range(depth):
@@ -116,10 +127,11 @@ def layers_of(model: PreTrainedModel, flat: FlatParameters) -> list[Layer]:
     return layers
 
 
-def bert_layer(layer: nn.Module, flat: FlatParameters) -> Layer:
+def bert_layer(layer: nn.Module, flat: FlatParameters, alpha: float) -> Layer:
     """A layer of BERT or RoBERTa."""
     return Layer(
         *query_key_value(layer.attention.self, flat),
+        adapter_of(layer.attention.self, alpha),
         layer.attention.output.dense,
         layer.attention.output.LayerNorm,
         layer.intermediate.dense,
@@ -129,10 +141,11 @@ def bert_layer(layer: nn.Module, flat: FlatParameters) -> Layer:
     )
 
 
-def albert_layer(layer: nn.Module, flat: FlatParameters) -> Layer:
+def albert_layer(layer: nn.Module, flat: FlatParameters, alpha: float) -> Layer:
     """A layer of ALBERT."""
     return Layer(
         *query_key_value(layer.attention, flat),
+        adapter_of(layer.attention, alpha),
         layer.attention.dense,
         layer.attention.LayerNorm,
         layer.ffn,
@@ -173,7 +186,12 @@ class PackedClassifier:
     """
 
     def __init__(
-        self, model: PreTrainedModel, dropout: float, dropout_seed: int, mixout: float = 0.0
+        self,
+        model: PreTrainedModel,
+        dropout: float,
+        dropout_seed: int,
+        mixout: float = 0.0,
+        lora_alpha: float = 16.0,
     ) -> None:
         self.config = model.config
         self.dropout = dropout
@@ -184,13 +202,24 @@ class PackedClassifier:
         # only Mixout needs them
         self.pretrained = self.flat.values.clone() if mixout else self.flat.values
         self.bits = random_bits(self.device, dropout_seed)
-        self.layers = layers_of(model, self.flat)
+        self.layers = layers_of(model, self.flat, lora_alpha)
         albert = self.config.model_type == "albert"
         self.widen = model.base_model.encoder.embedding_hidden_mapping_in if albert else None
         self.pooler, self.classifier = head_of(model)
 
     def __call__(self, batch: PackedBatch, training: bool) -> Tensor:
         """Logits [examples, labels], in the order of the batch. Dropout only when training."""
+        return self.head(self.encode(batch, training), training)
+
+    def head(self, first: Tensor, training: bool) -> Tensor:
+        """Logits [examples, labels] from what the encoder makes of each first token."""
+        drop = self._drop if training and self.dropout else lambda x: x
+        mix = self._mix if training and self.mixout else lambda weight, parts=1: weight
+        pooled = torch.tanh(linear(first, mix(self.pooler.weight), self.pooler.bias))
+        return linear(drop(pooled), self.classifier.weight, self.classifier.bias)
+
+    def encode(self, batch: PackedBatch, training: bool) -> Tensor:
+        """What the encoder makes of the first token of each example [examples, hidden]."""
         drop = self._drop if training and self.dropout else lambda x: x
         table = self.embeddings
         x = (
@@ -209,9 +238,10 @@ class PackedClassifier:
             *in_attention, first, second = (
                 self._keep_all(shapes) if training and self.dropout else [None] * len(shapes)
             )
-            attended = self._attend(
-                linear(x, mix(layer.weight, parts=3), layer.bias), batch.groups, in_attention
-            )
+            joined = linear(x, mix(layer.weight, parts=3), layer.bias)
+            if layer.adapter is not None:
+                joined = layer.adapter.added(joined, x)
+            attended = self._attend(joined, batch.groups, in_attention)
             x = _norm(
                 _add(x, linear(attended, mix(layer.output.weight), layer.output.bias), first),
                 layer.norm,
@@ -221,8 +251,7 @@ class PackedClassifier:
                 _add(x, linear(wide, mix(layer.down.weight), layer.down.bias), second),
                 layer.last_norm,
             )
-        pooled = torch.tanh(linear(x[batch.starts], mix(self.pooler.weight), self.pooler.bias))
-        return linear(drop(pooled), self.classifier.weight, self.classifier.bias)
+        return x[batch.starts]
 
     def _mix(self, weight: Tensor, parts: int = 1) -> Tensor:
         """Mixout (Lee et al. 2020): (M w + (1 - M) u - p u) / (1 - p) = u + M (w - u) / (1 - p) for

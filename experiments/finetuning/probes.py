@@ -26,10 +26,12 @@ _ROLES = {
 
 
 def probed_matrices(model: torch.nn.Module) -> dict[str, torch.nn.Parameter]:
-    """The weight matrices of the paper's gradient figures: "layer 1 query" ... "layer 24
-    output", pooler, classifier."""
+    """The weight matrices of the paper's gradient figures that are trained: "layer 1 query" ...
+    "layer 24 output", pooler, classifier."""
     matrices = {}
     for name, parameter in model.named_parameters():
+        if not parameter.requires_grad:
+            continue
         layer = re.search(r"\.(?:layer|albert_layers)\.(\d+)\.(.+)$", name)
         if layer and layer[2] in _ROLES:
             matrices[f"layer {int(layer[1]) + 1} {_ROLES[layer[2]]}"] = parameter

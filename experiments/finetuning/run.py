@@ -67,6 +67,14 @@ class Run:
     # every weight w starts as w (1 + start_noise z), z from N(0, 1): a start moved by rounding
     start_noise: float = 0.0
     start_noise_seed: int = 0  # draws z
+    # lower layers that are not trained, and the embeddings with them; 0: everything is
+    frozen_layers: int = 0
+    # rank of LoRA on query and value (Hu et al. 2022), beside pre-trained weights as they are; 0:
+    # none
+    lora_rank: int = 0
+    lora_alpha: float = 16.0  # what LoRA adds counts times lora_alpha / lora_rank
+    # epochs in which the classifier alone is trained, before everything is (Kumar et al. 2022)
+    head_epochs: int = 0
     # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names
     # the device
     device: str = "cpu"

@@ -18,6 +18,7 @@ from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.checks import unknown_share
 from experiments.finetuning.errors import INTERRUPTS
 from experiments.finetuning.glue import get_task
+from experiments.finetuning.head_phase import train_head
 from experiments.finetuning.histories import RECORDED, Recording
 from experiments.finetuning.loading import Network, load, prepare
 from experiments.finetuning.metrics import all_metrics, majority_level
@@ -41,8 +42,9 @@ def train(run: Run) -> dict[str, Any]:
     (nats) after the last step; `majority_level`, `failed` (score at or below it, or `diverged`),
     `constant_prediction`; `train_loss` (nats, mean of the last epoch) and `label_entropy` (nats);
     `first_layer_gradient`, `classifier_gradient` (L2 norms, medians over the last tenth); `steps`;
-    what the checkpoint lacked (`drawn_from_head_seed`); `unknown_tokens`, share of the training
-    tokens; `device`, `seconds`, versions, commit. history: `train_loss` [steps], nats;
+    what the checkpoint lacked (`drawn_from_head_seed`); `trained_parameters`, how many;
+    `unknown_tokens`, share of the training tokens; `device`, `seconds`, versions, commit. history:
+    `train_loss` [steps], nats, without the head's own phase;
     `evaluations` [evaluations], each with step, metrics and dev_loss; `dev_margins` [evaluations],
     text of histories.py; `gradient_norms` [steps / `gradient_norm_every`][matrices], L2, before
     clipping, of `gradient_norm_of`. With run.keep_weights also "weights": the parameters, as the
@@ -52,7 +54,7 @@ def train(run: Run) -> dict[str, Any]:
     started = time.monotonic()
     make_repeatable(run)
     model, drawn, tokenizer, train_set, dev_set = load(run)
-    network, groups = prepare(model.to(run.device), run)
+    network, groups = prepare(model.to(run.device), run, drawn)
     steps_per_epoch = math.ceil(len(train_set.labels) / run.batch_size)
     total_steps = run.epochs * steps_per_epoch
     optimizer = PaperAdamW(groups, run, total_steps)
@@ -67,6 +69,8 @@ def train(run: Run) -> dict[str, Any]:
         recorded = Recording(*[stopped[name] for name in RECORDED])
     else:
         recorded.evaluated(*evaluate(network, dev_set, run))
+        if run.head_epochs:
+            train_head(model, network, train_set, run, drawn)
     for batch in batches_in_order(train_set, run, done=recorded.steps):
         INTERRUPTS.check()
         probed = matrices if recorded.steps % LOG_EVERY == 0 else {}
@@ -86,6 +90,7 @@ def train(run: Run) -> dict[str, Any]:
         **how_it_trained(recorded, train_set.labels, steps_per_epoch, list(matrices)),
         "steps": recorded.steps,
         "drawn_from_head_seed": " ".join(drawn),
+        "trained_parameters": sum(tensor.numel() for tensor in all_tensors(groups)),
         "unknown_tokens": round(unknown_share(train_set.input_ids, tokenizer), 6),
         "device": device_name(run.device),
         "seconds": round(time.monotonic() - started, 2),

@@ -10,6 +10,7 @@ from typing import Any
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import REPOSITORY, portable
+from experiments.finetuning.remedies import check_remedies
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
 from experiments.finetuning.tasks import identify_data, train_rows
@@ -127,11 +128,7 @@ def check_run(run: Run, model: str, options: argparse.Namespace) -> None:
         raise BadInput(
             f"{model} is of type {kind}: expected one of {', '.join(PACKABLE)}; others need --plain"
         )
-    if run.mixout and not run.packed:
-        raise BadInput(
-            "Mixout is part of the fast path only: expected a call without --plain, or other"
-            " experiments"
-        )
+    check_remedies(run, kind, layers)
     anew = run.reinitialized_layers
     if anew and kind == "albert":
         raise BadInput(

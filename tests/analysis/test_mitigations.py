@@ -4,7 +4,7 @@ import pandas as pd
 import pytest
 from scipy.stats import f, t
 
-from analysis.mitigations import compare, draw, main, table
+from analysis.mitigations import compare, draw, in_order, main, table
 from analysis.shared.reading import run_command
 
 
@@ -62,6 +62,33 @@ def test_mixout_stands_against_its_control_too(runs, a_run):
     )
 
 
+def test_each_method_stands_against_the_low_rate_too(runs, a_run):
+    """Of another rate, in the same panel; the low rate itself does not."""
+    low = [
+        *method(a_run, "0.3 x the rate", False, [0.5, 0.8, 0.9, 0.9], learning_rate=9e-5),
+        *method(a_run, "0.3 x the rate", True, [0.9] * 4, learning_rate=9e-5),
+    ]
+    runs = pd.concat([runs, pd.DataFrame(low)])
+    rows = compare(runs).query("task == 'rte'").set_index(["method", "bias_correction", "against"])
+    assert list(rows.index) == [
+        ("0.3 x the rate", False, "none"),
+        ("0.3 x the rate", False, "bias correction alone"),
+        ("Mixout 0.7", False, "none"),
+        ("Mixout 0.7", False, "0.3 x the rate"),
+        ("Mixout 0.7", False, "bias correction alone"),
+        ("0.3 x the rate", True, "none"),
+        ("Mixout 0.7", True, "none"),
+        ("Mixout 0.7", True, "0.3 x the rate"),
+    ]
+    mixout = rows.loc[("Mixout 0.7", False, "0.3 x the rate")]
+    assert mixout[["method: failed", "other: failed", "Fisher p"]].tolist() == [1, 1, "1"]
+    assert rows.loc[("0.3 x the rate", False, "none"), "learning_rate"] == "9e-5"
+    assert rows.loc[("Mixout 0.7", False, "none"), "learning_rate"] == "3e-4"
+    _, panel = draw(runs).axes
+    assert panel.get_title().endswith("3e-4") and len(panel.get_xticks()) == 3
+    assert table(runs)["learning_rate"].tolist() == ["3e-4"] * 3 + ["9e-5"] * 2 + ["3e-4"] * 2
+
+
 def test_scores_of_each_method_with_none_first(runs):
     rows = table(runs)
     assert list(rows["task"] + " " + rows["method"]) == [
@@ -84,6 +111,36 @@ def test_scores_of_each_method_with_none_first(runs):
         and none["max"] == pytest.approx(90)
     )
     assert none["std"] == pytest.approx((3 * 10**2 / 4 + 30**2 / 4) ** 0.5)
+
+
+def test_what_is_trained_and_what_a_step_costs(a_run):
+    """As a share of the default recipe's operations; an older row, of none, lacks the columns and
+    trains all, as the low rate does; nothing is known of batches of 4."""
+    new = {"frozen_layers": 0, "lora_rank": 0, "batch_size": 16}
+    all_of_it = {"trained_parameters": 1000, "step_operations": 3e9}
+    half = {"trained_parameters": 600, "step_operations": 2e9}
+    runs = pd.DataFrame(
+        [
+            *method(a_run, "none", False, [0.5, 0.8], batch_size=16),
+            *method(a_run, "0.3 x the rate", False, [0.8], learning_rate=9e-5, **new, **all_of_it),
+            *method(a_run, "lower half frozen", False, [0.8], **new | {"frozen_layers": 2}, **half),
+            *method(a_run, "small batches", False, [0.8], batch_size=4),
+        ]
+    )
+    rows = table(runs).set_index("method")[["trained_parameters", "cost_of_a_step"]]
+    assert rows.T.to_dict("list") == {
+        "none": ["1000", "1.00"],
+        "0.3 x the rate": ["1000", "1.00"],
+        "lower half frozen": ["600", "0.67"],
+        "small batches": ["-", "-"],
+    }
+    assert "trained_parameters" not in table(runs.drop(columns="step_operations"))
+
+
+def test_the_methods_in_order():
+    names = ["LoRA, 10 x the rate", "LoRA, 5 x the rate", "Mixout 0.7", "0.3 x the rate", "none"]
+    ordered = in_order(pd.DataFrame({"method": names}))
+    assert ordered == ["none", "0.3 x the rate", names[1], names[0], "Mixout 0.7"]
 
 
 def test_a_pair_of_boxes_for_each_method_with_its_failures(runs):

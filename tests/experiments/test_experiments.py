@@ -110,16 +110,9 @@ def test_what_each_experiment_plans():
         (20, True, 0),
         (20, True, 5),
     ]
-    methods = (
-        "mixout",
-        "dropout",
-        "decay_to_pretrained",
-        "layerwise_decay",
-        "component_clipping",
-        "reinitialized_layers",
-    )
-    assert len({tuple(getattr(run, name) for name in methods) for run in plan["mitigations"]}) == 7
-    assert len(plan["mitigations"]) == 2 * 2 * 7
+    assert planned_methods() == METHODS
+    assert len(plan["mitigations"]) == 2 * 2 * len(METHODS)
+    assert {run.bias_correction for run in plan["mitigations"]} == {False, True}
     assert {(run.learning_rate, run.optimizer) for run in plan["convergence_pitfalls"]} == {
         (3e-4, "adamw"),
         (3e-4, "sgd"),
@@ -136,6 +129,58 @@ def test_what_each_experiment_plans():
     assert {run.id for run in plan["checkpoint_selection"]} < shared | {
         run.id for run in plan["training_length"]
     }
+
+
+# what a run of each method of mitigations differs in from the default recipe's, on mini
+METHODS = {
+    "none": {},
+    "Mixout 0.7": {"mixout": 0.7, "dropout": 0.0},
+    "no dropout": {"dropout": 0.0},
+    "decay to pre-trained": {"decay_to_pretrained": True},
+    "layer-wise rates": {"layerwise_decay": 0.95},
+    "component clipping 0.1": {"component_clipping": 0.1, "max_gradient_norm": None},
+    "re-initialisation of 5": {"reinitialized_layers": 5},
+    "0.3 x the rate": {"learning_rate": 9e-5},
+    "Trainer's defaults": {
+        "learning_rate": 7.5e-4,
+        "warmup_ratio": 0.0,
+        "adam_epsilon": 1e-8,
+        "weight_decay": 0.0,
+        "batch_size": 8,
+    },
+    "lower half frozen": {"frozen_layers": 12},
+    "classifier first": {"head_epochs": 30},
+    "LoRA, 5 x the rate": {"lora_rank": 8, "learning_rate": 1.5e-3},
+    "LoRA, 10 x the rate": {"lora_rank": 8, "learning_rate": 3e-3},
+    "LoRA, 20 x the rate": {"lora_rank": 8, "learning_rate": 6e-3},
+}
+
+
+def planned_methods():
+    """For each method of mitigations what its runs differ in from a run of the default recipe."""
+    chosen = options(mitigations.EXPERIMENT, "--seeds", "1", "--bias-correction", "on")
+    known = mitigations.methods(chosen)
+    default = bias_correction.planned(
+        options(bias_correction.EXPERIMENT, "--seeds", "1", "--learning-rates", "3e-4")
+    )[-1].hashed_fields()
+    found = {}
+    for run in mitigations.planned(chosen):
+        fields = run.hashed_fields()
+        if run.bias_correction:
+            found[mitigations.method_of(fields, known)] = {
+                name: value for name, value in fields.items() if value != default[name]
+            }
+    return found
+
+
+def test_which_methods_are_asked_for():
+    def names(*arguments):
+        return list(mitigations.methods(options(mitigations.EXPERIMENT, *arguments)))
+
+    assert names("--methods", "Trainer", "none", "--seeds", "2") == ["none", "Trainer's defaults"]
+    assert names() == ["none", "Mixout 0.7", "0.3 x the rate", "lower half frozen"]
+    with pytest.raises(BadInput, match="no method begins with 'Nothing': expected one of none, Mi"):
+        names("--methods", "none", "Nothing")
 
 
 def test_how_many_seeds():
@@ -339,7 +384,9 @@ def test_the_neighbours_csvs(swept):
     halves = (layers["selection_score"] * 150 + layers["reporting_score"] * 150) / 300
     assert halves.tolist() == pytest.approx(layers["score"].tolist(), abs=0.004)
     methods = tables["mitigations"].groupby(["method", "bias_correction"]).size()
-    assert len(methods) == 7 * 2 and (methods == 2).all()
+    assert len(methods) == len(METHODS) * 2 and (methods == 2).all()
+    cost = tables["mitigations"].groupby("method")["step_operations"].first()
+    assert cost["Trainer's defaults"] < 0.6 * cost["none"] and cost["Mixout 0.7"] == cost["none"]
     points = tables["checkpoint_selection"]
     last = points[points["step"] == points["total_steps"]]
     assert (last["score"] == last["final_score"]).all() and len(last) == points[
