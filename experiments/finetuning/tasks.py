@@ -16,8 +16,8 @@ import numpy as np
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
-from experiments.finetuning.glue import Split, Task, get_task
-from experiments.finetuning.tsv import check_classes, read_tsv, tsv_files
+from experiments.finetuning.glue import REGRESSION, Split, Task, get_task
+from experiments.finetuning.tsv import as_labels, check_classes, read_tsv, tsv_files
 
 # the generated tasks, by name of the source: share of the training labels flipped
 MINI = {"mini": 0.0, "mini-noisy": 0.1}
@@ -29,7 +29,7 @@ class TokenizedSplit:
 
     input_ids: list[np.ndarray]  # one array of token ids an example, special tokens included
     token_type_ids: list[np.ndarray]  # 0 for the first sentence, 1 for the second
-    labels: np.ndarray  # [examples], int64
+    labels: np.ndarray  # [examples], of Split.labels
     pad_id: int
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -82,12 +82,12 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     source, configuration = task.hub or (name, task.name)
     try:
         loaded = load_hub(source, configuration)
-        rows = {"train": loaded["train"], "dev": loaded["validation"]}
+        rows = {"train": loaded["train"], "dev": loaded[task.hub_dev]}
         splits = {}
         for split, part in rows.items():
             texts = [part[column] for column in task.text_columns]
             labels = [_label_id(task, label) for label in part[task.label_column]]
-            splits[split] = Split(list(zip(*texts, strict=True)), np.array(labels))
+            splits[split] = Split(list(zip(*texts, strict=True)), as_labels(task, labels))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(
             f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__});"
@@ -99,7 +99,8 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
                 f"{source} {task.name} {split}: {len(splits[split].labels):,} rows, expected"
                 f" {expected:,}"
             )
-        if not set(splits[split].labels.tolist()) <= set(range(len(task.labels))):
+        known = set(range(len(task.labels)))
+        if task.kind != REGRESSION and not set(splits[split].labels.tolist()) <= known:
             raise BadInput(
                 f"{source} {task.name} {split}: labels outside 0..{len(task.labels) - 1}"
             )
@@ -107,13 +108,18 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     return splits
 
 
-def _label_id(task: Task, label: int | str) -> int:
+def _label_id(task: Task, label: float | str) -> float:
     """GLUE on the hub has numbers, SciTail words, one of them another than in its own files."""
     return (
         label
-        if isinstance(label, int)
+        if isinstance(label, int | float)
         else task.labels.index({"entailment": "entails"}.get(label, label))
     )
+
+
+def task_of(name: str, source: str) -> Task:
+    """The task of a run, from its name and Run.data_source."""
+    return get_task(name)
 
 
 @lru_cache(maxsize=8)
