@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from experiments.finetuning import own
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import REGRESSION, Split, Task, get_task
@@ -53,7 +54,7 @@ class TokenizedSplit:
             yield self.batch(order[start : start + size])
 
 
-def load_hub(source: str, configuration: str) -> Any:
+def load_hub(source: str, configuration: str | None) -> Any:
     """The splits of a data set on the hub. BadInput for another commit than the one asked for: out
     of reach of the hub `datasets` takes whatever its cache has."""
     import datasets  # heavy, and not needed for local data
@@ -119,13 +120,15 @@ def _label_id(task: Task, label: float | str) -> float:
 
 def task_of(name: str, source: str) -> Task:
     """The task of a run, from its name and Run.data_source."""
-    return get_task(name)
+    return own.load(source).task if own.is_own(source) else get_task(name)
 
 
 @lru_cache(maxsize=8)
 def load_splits(task_name: str, source: str) -> dict[str, Split]:
     """The "train" and "dev" splits of a task from a name in MINI, a folder in GLUE's TSV layout,
-    or the hub."""
+    the hub, or data of one's own."""
+    if own.is_own(source):
+        return own.load(source).splits
     task = get_task(task_name)
     if source in MINI:
         from experiments.mini.tasks import GENERATORS, rows
@@ -149,7 +152,7 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
 def subset_rows(task_name: str, source: str) -> int | None:
     """Rows of the part of a training set that stands for it, train_subset_<rows>.tsv; None for the
     whole set."""
-    if source in MINI or not Path(source).is_dir():
+    if own.is_own(source) or source in MINI or not Path(source).is_dir():
         return None
     path, rows = tsv_files(get_task(task_name), Path(source))["train"]
     return rows if path.name.startswith("train_subset_") else None
@@ -174,7 +177,7 @@ def sample(split: Split, size: int, seed: int) -> Split:
 
 def train_rows(task_name: str, source: str) -> int:
     """Number of training examples; for the hub GLUE's own number, so that a plan loads nothing."""
-    if source in MINI or Path(source).is_dir():
+    if own.is_own(source) or source in MINI or Path(source).is_dir():
         return len(load_splits(task_name, source)["train"].labels)
     return get_task(task_name).train_rows
 
@@ -183,6 +186,8 @@ def train_rows(task_name: str, source: str) -> int:
 def identify_data(task_name: str, source: str) -> str:
     """Run.data: the hub's name, with @REVISION where one is asked for, or a name with a hash of
     what is read, so that other data gives other runs."""
+    if own.is_own(source):
+        return own.load(source).identity
     if source in MINI:
         splits = load_splits(task_name, source)
         contents = [(split.texts, split.labels.tolist()) for split in splits.values()]
