@@ -30,7 +30,7 @@ class Run:
     batch_size: int = 16  # the last, smaller batch of an epoch is kept
     # tokens, special ones included; longer inputs lose the end of the longer sentence
     max_length: int = 128
-    # share of all steps with linearly rising learning rate; then linear decay to 0
+    # share of all steps with linearly rising learning rate; then as `schedule` has it
     warmup_ratio: float = 0.1
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
@@ -67,6 +67,9 @@ class Run:
     # every weight w starts as w (1 + start_noise z), z from N(0, 1): a start moved by rounding
     start_noise: float = 0.0
     start_noise_seed: int = 0  # draws z
+    # the rate after warm-up: "linear" decays to 0, "constant" stays; with warmup_ratio 0 and bias
+    # correction that is torch's Adam as many loops call it
+    schedule: str = "linear"
     # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names
     # the device
     device: str = "cpu"

@@ -26,6 +26,9 @@ BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
 SEGMENT_IDS = {"on": True, "off": False}
 
 
+SCHEDULES = ("linear", "constant")
+
+
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
 
 
@@ -211,6 +214,15 @@ def parser(description: str) -> argparse.ArgumentParser:
         help=(
             "on: second sentences have token type 1; off: 0, as in the released script (default on;"
             " paper off)"
+        ),
+    )
+    p.add_argument(
+        "--schedule",
+        type=one_of(SCHEDULES),
+        metavar="NAME",
+        help=(
+            "of the learning rate after warm-up: linear decays to 0, constant stays (default linear"
+            " where an experiment does not compare the two)"
         ),
     )
     p.add_argument(

@@ -13,7 +13,7 @@ from experiments.finetuning.files import REPOSITORY, portable
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
 from experiments.finetuning.tasks import identify_data, train_rows
-from experiments.sweeps.command import SEED_FLAGS, default_rate, profile_of
+from experiments.sweeps.command import SCHEDULES, SEED_FLAGS, default_rate, profile_of
 from experiments.sweeps.profiles import (
     LENGTHS,
     LONG_EPOCHS,
@@ -106,6 +106,7 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
         "pretrained": not options.random_weights,
         "packed": not options.plain,
         "segment_ids": options.segment_ids,
+        "schedule": options.schedule or SCHEDULES[0],
         "device": options.device,
     }
     unhashed = {
