@@ -62,7 +62,7 @@ def effective_learning_rates(run: Run) -> list[dict]:
 
     total, rows = steps(run), []
     for t in range(1, total + 1):
-        scheduled = learning_rate_factor(t - 1, total, run.warmup_ratio)
+        scheduled = learning_rate_factor(t - 1, total, run.warmup_ratio, run.schedule)
         factor = sqrt(1 - run.adam_beta2**t) / (1 - run.adam_beta1**t)
         rows.append(
             {

@@ -263,13 +263,14 @@ def prepare_plane(plane: Plane) -> tuple:
     import torch
 
     from experiments.finetuning.encoders import load_classifier, load_tokenizer
-    from experiments.finetuning.glue import get_task
     from experiments.finetuning.loading import prepare, tokenized_splits
     from experiments.finetuning.optimizers import all_tensors
+    from experiments.finetuning.tasks import task_of
     from experiments.finetuning.training import batch_loss
 
     torch.set_num_threads(plane.failed.threads)
-    run, labels = plane.failed, len(get_task(plane.failed.task).labels)
+    run = plane.failed
+    labels = task_of(run.task, run.data_source).outputs
     model, drawn = load_classifier(run, labels)
     other, _ = load_classifier(plane.successful, labels)
     share = {"failed": 1.0, "successful": 0.0, "mean": 0.5}[plane.classifier]

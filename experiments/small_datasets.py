@@ -20,7 +20,7 @@ import argparse
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import MINI, train_rows
-from experiments.sweeps.command import default_rate, number
+from experiments.sweeps.command import default_rate
 from experiments.sweeps.grid import grid, matching_epochs
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import row, write_csv
@@ -28,25 +28,6 @@ from experiments.sweeps.sweep import Experiment, Records, main
 
 PAPER_SAMPLE = 1000
 MINI_SAMPLE = 400  # of 1,600: as MRPC's 1,000 of 3,668
-
-
-def add_flags(p: argparse.ArgumentParser) -> None:
-    p.add_argument(
-        "--sample-size",
-        type=number(int, 2, 1_000_000, "a number of examples"),
-        metavar="N",
-        help=(
-            f"training examples in small_datasets' sample (default {PAPER_SAMPLE}; mini data"
-            f" {MINI_SAMPLE})"
-        ),
-    )
-    p.add_argument(
-        "--sampling-seed",
-        type=number(int, 0, 2**31, "a whole number"),
-        default=1,
-        metavar="N",
-        help="draws that sample (default 1)",
-    )
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
@@ -60,7 +41,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
         length = matching_epochs(train_rows(task, options.data), sample_size(options))
         few = {"train_examples": sample_size(options), "sampling_seed": options.sampling_seed}
         runs += (
-            grid(options, **common, epochs=LENGTHS[:1])
+            grid(options, **common, epochs=LENGTHS[:1], train_examples=None)
             + grid(options, **common, epochs=LENGTHS[:1], **few)
             + grid(options, **common, epochs=[length], **few)
         )
@@ -98,7 +79,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "small_datasets.csv", rows)
 
 
-EXPERIMENT = Experiment("small_datasets", __doc__, planned, write, add_flags)
+EXPERIMENT = Experiment("small_datasets", __doc__, planned, write)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -49,6 +49,7 @@ SINCE = {
     "segment_ids": True,
     "start_noise": 0.0,
     "start_noise_seed": 0,
+    "schedule": "linear",
 }
 # profiles.py
 LEARNING_RATES = {

@@ -22,7 +22,7 @@ import pandas as pd
 from analysis.report.first_screen import first_screen
 from analysis.report.page import anchor, to_html
 from analysis.report.study import PUBLISHED, STUDY, Section
-from analysis.shared.names import PAPER_MODELS, is_mini, model_name
+from analysis.shared.names import OWN, PAPER_MODELS, is_mini, model_name
 from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, read_csv, run_command
 from analysis.shared.tables import write_whole
 
@@ -34,6 +34,10 @@ LAST = {
     "audit": "Audit of the published numbers",
 }
 EVIDENCE = {
+    "own": (
+        "Data of your own: it says how this model behaves on it, and is no evidence about the"
+        " paper's tasks."
+    ),
     "mini": (
         "A model organism, trained on generated tasks: it demonstrates the mechanism and is no"
         " evidence about BERT-large."
@@ -107,6 +111,8 @@ def claims(profile: str, runs: pd.DataFrame) -> list[str]:
     )
     for model, data, dtype in sorted(set(settings)):
         kind = "mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
+        if data.startswith(OWN):
+            kind = "own"
         other = (
             f" Computed in {dtype}; the published runs were in float32."
             if kind == "paper" and dtype != "float32"

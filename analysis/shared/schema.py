@@ -12,7 +12,8 @@ from pathlib import Path
 import pandas as pd
 
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
-METRICS = ("accuracy", "f1", "matthews_correlation")
+CORRELATIONS = ("matthews_correlation", "pearson", "spearman")
+METRICS = ("accuracy", "f1", *CORRELATIONS)
 
 
 def _number(text: str, low: float = -inf, high: float = inf) -> bool:
@@ -79,13 +80,13 @@ COLUMNS = {
     "metric": "metric",
     "learning_rate": "rate",
     **dict.fromkeys(("accuracy", "f1", "majority_level"), "share"),
-    **dict.fromkeys(("score", "final_score", "matthews_correlation"), "score"),
+    **dict.fromkeys(("score", "final_score", *CORRELATIONS), "score"),
     **dict.fromkeys(("epochs", "step", "steps", "layers_put_back"), "count"),
     **dict.fromkeys(("train_loss", "dev_loss", "label_entropy", "loss", "norm"), "loss"),
     **dict.fromkeys(("first_layer_gradient", "classifier_gradient", "perplexity"), "loss"),
 }
 # scores that a row may lack: a curve has steps without an evaluation, a task one metric or more
-MAY_BE_BLANK = ("accuracy", "f1", "matthews_correlation")
+MAY_BE_BLANK = METRICS
 # what tells one row from another, as far as a table has it
 KEY = (
     "run",

@@ -8,12 +8,17 @@ from transformers import PreTrainedModel
 
 from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
-from experiments.finetuning.glue import get_task
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays
 from experiments.finetuning.remedies import check_remedies, choose_trained
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit, load_splits, sample, tokenize
+from experiments.finetuning.tasks import (
+    TokenizedSplit,
+    load_splits,
+    sample,
+    task_of,
+    tokenize,
+)
 
 Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 
@@ -23,7 +28,7 @@ def load(run: Run) -> tuple[PreTrainedModel, list[str], Any, TokenizedSplit, Tok
     training and its dev set. BadInput where these do not belong together."""
     tokenizer = load_tokenizer(run.model_source)
     train_set, dev_set = tokenized_splits(run, tokenizer)
-    model, drawn = load_classifier(run, len(get_task(run.task).labels))
+    model, drawn = load_classifier(run, task_of(run.task, run.data_source).outputs)
     for split in (train_set, dev_set):
         check_tokens(
             split.input_ids, split.token_type_ids, model.config, tokenizer, run.model_source

@@ -30,7 +30,7 @@ class Run:
     batch_size: int = 16  # the last, smaller batch of an epoch is kept
     # tokens, special ones included; longer inputs lose the end of the longer sentence
     max_length: int = 128
-    # share of all steps with linearly rising learning rate; then linear decay to 0
+    # share of all steps with linearly rising learning rate; then as `schedule` has it
     warmup_ratio: float = 0.1
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
@@ -75,6 +75,9 @@ class Run:
     lora_alpha: float = 16.0  # what LoRA adds counts times lora_alpha / lora_rank
     # epochs in which the classifier alone is trained, before everything is (Kumar et al. 2022)
     head_epochs: int = 0
+    # the rate after warm-up: "linear" decays to 0, "constant" stays; with warmup_ratio 0 and bias
+    # correction that is torch's Adam as many loops call it
+    schedule: str = "linear"
     # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names
     # the device
     device: str = "cpu"

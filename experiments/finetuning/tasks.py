@@ -14,10 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from experiments.finetuning import own
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
-from experiments.finetuning.glue import Split, Task, get_task
-from experiments.finetuning.tsv import check_classes, read_tsv, tsv_files
+from experiments.finetuning.glue import REGRESSION, Split, Task, get_task
+from experiments.finetuning.tsv import as_labels, check_classes, read_tsv, tsv_files
 
 # the generated tasks, by name of the source: share of the training labels flipped
 MINI = {"mini": 0.0, "mini-noisy": 0.1}
@@ -29,7 +30,7 @@ class TokenizedSplit:
 
     input_ids: list[np.ndarray]  # one array of token ids an example, special tokens included
     token_type_ids: list[np.ndarray]  # 0 for the first sentence, 1 for the second
-    labels: np.ndarray  # [examples], int64
+    labels: np.ndarray  # [examples], of Split.labels
     pad_id: int
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,7 +54,7 @@ class TokenizedSplit:
             yield self.batch(order[start : start + size])
 
 
-def load_hub(source: str, configuration: str) -> Any:
+def load_hub(source: str, configuration: str | None) -> Any:
     """The splits of a data set on the hub. BadInput for another commit than the one asked for: out
     of reach of the hub `datasets` takes whatever its cache has."""
     import datasets  # heavy, and not needed for local data
@@ -82,12 +83,12 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     source, configuration = task.hub or (name, task.name)
     try:
         loaded = load_hub(source, configuration)
-        rows = {"train": loaded["train"], "dev": loaded["validation"]}
+        rows = {"train": loaded["train"], "dev": loaded[task.hub_dev]}
         splits = {}
         for split, part in rows.items():
             texts = [part[column] for column in task.text_columns]
             labels = [_label_id(task, label) for label in part[task.label_column]]
-            splits[split] = Split(list(zip(*texts, strict=True)), np.array(labels))
+            splits[split] = Split(list(zip(*texts, strict=True)), as_labels(task, labels))
     except (OSError, ValueError, KeyError, RuntimeError) as error:
         raise BadInput(
             f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__});"
@@ -99,7 +100,8 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
                 f"{source} {task.name} {split}: {len(splits[split].labels):,} rows, expected"
                 f" {expected:,}"
             )
-        if not set(splits[split].labels.tolist()) <= set(range(len(task.labels))):
+        known = set(range(len(task.labels)))
+        if task.kind != REGRESSION and not set(splits[split].labels.tolist()) <= known:
             raise BadInput(
                 f"{source} {task.name} {split}: labels outside 0..{len(task.labels) - 1}"
             )
@@ -107,19 +109,26 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     return splits
 
 
-def _label_id(task: Task, label: int | str) -> int:
+def _label_id(task: Task, label: float | str) -> float:
     """GLUE on the hub has numbers, SciTail words, one of them another than in its own files."""
     return (
         label
-        if isinstance(label, int)
+        if isinstance(label, int | float)
         else task.labels.index({"entailment": "entails"}.get(label, label))
     )
+
+
+def task_of(name: str, source: str) -> Task:
+    """The task of a run, from its name and Run.data_source."""
+    return own.load(source).task if own.is_own(source) else get_task(name)
 
 
 @lru_cache(maxsize=8)
 def load_splits(task_name: str, source: str) -> dict[str, Split]:
     """The "train" and "dev" splits of a task from a name in MINI, a folder in GLUE's TSV layout,
-    or the hub."""
+    the hub, or data of one's own."""
+    if own.is_own(source):
+        return own.load(source).splits
     task = get_task(task_name)
     if source in MINI:
         from experiments.mini.tasks import GENERATORS, rows
@@ -143,7 +152,7 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
 def subset_rows(task_name: str, source: str) -> int | None:
     """Rows of the part of a training set that stands for it, train_subset_<rows>.tsv; None for the
     whole set."""
-    if source in MINI or not Path(source).is_dir():
+    if own.is_own(source) or source in MINI or not Path(source).is_dir():
         return None
     path, rows = tsv_files(get_task(task_name), Path(source))["train"]
     return rows if path.name.startswith("train_subset_") else None
@@ -168,7 +177,7 @@ def sample(split: Split, size: int, seed: int) -> Split:
 
 def train_rows(task_name: str, source: str) -> int:
     """Number of training examples; for the hub GLUE's own number, so that a plan loads nothing."""
-    if source in MINI or Path(source).is_dir():
+    if own.is_own(source) or source in MINI or Path(source).is_dir():
         return len(load_splits(task_name, source)["train"].labels)
     return get_task(task_name).train_rows
 
@@ -177,6 +186,8 @@ def train_rows(task_name: str, source: str) -> int:
 def identify_data(task_name: str, source: str) -> str:
     """Run.data: the hub's name, with @REVISION where one is asked for, or a name with a hash of
     what is read, so that other data gives other runs."""
+    if own.is_own(source):
+        return own.load(source).identity
     if source in MINI:
         splits = load_splits(task_name, source)
         contents = [(split.texts, split.labels.tolist()) for split in splits.values()]

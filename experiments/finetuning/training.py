@@ -12,21 +12,20 @@ import numpy as np
 import safetensors.torch
 import torch
 import transformers
-from torch.nn.functional import cross_entropy
 
+from experiments.finetuning.answers import answers_of, mean_loss, scores_of, scores_of_halves
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.checks import unknown_share
 from experiments.finetuning.errors import INTERRUPTS
-from experiments.finetuning.glue import get_task
 from experiments.finetuning.head_phase import train_head
-from experiments.finetuning.histories import RECORDED, Recording
+from experiments.finetuning.histories import RECORDED, Answers, Recording
 from experiments.finetuning.loading import Network, load, prepare
-from experiments.finetuning.metrics import all_metrics, majority_level
+from experiments.finetuning.metrics import constant_loss, majority_level
 from experiments.finetuning.optimizers import PaperAdamW, all_tensors
 from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit, train_rows
+from experiments.finetuning.tasks import TokenizedSplit, task_of, train_rows
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
 # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps); on a sample after as many steps
@@ -39,8 +38,9 @@ def train(run: Run) -> dict[str, Any]:
     {...}}.
 
     outcome, one value each: `score` and `metric`, its name; every metric on dev and `dev_loss`
-    (nats) after the last step; `majority_level`, `failed` (score at or below it, or `diverged`),
-    `constant_prediction`; `train_loss` (nats, mean of the last epoch) and `label_entropy` (nats);
+    (nats, of a regression the squared error) after the last step; `majority_level`, `failed` (score
+    at or below it, or `diverged`), `constant_prediction`; `train_loss` (mean of the last epoch) and
+    `label_entropy` (constant_loss of the training labels), of dev_loss's kind;
     `first_layer_gradient`, `classifier_gradient` (L2 norms, medians over the last tenth); `steps`;
     what the checkpoint lacked (`drawn_from_head_seed`); `trained_parameters`, how many;
     `unknown_tokens`, share of the training tokens; `device`, `seconds`, versions, commit. history:
@@ -83,10 +83,10 @@ def train(run: Run) -> dict[str, Any]:
         if checkpoint.due():
             checkpoint.save({**vars(recorded), "seconds": time.monotonic() - started})
 
-    scores, margins = evaluate(network, dev_set, run)
-    recorded.evaluated(scores, margins)
+    scores, answers, halves = evaluate(network, dev_set, run)
+    recorded.evaluated(scores, answers, halves)
     outcome = {
-        **how_it_ended(run, scores, margins, dev_set.labels, recorded),
+        **how_it_ended(run, scores, answers, dev_set.labels, recorded),
         **how_it_trained(recorded, train_set.labels, steps_per_epoch, list(matrices)),
         "steps": recorded.steps,
         "drawn_from_head_seed": " ".join(drawn),
@@ -97,7 +97,9 @@ def train(run: Run) -> dict[str, Any]:
         **versions(),
         "git_commit": run.git_commit,
     }
-    history = recorded.history(LOG_EVERY, list(matrices))
+    history = recorded.history(
+        LOG_EVERY, list(matrices), answers, task_of(run.task, run.data_source)
+    )
     kept = {"weights": weights(model)} if run.keep_weights else {}
     return {"outcome": outcome, "history": history, **kept}
 
@@ -137,14 +139,15 @@ def batches_in_order(
 def how_it_ended(
     run: Run,
     scores: dict[str, float],
-    margins: np.ndarray,
+    answers: Answers,
     labels: np.ndarray,
     recorded: Recording,
 ) -> dict[str, Any]:
     """The part of the outcome that the dev set tells; `labels` are its own."""
-    metric = get_task(run.task).metric
+    task = task_of(run.task, run.data_source)
+    metric = task.metric
     diverged = not (math.isfinite(recorded.losses[-1]) and math.isfinite(scores["dev_loss"]))
-    level = majority_level(metric, labels)
+    level = majority_level(metric, labels, task.outputs)
     return {
         "metric": metric,
         "score": scores[metric],
@@ -152,7 +155,7 @@ def how_it_ended(
         "majority_level": level,
         "failed": bool(diverged or scores[metric] <= level),
         "diverged": diverged,
-        "constant_prediction": bool(len(set((margins > 0).tolist())) == 1),
+        "constant_prediction": len(np.unique(answers.predictions)) == 1,
     }
 
 
@@ -160,8 +163,6 @@ def how_it_trained(
     recorded: Recording, labels: np.ndarray, steps_per_epoch: int, matrices: list[str]
 ) -> dict[str, float]:
     """The part of the outcome that training tells; `labels` are those of the training set."""
-    shares = np.bincount(labels) / len(labels)
-    shares = shares[shares > 0]
     last_tenth = recorded.norms[-max(1, len(recorded.norms) // 10) :]
 
     def at_the_end(name: str) -> float:
@@ -173,7 +174,7 @@ def how_it_trained(
     return {
         # mean over the last epoch, dropout on, nats
         "train_loss": float(np.mean(recorded.losses[-steps_per_epoch:])),
-        "label_entropy": float(0.0 - (shares * np.log(shares)).sum()),  # nats
+        "label_entropy": constant_loss(labels),  # nats
         "first_layer_gradient": at_the_end("layer 1 output"),
         "classifier_gradient": at_the_end("classifier"),
     }
@@ -243,8 +244,8 @@ def forward(
 def batch_loss(
     network: Network, batch: dict[str, np.ndarray], run: Run, training: bool = True
 ) -> torch.Tensor:
-    """Mean cross-entropy over the batch, in nats."""
-    return cross_entropy(
+    """Mean loss over the batch: cross-entropy in nats, or a regression's squared error."""
+    return mean_loss(
         forward(network, batch, run, training), torch.from_numpy(batch["labels"]).to(run.device)
     )
 
@@ -252,9 +253,9 @@ def batch_loss(
 @torch.no_grad()
 def evaluate(
     network: Network, split: TokenizedSplit, run: Run
-) -> tuple[dict[str, float], np.ndarray]:
-    """Every metric and the mean loss (nats) on a split, dropout off, and the logit of label 1
-    minus that of label 0 [examples]."""
+) -> tuple[dict[str, float], Answers, dict[str, float]]:
+    """Every metric and the mean loss on a split, dropout off; its answers; and, where these are
+    not all kept, scores of its halves."""
     # without dropout, who shares a batch changes nothing, so here padding may be saved: half the
     # time
     by_length = np.argsort([len(ids) for ids in split.input_ids], kind="stable")
@@ -263,10 +264,9 @@ def evaluate(
         parts.append(forward(network, batch, run, training=False))
     logits = torch.cat(parts).cpu()
     logits = logits[torch.from_numpy(np.argsort(by_length))]  # back in the order of the split
-    margin = (logits[:, 1] - logits[:, 0]).numpy()
-    scores = all_metrics((margin > 0).astype(np.int64), split.labels)
-    dev_loss = cross_entropy(logits, torch.from_numpy(split.labels)).item()
-    return {**scores, "dev_loss": dev_loss}, margin
+    task = task_of(run.task, run.data_source)
+    halves = scores_of_halves(logits, split.labels, task.metric) if task.compact else {}
+    return scores_of(logits, split.labels), answers_of(logits, split.labels), halves
 
 
 def versions() -> dict[str, str]:

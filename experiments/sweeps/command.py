@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from experiments.finetuning import own
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.files import REPOSITORY
 from experiments.finetuning.glue import TASKS
@@ -23,6 +24,9 @@ BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
 
 
 SEGMENT_IDS = {"on": True, "off": False}
+
+
+SCHEDULES = ("linear", "constant")
 
 
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
@@ -106,8 +110,42 @@ def parser(description: str) -> argparse.ArgumentParser:
         metavar="NAME_OR_DIR",
         help=(
             "mini, mini-noisy (10 %% of the training labels flipped), a data set on the hub such as"
-            " nyu-mll/glue (@REVISION likewise), or a folder in GLUE's TSV layout"
+            " nyu-mll/glue (@REVISION likewise), or a folder in GLUE's TSV layout; with"
+            " --text-columns and --label-column any table of yours: a file (.csv, .tsv, .jsonl,"
+            " .parquet), a folder with train and dev, or a data set on the hub"
+            " (NAME:CONFIGURATION)"
         ),
+    )
+    p.add_argument(
+        "--text-columns", nargs="+", metavar="NAME", help="one or two columns of text in your data"
+    )
+    p.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="its labels: classes, or numbers where --metric is a correlation",
+    )
+    metrics = [name for names in own.METRICS.values() for name in names]
+    p.add_argument(
+        "--metric",
+        type=one_of(metrics),
+        metavar="NAME",
+        help=f"of your data: {', '.join(metrics)} (default accuracy; f1 is macro of 3 classes on)",
+    )
+    p.add_argument(
+        "--sample-size",
+        type=number(int, 2, 10_000_000, "a number of examples"),
+        metavar="N",
+        help=(
+            "train on so many examples, drawn once for all runs (default: on all; small_datasets"
+            " compares such a sample with all)"
+        ),
+    )
+    p.add_argument(
+        "--sampling-seed",
+        type=number(int, 0, 2**31, "a whole number"),
+        default=1,
+        metavar="N",
+        help="draws that sample (default 1)",
     )
     p.add_argument(
         "--tasks", nargs="+", type=one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}"
@@ -179,6 +217,15 @@ def parser(description: str) -> argparse.ArgumentParser:
         ),
     )
     p.add_argument(
+        "--schedule",
+        type=one_of(SCHEDULES),
+        metavar="NAME",
+        help=(
+            "of the learning rate after warm-up: linear decays to 0, constant stays (default linear"
+            " where an experiment does not compare the two)"
+        ),
+    )
+    p.add_argument(
         "--plain",
         action="store_true",
         help="padded batches and HF's own attention: slower, for comparison",
@@ -239,7 +286,10 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.models = [
         whole_path(name) for name in ([options.model] if options.model else profile.models)
     ]
-    options.data = whole_path(options.data or profile.data)
+    if options.text_columns or options.label_column or options.metric or is_file(options.data):
+        take_own_data(options)
+    else:
+        options.data = whole_path(options.data or profile.data)
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
     options.segment_ids = (
@@ -265,6 +315,40 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
                 "no CUDA device here: expected one that torch can use; take --device cpu"
             )
     return options
+
+
+def is_file(name: str | None) -> bool:
+    return bool(name) and Path(str(name)).is_file()
+
+
+def take_own_data(options: argparse.Namespace) -> None:
+    """Make the options those of a data set of one's own, one task, and say what is known of it.
+    With a model of one's own in the profile mini the paper's rates and length stand for mini's."""
+    if options.tasks:
+        raise BadInput("--tasks names GLUE's; your data is one task: leave --tasks out")
+    options.data = own.asked_for(
+        options.data, options.text_columns or (), options.label_column, options.metric
+    )
+    task, splits, _, remarks = own.load(options.data)
+    options.tasks = [task.name]
+    kind = f"{task.outputs} classes" if task.labels else "regression"
+    print(
+        f"{task.name}: {kind}, {task.metric}, {len(splits['train'].labels):,} training and"
+        f" {len(splits['dev'].labels):,} dev examples",
+        flush=True,
+    )
+    for remark in remarks:
+        print(f"{task.name}: {remark}", flush=True)
+    if options.profile == "mini" and options.model:
+        paper = PROFILES["paper"]
+        options.learning_rates = options.learning_rates or paper.learning_rates
+        options.max_length = options.max_length or paper.max_length
+        rates = ", ".join(f"{rate:g}" for rate in options.learning_rates)
+        print(
+            f"{task.name}: peak learning rates {rates}, {options.max_length} tokens"
+            " (--learning-rates, --max-length)",
+            flush=True,
+        )
 
 
 def profile_of(options: argparse.Namespace) -> Profile:
