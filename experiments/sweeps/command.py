@@ -253,18 +253,18 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.results = (
         (options.results or REPOSITORY / "results" / options.profile).expanduser().resolve()
     )
-    if (
-        options.device == "cuda"
-        and not options.plan
-        and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS"))
-    ):
-        import torch
-
-        if not torch.cuda.is_available():
-            raise BadInput(
-                "no CUDA device here: expected one that torch can use; take --device cpu"
-            )
     return options
+
+
+def check_device(options: argparse.Namespace) -> None:
+    """BadInput where this machine should compute on a GPU and has none. Not asked for in a plan,
+    nor where everything is finished: CSVs of a joined store are written anywhere."""
+    if options.device == "cpu" or (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise BadInput("no CUDA device here: expected one that torch can use; take --device cpu")
 
 
 def profile_of(options: argparse.Namespace) -> Profile:

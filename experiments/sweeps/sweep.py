@@ -16,7 +16,7 @@ from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import train_rows
 from experiments.sweeps import engine, store
-from experiments.sweeps.command import parse, parser, run_command
+from experiments.sweeps.command import check_device, parse, parser, run_command
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 
@@ -164,6 +164,7 @@ def train_all(
     than before, which then stays as it was."""
     if not missing:
         return {}
+    check_device(options)
     from experiments.finetuning.training import train
 
     inspect_first(missing)
@@ -241,15 +242,9 @@ def claimed(
 def ends_otherwise(options: argparse.Namespace, run: Run, result: dict[str, Any]) -> str:
     """How a run that was trained again ends otherwise than the store has it; "" if it does not."""
     before = store.load(options.results, run)
-    if not before or _ending(before) == _ending(result):
+    if not before or store.ending(before) == store.ending(result):
         return ""
     return f"{run.id} (score {result['outcome']['score']}, was {before['outcome']['score']})"
-
-
-def _ending(record: dict[str, Any]) -> list[str]:
-    """What two trainings of a run must have in common; as text, since a diverged one's are not
-    numbers."""
-    return [str(record["outcome"][name]) for name in ("score", "train_loss", "dev_loss")]
 
 
 def train_for_weights(
@@ -282,6 +277,7 @@ def measure_all(
 ) -> Iterator[tuple[Any, Any]]:
     """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all
     others are."""
+    check_device(options)
     crashed: dict[str, str] = {}
     for old in (options.results / "crashed").glob(f"{what} *.txt"):
         old.unlink()
