@@ -197,6 +197,16 @@ def parser(description: str) -> argparse.ArgumentParser:
         help="cpu or cuda (default cpu)",
     )
     p.add_argument(
+        "--runs-per-gpu",
+        type=number(int, 1, 100, "a number of runs"),
+        default=1,
+        metavar="N",
+        help=(
+            "runs that share a GPU, each in a process of its own (default 1; with --device cuda and"
+            " --engine ray)"
+        ),
+    )
+    p.add_argument(
         "--engine",
         type=one_of(engine.ENGINES),
         default="ray",
@@ -235,6 +245,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
     profile = profile_of(options)
+    check_gpu_flags(options)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
         whole_path(name) for name in ([options.model] if options.model else profile.models)
@@ -254,6 +265,15 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
         (options.results or REPOSITORY / "results" / options.profile).expanduser().resolve()
     )
     return options
+
+
+def check_gpu_flags(options: argparse.Namespace) -> None:
+    """BadInput for flags that only a GPU gives a meaning to, without one."""
+    if options.runs_per_gpu > 1 and (options.device, options.engine) != ("cuda", "ray"):
+        raise BadInput(
+            f"--runs-per-gpu {options.runs_per_gpu} with --device {options.device} --engine"
+            f" {options.engine}: expected --device cuda --engine ray, or no --runs-per-gpu"
+        )
 
 
 def check_device(options: argparse.Namespace) -> None:

@@ -175,7 +175,8 @@ def train_all(
     otherwise: list[str] = []
     with Locks(options.results) as locks, _Progress(missing, asked_by) as progress:
         runs = claimed(missing, options, locks, progress, again)
-        for run, result in engine.map(train, runs, options.engine, options.device):
+        how = options.engine, options.device, options.runs_per_gpu
+        for run, result in engine.map(train, runs, *how):
             if isinstance(result, engine.Crash):
                 name = f"{run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed}"
                 crashed[f"{run.id} ({name})"] = result.error
@@ -281,7 +282,8 @@ def measure_all(
     crashed: dict[str, str] = {}
     for old in (options.results / "crashed").glob(f"{what} *.txt"):
         old.unlink()
-    for item, result in engine.map(function, items, options.engine, options.device):
+    how = options.engine, options.device, options.runs_per_gpu
+    for item, result in engine.map(function, items, *how):
         if isinstance(result, engine.Crash):
             name = f"{what} {len(crashed) + 1}"
             crashed[name] = result.error
