@@ -185,9 +185,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--dtype",
-        type=one_of(("float32", "bfloat16")),
+        type=one_of(("float32", "tf32", "bfloat16")),
         metavar="TYPE",
-        help="float32, or bfloat16 autocast with float32 weights and optimiser",
+        help=(
+            "float32; tf32, on a GPU only: float32 with matrix products rounded to TF32; or"
+            " bfloat16 autocast with float32 weights and optimiser"
+        ),
     )
     p.add_argument(
         "--device",
@@ -273,6 +276,11 @@ def check_gpu_flags(options: argparse.Namespace) -> None:
         raise BadInput(
             f"--runs-per-gpu {options.runs_per_gpu} with --device {options.device} --engine"
             f" {options.engine}: expected --device cuda --engine ray, or no --runs-per-gpu"
+        )
+    if options.dtype == "tf32" and options.device != "cuda":
+        raise BadInput(
+            f"--dtype tf32 with --device {options.device}: only a GPU has that arithmetic; expected"
+            " --device cuda, or --dtype float32"
         )
 
 

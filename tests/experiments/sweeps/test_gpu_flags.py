@@ -16,6 +16,7 @@ from experiments.finetuning.errors import BadInput
             "--device cuda --engine serial: expected --device cuda --engine ray",
         ),
         (["--runs-per-gpu", "0", "--device", "cuda"], "'0': expected a number of runs from 1 to"),
+        (["--dtype", "tf32"], "--dtype tf32 with --device cpu: only a GPU has that arithmetic"),
         (["--runs-per-gpu", "half", "--device", "cuda"], "'half': expected a number of runs"),
     ],
 )
@@ -32,3 +33,13 @@ def test_runs_per_gpu_is_no_part_of_an_id():
     cuda = ("--device", "cuda", "--seeds", "1")
     assert planned(*cuda, "--runs-per-gpu", "3") == planned(*cuda, "--runs-per-gpu", "1")
     assert planned(*cuda) == planned(*cuda, "--runs-per-gpu", "1") != planned("--seeds", "1")
+
+
+def test_tf32_is_part_of_an_id():
+    def planned(dtype):
+        flags = ("--device", "cuda", "--seeds", "1", "--dtype", dtype)
+        return EXPERIMENT.planned(options(EXPERIMENT, *flags))
+
+    assert {run.dtype for run in planned("tf32")} == {"tf32"}
+    kinds = [{run.id for run in planned(dtype)} for dtype in ("float32", "tf32", "bfloat16")]
+    assert len(set.union(*kinds)) == sum(map(len, kinds))
