@@ -296,10 +296,11 @@ def perplexities(
 
     from experiments.finetuning.encoders import load_masked_lm
     from experiments.finetuning.probes import check_layers, masked_lm_perplexity, put_back
+    from experiments.finetuning.training import make_repeatable
 
     record, fine_tuned = job[0], safetensors.torch.load(job[1])
     run = Run(**record["run"])
-    torch.set_num_threads(run.threads)
+    make_repeatable(run)
     model = load_masked_lm(run.model_source, safetensors.torch.load(head) if head else None).to(
         run.device
     )

@@ -260,15 +260,14 @@ def measure(
 def prepare_plane(plane: Plane) -> tuple:
     """What measures a batch, the batches, the parameters, and their values at p, f and s."""
     import safetensors.torch
-    import torch
 
     from experiments.finetuning.encoders import load_classifier, load_tokenizer
     from experiments.finetuning.loading import prepare, tokenized_splits
     from experiments.finetuning.optimizers import all_tensors
     from experiments.finetuning.tasks import task_of
-    from experiments.finetuning.training import batch_loss
+    from experiments.finetuning.training import batch_loss, make_repeatable
 
-    torch.set_num_threads(plane.failed.threads)
+    make_repeatable(plane.failed)
     run = plane.failed
     labels = task_of(run.task, run.data_source).outputs
     model, drawn = load_classifier(run, labels)

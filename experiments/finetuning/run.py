@@ -43,7 +43,9 @@ class Run:
     order_seed: int = 1  # permutes the training examples, anew every epoch
     dropout_seed: int = 1  # draws the dropout masks
     pretrained: bool = True  # False: the same architecture with random weights
-    dtype: str = "float32"  # "bfloat16": autocast, with float32 weights and optimiser
+    # "bfloat16": autocast, with float32 weights and optimiser; "tf32": float32 whose matrix
+    # products a GPU rounds to 10 bits of mantissa; "float32" sets that off
+    dtype: str = "float32"
     # size of a random sample of the training set; None: all of it
     train_examples: int | None = None
     sampling_seed: int = 1  # draws that sample, the same for all runs

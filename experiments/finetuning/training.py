@@ -16,6 +16,7 @@ import transformers
 from experiments.finetuning.answers import answers_of, mean_loss, scores_of, scores_of_halves
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.checks import unknown_share
+from experiments.finetuning.devices import set_float32
 from experiments.finetuning.errors import INTERRUPTS
 from experiments.finetuning.head_phase import train_head
 from experiments.finetuning.histories import RECORDED, Answers, Recording
@@ -112,6 +113,7 @@ def make_repeatable(run: Run) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False
+        set_float32(run)
 
 
 def evaluation_steps(run: Run, total_steps: int) -> set[int]:

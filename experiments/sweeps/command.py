@@ -232,9 +232,12 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--dtype",
-        type=one_of(("float32", "bfloat16")),
+        type=one_of(("float32", "tf32", "bfloat16")),
         metavar="TYPE",
-        help="float32, or bfloat16 autocast with float32 weights and optimiser",
+        help=(
+            "float32; tf32, on a GPU only: float32 with matrix products rounded to TF32; or"
+            " bfloat16 autocast with float32 weights and optimiser"
+        ),
     )
     p.add_argument(
         "--device",
@@ -242,6 +245,16 @@ def parser(description: str) -> argparse.ArgumentParser:
         default="cpu",
         metavar="NAME",
         help="cpu or cuda (default cpu)",
+    )
+    p.add_argument(
+        "--runs-per-gpu",
+        type=number(int, 1, 100, "a number of runs"),
+        default=1,
+        metavar="N",
+        help=(
+            "runs that share a GPU, each in a process of its own (default 1; with --device cuda and"
+            " --engine ray)"
+        ),
     )
     p.add_argument(
         "--engine",
@@ -282,6 +295,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
     profile = profile_of(options)
+    check_gpu_flags(options)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
         whole_path(name) for name in ([options.model] if options.model else profile.models)
@@ -303,17 +317,6 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.results = (
         (options.results or REPOSITORY / "results" / options.profile).expanduser().resolve()
     )
-    if (
-        options.device == "cuda"
-        and not options.plan
-        and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS"))
-    ):
-        import torch
-
-        if not torch.cuda.is_available():
-            raise BadInput(
-                "no CUDA device here: expected one that torch can use; take --device cpu"
-            )
     return options
 
 
@@ -349,6 +352,31 @@ def take_own_data(options: argparse.Namespace) -> None:
             " (--learning-rates, --max-length)",
             flush=True,
         )
+
+
+def check_gpu_flags(options: argparse.Namespace) -> None:
+    """BadInput for flags that only a GPU gives a meaning to, without one."""
+    if options.runs_per_gpu > 1 and (options.device, options.engine) != ("cuda", "ray"):
+        raise BadInput(
+            f"--runs-per-gpu {options.runs_per_gpu} with --device {options.device} --engine"
+            f" {options.engine}: expected --device cuda --engine ray, or no --runs-per-gpu"
+        )
+    if options.dtype == "tf32" and options.device != "cuda":
+        raise BadInput(
+            f"--dtype tf32 with --device {options.device}: only a GPU has that arithmetic; expected"
+            " --device cuda, or --dtype float32"
+        )
+
+
+def check_device(options: argparse.Namespace) -> None:
+    """BadInput where this machine should compute on a GPU and has none. Not asked for in a plan,
+    nor where everything is finished: CSVs of a joined store are written anywhere."""
+    if options.device == "cpu" or (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise BadInput("no CUDA device here: expected one that torch can use; take --device cpu")
 
 
 def profile_of(options: argparse.Namespace) -> Profile:

@@ -36,7 +36,8 @@ def first_failed_and_successful(
 def alike(
     records: Sequence[dict[str, Any]], like: Sequence[dict[str, Any]], varied: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Those of the records that differ from one of `like` in nothing but the fields `varied`."""
+    """Those of the records that differ from one of `like` in nothing but the fields `varied`, with
+    its folder of the data: a record copied from another machine names the folder there."""
 
     def rest(record: dict[str, Any]) -> tuple:
         return tuple(
@@ -45,8 +46,12 @@ def alike(
             if name not in varied
         )
 
-    wanted = {rest(record) for record in like}
-    return [record for record in records if rest(record) in wanted]
+    wanted = {rest(record): record["run"]["data_source"] for record in like}
+    found = []
+    for record in records:
+        if (data_source := wanted.get(rest(record))) is not None:
+            found.append({**record, "run": {**record["run"], "data_source": data_source}})
+    return found
 
 
 def row(record: dict[str, Any]) -> dict[str, Any]:

@@ -102,6 +102,39 @@ def _holds(record: dict[str, Any], run_id: str) -> bool:
     )
 
 
+def ending(record: dict[str, Any]) -> dict[str, str]:
+    """What two trainings of a run have in common on one machine; as text, since a diverged one's
+    are not numbers."""
+    names = ("score", "train_loss", "dev_loss")
+    return {name: str(record["outcome"][name]) for name in names}
+
+
+def copies(results: Path) -> list[str]:
+    """A line for every file of a whole run under another name than its id's, as copying leaves
+    them ("0123 (1).json"): no such file is ever read as a run."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    for path in sorted((results / "runs").glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            run_id = Run(**record["run"]).id
+            if run_id != path.stem and _holds(record, run_id):
+                found.append((path.stem, run_id, record["outcome"] | {"ending": ending(record)}))
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            continue
+    used = {Run(**record["run"]).id: record for record in stored(results)} if found else {}
+    lines = []
+    for name, run_id, outcome in found:
+        if run_id not in used:
+            said = f"which has none by its own name: rename it to {run_id}.json"
+        elif ending(used[run_id]) == outcome["ending"]:
+            said = "the same"
+        else:
+            score = used[run_id]["outcome"]["score"]
+            said = f"which ends otherwise: score {outcome['score']:.6g}, used is {score:.6g}"
+        lines.append(f"{name}: another file of run {run_id}, {said}")
+    return lines
+
+
 def read_measured(path: Path, rows: int | None = None) -> list[Any] | None:
     """What was measured and stored as a JSON list, of so many rows; None where it is not there. A
     file that cannot be trusted is set aside, with a warning, and measured again."""

@@ -14,7 +14,7 @@ from experiments.finetuning import files
 from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.finetuning.run import Run
 from experiments.sweeps import engine, store
-from experiments.sweeps.command import parse, parser, run_command
+from experiments.sweeps.command import check_device, parse, parser, run_command
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 from experiments.sweeps.progress import Progress, counted, steps
@@ -163,6 +163,7 @@ def train_all(
     than before, which then stays as it was."""
     if not missing:
         return {}
+    check_device(options)
     from experiments.finetuning.training import train
 
     inspect_first(missing)
@@ -173,7 +174,8 @@ def train_all(
     otherwise: list[str] = []
     with Locks(options.results) as locks, Progress(missing, asked_by) as progress:
         runs = claimed(missing, options, locks, progress, again)
-        for run, result in engine.map(train, runs, options.engine, options.device):
+        how = options.engine, options.device, options.runs_per_gpu
+        for run, result in engine.map(train, runs, *how):
             if isinstance(result, engine.Crash):
                 name = f"{run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed}"
                 crashed[f"{run.id} ({name})"] = result.error
@@ -240,15 +242,9 @@ def claimed(
 def ends_otherwise(options: argparse.Namespace, run: Run, result: dict[str, Any]) -> str:
     """How a run that was trained again ends otherwise than the store has it; "" if it does not."""
     before = store.load(options.results, run)
-    if not before or _ending(before) == _ending(result):
+    if not before or store.ending(before) == store.ending(result):
         return ""
     return f"{run.id} (score {result['outcome']['score']}, was {before['outcome']['score']})"
-
-
-def _ending(record: dict[str, Any]) -> list[str]:
-    """What two trainings of a run must have in common; as text, since a diverged one's are not
-    numbers."""
-    return [str(record["outcome"][name]) for name in ("score", "train_loss", "dev_loss")]
 
 
 def train_for_weights(
@@ -282,11 +278,12 @@ def measure_all(
 ) -> Iterator[tuple[Any, Any]]:
     """(item, function(item)) of `total` items as they are finished; with a crash among them,
     RunsCrashed when all others are."""
+    check_device(options)
     crashed: dict[str, str] = {}
     for old in (options.results / "crashed").glob(f"{what} *.txt"):
         old.unlink()
-    results = engine.map(function, items, options.engine, options.device)
-    for item, result in counted(results, total, what):
+    how = options.engine, options.device, options.runs_per_gpu
+    for item, result in counted(engine.map(function, items, *how), total, what):
         if isinstance(result, engine.Crash):
             name = f"{what} {len(crashed) + 1}"
             crashed[name] = result.error

@@ -67,7 +67,7 @@ def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_pa
         sweep.measure_all(
             abs,
             [1],
-            argparse.Namespace(results=tmp_path, engine="serial", device="cpu"),
+            argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1),
             "perplexities",
             1,
         )
@@ -135,7 +135,7 @@ def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
     result["outcome"] |= {"train_loss": float("nan"), "dev_loss": 0.5}
     store.save(tmp_path, run, result)
     record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
-    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu")
+    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1)
 
     def train_again(**changed):
         monkeypatch.setattr(
