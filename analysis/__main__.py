@@ -21,6 +21,7 @@ OTHERS = {
     "benchmark": "analysis.benchmark.__main__",
     "fast_path": "analysis.benchmark.fast_path",
     "scorecard": "analysis.published.scorecard",
+    "spot_check": "analysis.benchmark.spot_check",
 }
 
 
