@@ -178,7 +178,10 @@ def try_all(trials: list[Trial], rehearsal: Rehearsal) -> tuple[Rows, list[str]]
     wrong: list[str] = []
     started = time.monotonic()
     for done, trial in enumerate(trials):
-        cost, problems = tried(trial, rehearsal, partial(say_part, trial, [time.monotonic()]))
+        on_task = [row for row in rows if row["model"] == trial.run.model]
+        evaluating = trial.run.task not in {row["task"] for row in on_task}
+        tick = partial(say_part, trial, [time.monotonic()])
+        cost, problems = tried(trial, rehearsal, tick, evaluating)
         wrong += [f"{name_of(trial)}: {problem}" for problem in problems]
         columns = {"model": trial.run.model, "kind": trial.kind, "task": trial.run.task}
         rows.append({**columns, **cost, "wrong": "; ".join(problems)})
@@ -215,8 +218,10 @@ def said(cost: dict[str, Any]) -> str:
     return "".join(parts)
 
 
-def tried(trial: Trial, rehearsal: Rehearsal, tick: Callable[[str], None]) -> Result:
-    """A trial's cost and what is wrong with it."""
+def tried(
+    trial: Trial, rehearsal: Rehearsal, tick: Callable[[str], None], evaluating: bool
+) -> Result:
+    """A trial's cost, of an evaluation too if asked for, and what is wrong with it."""
     inputs: Inputs = made_up_inputs if rehearsal.made_up else real_inputs
     kept = tuple(rehearsal.folder / f"{kind}.safetensors" for kind in ("default", "corrected"))
     try:
@@ -227,7 +232,7 @@ def tried(trial: Trial, rehearsal: Rehearsal, tick: Callable[[str], None]) -> Re
             return points_of_surface(trial.run, inputs, there, tick)
         keep = rehearsal.folder / f"{trial.kind}.safetensors"
         wanted = keep in kept and not keep.is_file()
-        return take_steps(trial.run, inputs, tick, keep if wanted else None)
+        return take_steps(trial.run, inputs, tick, evaluating, keep if wanted else None)
     except Exception as error:  # whatever it is, it would have stopped the study
         reason = str(error).strip().splitlines() or [""]
         return {}, [f"{type(error).__name__}: {reason[0]}"]

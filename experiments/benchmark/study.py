@@ -105,7 +105,7 @@ class Costs:
         self.first: dict[str, dict[str, Any]] = {}  # of a model
         for row in rows:
             self.main.setdefault((row["model"], row["kind"]), row)
-            if "seconds_per_step" in row:
+            if "evaluation_seconds_per_example" in row:
                 self.base.setdefault((row["model"], row["task"]), row)
                 self.first.setdefault(row["model"], row)
 

@@ -90,8 +90,10 @@ def peak(device: str) -> float:
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
 
 
-def take_steps(run: Run, inputs: Inputs, tick: Tick, keep: Path | None = None) -> Result:
-    """STEPS steps of a run and an evaluation. `keep`: where the weights go then."""
+def take_steps(
+    run: Run, inputs: Inputs, tick: Tick, evaluating: bool = True, keep: Path | None = None
+) -> Result:
+    """STEPS steps of a run and, if asked for, an evaluation. `keep`: where the weights go then."""
     make_repeatable(run)
     start_peak(run.device)
     started = seconds(run.device)
@@ -115,17 +117,12 @@ def take_steps(run: Run, inputs: Inputs, tick: Tick, keep: Path | None = None) -
     wrong += wrong_losses(losses) + dead_parts(model.named_parameters())
     if torch.equal(classifier, matrices["classifier"]):
         wrong.append(f"the classifier's weights are the same after {STEPS} steps")
-    started, some = seconds(run.device), first_of(dev_set, EVALUATED)
-    evaluate(network, some, run)
-    evaluation = seconds(run.device) - started
-    tick("evaluated")
     if keep:
         write_atomically(keep, weights(model))
-    cost = {
+    cost: dict[str, Any] = {
         "steps": len(losses),
         "seconds_per_step": float(np.mean(times[1:] or times)),
         "first_step_seconds": times[0],
-        "evaluation_seconds_per_example": evaluation / len(some.labels),
         "load_seconds": loaded,
         "memory_gb": peak(run.device),
         "tokens_per_step": tokens / len(losses),
@@ -133,7 +130,17 @@ def take_steps(run: Run, inputs: Inputs, tick: Tick, keep: Path | None = None) -
         "parameters": sum(p.numel() for p in model.parameters()),
         "matrices": len(matrices),
     }
+    if evaluating:
+        cost["evaluation_seconds_per_example"] = evaluation_seconds(network, dev_set, run)
+        tick("evaluated")
     return cost, wrong
+
+
+def evaluation_seconds(network: Network, split: TokenizedSplit, run: Run) -> float:
+    """Seconds of one example in an evaluation."""
+    started, some = seconds(run.device), first_of(split, EVALUATED)
+    evaluate(network, some, run)
+    return (seconds(run.device) - started) / len(some.labels)
 
 
 def first_of(split: TokenizedSplit, count: int) -> TokenizedSplit:
