@@ -20,6 +20,7 @@ OTHERS = {
     "audit": "analysis.published.audit",
     "benchmark": "analysis.benchmark.__main__",
     "fast_path": "analysis.benchmark.fast_path",
+    "rehearsal": "analysis.benchmark.rehearsal",
     "scorecard": "analysis.published.scorecard",
     "spot_check": "analysis.benchmark.spot_check",
 }

@@ -93,6 +93,18 @@ def drawn(flags="", names=STUDY):
             ],
         ),
         (
+            ["rehearsal", "--profile", "paper", "--random-weights", "--results", "here"],
+            [
+                "[-P][-m][experiments.benchmark.rehearsal][--profile][paper][--random-weights]"
+                "[--results][here]",
+                "[-P][-m][analysis][rehearsal][--profile][paper][--results][here]",
+            ],
+        ),
+        (
+            ["rehearsal", "--plan"],
+            ["[-P][-m][experiments.benchmark.rehearsal][--plan]"],
+        ),
+        (
             ["check", "--profile", "small", "--strict"],
             [
                 "[-P][-m][analysis.published.audit][--profile][small]",

@@ -306,11 +306,11 @@ def too_large(table: Rows, options: argparse.Namespace) -> list[str]:
 
 def say_plan(table: Rows) -> None:
     """Print the plan, a line an experiment."""
-    columns = ("runs", "steps", "hours", "memory_gb", "disk_gb")
+    columns = ("runs", "optimizer_steps", "hours", "memory_gb", "disk_gb")
     if table:
-        print(f"{'experiment':<26}" + "".join([f"{name:>11}" for name in columns]))
+        print(f"{'experiment':<26}" + "".join([f"{name:>17}" for name in columns]))
     for row in table:
-        numbers = "".join([f"{row[name]:>11,.4g}" for name in columns])
+        numbers = "".join([f"{row[name]:>17,.4g}" for name in columns])
         print(f"{row['experiment']:<26}{numbers}", flush=True)
 
 

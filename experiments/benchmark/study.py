@@ -192,7 +192,7 @@ def row_of(
         "model": " ".join(dict.fromkeys(run.model.split("@")[0] for run in runs)),
         "task": " ".join(dict.fromkeys(run.task for run in runs)),
         "runs": len(runs),
-        "steps": sum(map(steps, runs)),
+        "optimizer_steps": sum(map(steps, runs)),
         "hours": (training + evaluating + loading + after) / 3600,
         "hours_training": training / 3600,
         "hours_evaluating": evaluating / 3600,

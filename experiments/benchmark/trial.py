@@ -117,14 +117,14 @@ def take_steps(
     wrong += wrong_losses(losses) + dead_parts(model.named_parameters())
     if torch.equal(classifier, matrices["classifier"]):
         wrong.append(f"the classifier's weights are the same after {STEPS} steps")
+    memory = peak(run.device)  # before the weights are copied
     if keep:
         write_atomically(keep, weights(model))
     cost: dict[str, Any] = {
-        "steps": len(losses),
         "seconds_per_step": float(np.mean(times[1:] or times)),
         "first_step_seconds": times[0],
         "load_seconds": loaded,
-        "memory_gb": peak(run.device),
+        "memory_gb": memory,
         "tokens_per_step": tokens / len(losses),
         "first_loss": losses[0],
         "parameters": sum(p.numel() for p in model.parameters()),
