@@ -37,6 +37,7 @@ import torch
 
 from experiments.benchmark import stand_ins
 from experiments.benchmark.study import (
+    BASE,
     PERPLEXITY,
     SURFACE,
     WIKITEXT_TOKENS,
@@ -103,31 +104,44 @@ def rehearse(options: argparse.Namespace, folder: Path) -> list[str]:
     planned = {}
     for name, module in modules().items():
         planned[name] = list(dict.fromkeys(module.EXPERIMENT.planned(rehearsal.options)))
-    trials = with_measurements(chosen(planned.values()), planned, rehearsal)
+    trials = with_measurements(chosen(planned.values()), planned)
     if options.plan:
         for trial in trials:
             print(f"rehearsal: would try {name_of(trial)}")
         return []
     rows, wrong = try_all(trials, rehearsal)
-    table = []
+    table: Rows = []
     if not wrong:
         known = blocks_known(rehearsal)
         table = plan(planned, rehearsal.options, Costs(rows), known)
         wrong = too_large(table, options)
     say_plan(table)
-    common = {**rehearsal.common, "git_commit": trials[0].run.git_commit}
-    every = {"model": " ".join(dict.fromkeys(t.run.model for t in trials)), "task": "all"}
-    verdict = {"part": "verdict", **every, "wrong": "; ".join(wrong)}
-    everything = [{"part": "trial", **row} for row in rows]
-    everything += [{"part": "plan", **row} for row in table]
-    write_csv(
-        options.results / "rehearsal.csv",
-        [{**row, **common} for row in [*everything, verdict]],
-    )
+    write(trials, rows, table, wrong, rehearsal)
     for sentence in wrong:
         print(f"wrong: {sentence}", file=sys.stderr)
     print(f"verdict: {'not ready' if wrong else 'ready'}", flush=True)
     return wrong
+
+
+def write(
+    trials: list[Trial], rows: Rows, table: Rows, wrong: list[str], rehearsal: Rehearsal
+) -> None:
+    """The CSV: a row a trial, one an experiment of the plan, and the verdict. Also while trials are
+    left: a machine that stops on the way has said where."""
+    unfinished = len(rows) < len(trials)
+    if unfinished:
+        under_way = f"{len(rows)} of {len(trials)} trials done, then {name_of(trials[len(rows)])}"
+        wrong = [*wrong, under_way]
+    every = {"model": " ".join(dict.fromkeys(t.run.model for t in trials)), "task": "all"}
+    verdict = {"part": "verdict", **every, "wrong": "; ".join(wrong)}
+    everything = [{"part": "trial", **row} for row in rows]
+    everything += [{"part": "plan", **row} for row in table]
+    common = {**rehearsal.common, "git_commit": trials[0].run.git_commit}
+    write_csv(
+        rehearsal.options.results / "rehearsal.csv",
+        [{**row, **common} for row in [*everything, verdict]],
+        say=not unfinished,
+    )
 
 
 def prepared(options: argparse.Namespace, folder: Path) -> Rehearsal:
@@ -154,17 +168,15 @@ def prepared(options: argparse.Namespace, folder: Path) -> Rehearsal:
     return Rehearsal(of_study, made_up, folder, common)
 
 
-def with_measurements(
-    trials: list[Trial], planned: dict[str, list[Run]], rehearsal: Rehearsal
-) -> list[Trial]:
-    """The trials, and after those of the first model what the study measures on trained ones."""
-    first = trials[0].run.model
-    of_first = [trial for trial in trials if trial.run.model == first]
+def with_measurements(trials: list[Trial], planned: dict[str, list[Run]]) -> list[Trial]:
+    """The trials, and after those of BASE what the study measures on models that these have
+    trained."""
     more = []
     for name, kind in (("catastrophic_forgetting", PERPLEXITY), ("loss_surfaces", SURFACE)):
         if any(run.keep_weights for run in planned[name]):
-            more.append(Trial(kind, of_first[0].run))
-    return of_first + more + trials[len(of_first) :]
+            more.append(Trial(kind, trials[0].run))
+    base = [trial for trial in trials if trial.kind in BASE]
+    return base + more + [trial for trial in trials if trial.kind not in BASE]
 
 
 def name_of(trial: Trial) -> str:
@@ -178,6 +190,7 @@ def try_all(trials: list[Trial], rehearsal: Rehearsal) -> tuple[Rows, list[str]]
     wrong: list[str] = []
     started = time.monotonic()
     for done, trial in enumerate(trials):
+        write(trials, rows, [], wrong, rehearsal)
         on_task = [row for row in rows if row["model"] == trial.run.model]
         evaluating = trial.run.task not in {row["task"] for row in on_task}
         tick = partial(say_part, trial, [time.monotonic()])
@@ -231,7 +244,7 @@ def tried(
             there = (kept[0], kept[1] if kept[1].is_file() else kept[0])
             return points_of_surface(trial.run, inputs, there, tick)
         keep = rehearsal.folder / f"{trial.kind}.safetensors"
-        wanted = keep in kept and not keep.is_file()
+        wanted = keep in kept and not keep.is_file()  # the first model's
         return take_steps(trial.run, inputs, tick, evaluating, keep if wanted else None)
     except Exception as error:  # whatever it is, it would have stopped the study
         reason = str(error).strip().splitlines() or [""]

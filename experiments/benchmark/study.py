@@ -65,27 +65,17 @@ def kind_of(run: Run) -> str:
 
 
 def chosen(planned: Iterable[list[Run]]) -> list[Trial]:
-    """A trial of every model and kind on the task that comes first, and one of every other task;
-    default and corrected first."""
-    first: dict[tuple[str, str, str], Run] = {}
+    """A trial of every model and kind, on the task that comes first, and one of every other task:
+    those of BASE first, of all models, so that a rehearsal that is stopped early has them."""
+    trials: dict[tuple[str, str], Trial] = {}
     tasks: dict[str, str] = {}  # of each model, the one that comes first
-    for run in unique(planned):
+    runs = unique(planned)
+    for run in sorted(runs, key=lambda run: kind_of(run) not in BASE):
         tasks.setdefault(run.model, run.task)
-        first.setdefault((run.model, run.task, kind_of(run)), run)
-    trials: dict[tuple[str, str], list[Trial]] = {}
-    for (model, task, kind), run in first.items():
-        trials.setdefault((model, task), []).append(Trial(kind, run))
-    result: list[Trial] = []
-    for (model, task), of_task in trials.items():
-        of_task.sort(key=lambda trial: trial.kind not in BASE)
-        seen = {other.kind for other in result if other.run.model == model}
-        if task == tasks[model]:
-            result += sorted(of_task, key=lambda trial: (trial.kind not in BASE, trial.kind[0]))
-        else:
-            result.append(of_task[0])
-            result += [trial for trial in of_task[1:] if trial.kind not in seen]
-    order = list(tasks)
-    return sorted(result, key=lambda trial: order.index(trial.run.model))
+        kind = kind_of(run)
+        where = kind if run.task == tasks[run.model] or kind not in BASE else run.task
+        trials.setdefault((run.model, where), Trial(kind, run))
+    return list(trials.values())
 
 
 def dev_rows(task: str, data: str) -> int:
