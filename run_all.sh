@@ -8,6 +8,8 @@
 #   bash run_all.sh status             what is finished, running, stale or crashed
 #   bash run_all.sh benchmark          how fast a step is, beside others' and beside the machine's limit; wants an idle machine
 #   bash run_all.sh fast_path          do runs of the fast path fail as often as those of the plain one? wants --seeds 25
+#   bash run_all.sh rehearsal          minutes before days: does every kind of run work here, and what will the study cost?
+#   bash run_all.sh spot_check         do 10 runs fail as often as the published ones? first how likely it would notice if not
 #   bash run_all.sh test               the tests
 #   bash run_all.sh help               this text, and the flags of the experiments
 #
@@ -65,6 +67,11 @@ main() {
                experiments benchmark -- "$@" ;;
     fast_path) install requirements.txt
                experiments fast_path -- "$@" ;;
+    rehearsal) install requirements.txt
+               experiments rehearsal -- "$@" ;;
+    spot_check) install requirements.txt
+                before_spot_check "$@"
+                experiments spot_check -- "$@" ;;
     check) install requirements.txt
            check "$@" ;;
     figures) install requirements.txt
@@ -72,7 +79,7 @@ main() {
              else figures "${study[@]}" -- "$@"; fi ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
-    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, fast_path, help or one of ${study[*]}"
+    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, fast_path, rehearsal, spot_check, help or one of ${study[*]}"
        install requirements.txt
        experiments "$verb" -- "$@" ;;
   esac
@@ -100,11 +107,27 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
   case ${names[*]} in
     benchmark) run experiments.benchmark ${flags[@]+"${flags[@]}"} ;;
     fast_path) run experiments.benchmark.fast_path ${flags[@]+"${flags[@]}"} || status=$? ;;
+    rehearsal) run experiments.benchmark.rehearsal ${flags[@]+"${flags[@]}"} || status=$? ;;
+    spot_check) run experiments.benchmark.spot_check ${flags[@]+"${flags[@]}"} || status=$? ;;
     *) run experiments "${names[@]}" ${flags[@]+"${flags[@]}"} || status=$? ;;
   esac
   [[ -z $only_plan && $status -le 1 ]] || return $status
+  if [[ ${names[*]} == rehearsal ]]; then  # two tables, and nothing yet for a page
+    run analysis rehearsal ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"} || return
+    return $status
+  fi
   figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"} || return
   return $status  # 1: a run crashed; what the others show is drawn
+}
+
+before_spot_check() {  # flags: how likely the check of this profile would notice another rate
+  local profile=() before= argument
+  for argument in "$@"; do
+    [[ $argument != --profile=* ]] || profile=("$argument")
+    [[ $before != --profile ]] || profile=(--profile "$argument")
+    before=$argument
+  done
+  run analysis.benchmark.spot_check --before ${profile[@]+"${profile[@]}"}
 }
 
 figures() {  # names -- flags: all that can be drawn, and everything on one page; status 2 if something could not be drawn

@@ -27,7 +27,9 @@ OTHERS = {
     "benchmark": "analysis.benchmark.__main__",
     "fast_path": "analysis.benchmark.fast_path",
     "published": "analysis.published.figures",
+    "rehearsal": "analysis.benchmark.rehearsal",
     "scorecard": "analysis.published.scorecard",
+    "spot_check": "analysis.benchmark.spot_check",
 }
 
 

@@ -135,7 +135,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
             flush=True,
         )
         records = []
-    points = options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
+    points = points_of(options)
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     for task, kinds in failed_and_successful(options, records).items():
@@ -182,6 +182,11 @@ def write(options: argparse.Namespace, records: Records) -> None:
                     lines.append({**common, "line": name, **point})
     write_csv(options.results / "loss_surfaces.csv", surfaces)
     write_csv(options.results / "loss_surfaces_lines.csv", lines)
+
+
+def points_of(options: argparse.Namespace) -> int:
+    """Points of a surface along each axis."""
+    return options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
 
 
 def on_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[float, float]]:

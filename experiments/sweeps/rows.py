@@ -108,9 +108,9 @@ def curves(record: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_csv(path: Path, rows: Sequence[dict[str, Any]], say: bool = True) -> None:
     """Rows as CSV, sorted by what was run, replacing what was there: the same runs give the same
-    bytes; no rows an empty file."""
+    bytes; no rows an empty file. Says so, unless more will come."""
     # a seed is a number, or where one of its parts is held a text
     rows = sorted(
         rows,
@@ -120,7 +120,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             if name != "run"
         ],
     )
-    _say_what_is_lost(path, len(rows))
+    if say:
+        _say_what_is_lost(path, len(rows))
     text = io.StringIO()
     names: dict[str, None] = {}  # of all rows, in order
     for row in rows:
@@ -129,7 +130,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     files.write_atomically(path, text.getvalue() if rows else "")
-    print(f"wrote {path}" if rows else f"nothing to write to {path}: it is empty", flush=True)
+    if say:
+        print(f"wrote {path}" if rows else f"nothing to write to {path}: it is empty", flush=True)
 
 
 def _say_what_is_lost(path: Path, rows: int) -> None:
