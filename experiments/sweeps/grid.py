@@ -12,7 +12,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import REPOSITORY, portable
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
-from experiments.finetuning.tasks import identify_data, train_rows
+from experiments.finetuning.tasks import identify_data, pinned_data, train_rows
 from experiments.sweeps.command import SEED_FLAGS, default_rate, profile_of
 from experiments.sweeps.profiles import (
     LENGTHS,
@@ -97,6 +97,7 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
         held = getattr(options, name)
         seeds[name] = seed if held is None else held
     kind, _ = architecture(model)
+    data = pinned_data(fields["task"], options.data)
     chosen = {
         "max_length": options.max_length,
         "dtype": options.dtype,
@@ -107,14 +108,14 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
     }
     unhashed = {
         "model_source": portable(model),
-        "data_source": options.data,
+        "data_source": data,
         "checkpoint_minutes": options.checkpoint_minutes,
         "checkpoint_folder": str(options.results / "checkpoints"),
         "git_commit": _commit(),
     }
     made_from = {
         "model": identify_model(model),
-        "data": identify_data(fields["task"], options.data),
+        "data": identify_data(fields["task"], data),
     }
     recipe = MODEL_RECIPES.get(kind, {})
     return Run(**{**made_from, **chosen, **unhashed, **recipe, **seeds, **fields})
