@@ -119,6 +119,7 @@ def entry(name: str, content: bytes) -> dict:
     """A file in a listing."""
     listed = {"type": "file", "path": name, "size": len(content), "oid": etag_of(name, content)}
     if name.endswith(LARGE):
+        listed["xetHash"] = etag_of(name, content)
         listed["lfs"] = {"oid": etag_of(name, content), "size": len(content), "pointerSize": 134}
     return listed
 
@@ -254,6 +255,8 @@ class _Handler(BaseHTTPRequestHandler):
         if file.endswith(LARGE):
             headers["X_Linked_Etag"] = f'"{etag_of(file, files[file])}"'
             headers["Location"] = f"http://localhost:{self.hub.port}/cdn/{where}"
+            headers["X_Xet_Hash"] = etag_of(file, files[file])  # it can be had by Xet as well
+            headers["Link"] = f'<{self.hub.endpoint}/api/no-xet-here>; rel="xet-auth"'
             self.say(302, **headers)
         else:
             headers["ETag"] = f'"{etag_of(file, files[file])}"'

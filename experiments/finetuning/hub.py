@@ -63,6 +63,9 @@ def _client() -> _Client:
 
 
 huggingface_hub.set_client_factory(_client)
+# Large files come by HTTP too, and not by the second protocol that the hub offers for them (Xet):
+# it has a client, repetitions and a cache of its own, and is not tried here
+constants.HF_HUB_DISABLE_XET = True
 huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
 
 

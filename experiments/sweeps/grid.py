@@ -96,8 +96,12 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
     for name in SEED_FLAGS:
         held = getattr(options, name)
         seeds[name] = seed if held is None else held
-    kind, _ = architecture(model)
     data = pinned_data(fields["task"], options.data)
+    made_from = {
+        "model": identify_model(model),
+        "data": identify_data(fields["task"], data),
+    }
+    kind, _ = architecture(model)
     chosen = {
         "max_length": options.max_length,
         "dtype": options.dtype,
@@ -112,10 +116,6 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
         "checkpoint_minutes": options.checkpoint_minutes,
         "checkpoint_folder": str(options.results / "checkpoints"),
         "git_commit": _commit(),
-    }
-    made_from = {
-        "model": identify_model(model),
-        "data": identify_data(fields["task"], data),
     }
     recipe = MODEL_RECIPES.get(kind, {})
     return Run(**{**made_from, **chosen, **unhashed, **recipe, **seeds, **fields})
