@@ -9,7 +9,6 @@ import math
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from transformers import (
@@ -34,12 +33,12 @@ from experiments.finetuning.checks import (
     first_position,
 )
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import at_revision, located
+from experiments.finetuning.files import located
+from experiments.finetuning.hub import CONFIGURATION, TOKENIZER, WEIGHTS, model_folder
 from experiments.finetuning.lora import add_adapters
 from experiments.finetuning.probes import check_layers, layer_of
 from experiments.finetuning.run import Run
 
-huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
@@ -47,15 +46,15 @@ transformers_logging.disable_progress_bar()
 def load_config(source: str, **options: Any) -> PretrainedConfig:
     """A model's configuration, from a folder or the hub; BadInput where there is none that can
     be read."""
-    return _load(AutoConfig, source, **options)
+    return _load(AutoConfig, source, CONFIGURATION, **options)
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """A model's tokenizer, likewise; BadInput where it lacks its files or what batches are made
     of."""
-    if Path(located(source)).is_dir():
-        check_files(Path(located(source)))
-    tokenizer = _load(AutoTokenizer, source)
+    wanted = CONFIGURATION + TOKENIZER
+    check_files(_folder(source, wanted), source)
+    tokenizer = _load(AutoTokenizer, source, wanted)
     check_tokenizer(tokenizer, source)
     return tokenizer
 
@@ -119,6 +118,7 @@ def from_checkpoint(source: str, config: PretrainedConfig) -> tuple[PreTrainedMo
     model, report = _load(
         AutoModelForSequenceClassification,
         source,
+        CONFIGURATION + WEIGHTS,
         config=config,
         dtype=torch.float32,
         use_safetensors=True,
@@ -190,6 +190,7 @@ def load_without_head(source: str) -> tuple[PreTrainedModel, list[str]]:
     model, report = _load(
         AutoModelForMaskedLM,
         source,
+        CONFIGURATION + WEIGHTS,
         dtype=torch.float32,
         use_safetensors=True,
         output_loading_info=True,
@@ -208,18 +209,25 @@ class _PaperRobertaHead(RobertaClassificationHead):
         return self.out_proj(self.dropout(torch.tanh(self.dense(features[:, 0]))))
 
 
-def _load(kind: Any, source: str, **options: Any) -> Any:
-    """from_pretrained without remote code and without the hub for folders, and with one clear
-    line when it fails."""
-    source = located(source)
-    name, revision = at_revision(source)
+def _folder(source: str, wanted: tuple[str, ...]) -> Path:
+    """A model's folder: its own, or the one of the hub's cache with the files that are wanted."""
+    folder = Path(located(source))
+    return folder if folder.is_dir() else model_folder(source, wanted)
+
+
+def _load(kind: Any, source: str, wanted: tuple[str, ...], **options: Any) -> Any:
+    """from_pretrained on a folder, of the hub's names on the one in the cache with the files that
+    are wanted; without remote code, without asking the hub for more, and with one clear line when
+    it fails."""
+    folder = _folder(source, wanted)
+    if "use_safetensors" in options and not any(folder.glob("*.safetensors")):
+        raise BadInput(
+            f"{source} has no *.safetensors: expected such weights (pickled ones, as in"
+            " pytorch_model.bin, are not read); take a revision that has them, or another model"
+        )
     try:
         return kind.from_pretrained(
-            name,
-            revision=revision or "main",
-            trust_remote_code=False,
-            local_files_only=Path(source).is_dir(),
-            **options,
+            str(folder), trust_remote_code=False, local_files_only=True, **options
         )
     except SafetensorError as error:
         raise BadInput(
@@ -237,6 +245,7 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
             else type(error).__name__
         )
         raise BadInput(
-            f"cannot load the model {source}: {reason[:200]}; expected a transformers folder with"
-            " safetensors weights, or a hub name and a connection (give a folder with --model)"
+            f"cannot load the model {source}: {reason.replace(str(folder), source)[:200]};"
+            " expected a transformers folder with safetensors weights, or a hub name and a"
+            " connection (give a folder with --model)"
         ) from None

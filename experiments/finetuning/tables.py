@@ -120,18 +120,11 @@ EXPECTED = {
 def read_hub(source: str, wanted: list[str]) -> dict[str, Table]:
     """The parts of a data set on the hub, NAMESPACE/NAME or NAMESPACE/NAME:CONFIGURATION, with
     @REVISION after either."""
-    from experiments.finetuning.tasks import load_hub
+    from experiments.finetuning.hub import load_data
 
     name, at, revision = source.partition("@")
     name, _, configuration = name.partition(":")
-    try:
-        loaded = load_hub(f"{name}{at}{revision}", configuration or None)
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
-        reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise BadInput(
-            f"cannot load {source} from the data hub: {reason[:200]}; expected NAMESPACE/NAME or"
-            " NAMESPACE/NAME:CONFIGURATION and a connection, or give a file or folder with --data"
-        ) from None
+    loaded = load_data(f"{name}{at}{revision}", configuration or None)
     dev = next((name for name in (*DEV_NAMES, "test") if name in loaded), None)
     if "train" not in loaded:
         raise BadInput(f"{source} has the parts {', '.join(loaded)}: expected one called train")

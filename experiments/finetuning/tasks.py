@@ -5,7 +5,6 @@ Row counts are checked against GLUE's own, since a wrong number changes every st
 it must hold N rows.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,7 +15,7 @@ import numpy as np
 
 from experiments.finetuning import own
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import at_revision, fingerprint
+from experiments.finetuning.files import at_revision, fingerprint, may_be_on_hub
 from experiments.finetuning.glue import REGRESSION, Split, Task, get_task
 from experiments.finetuning.tsv import as_labels, check_classes, read_tsv, tsv_files
 
@@ -54,45 +53,23 @@ class TokenizedSplit:
             yield self.batch(order[start : start + size])
 
 
-def load_hub(source: str, configuration: str | None) -> Any:
-    """The splits of a data set on the hub. BadInput for another commit than the one asked for: out
-    of reach of the hub `datasets` takes whatever its cache has."""
-    import datasets  # heavy, and not needed for local data
-    import huggingface_hub
-
-    # a failed download is reported once, by the caller
-    huggingface_hub.utils.logging.set_verbosity_error()
-    name, revision = at_revision(source)
-    loaded = datasets.load_dataset(name, configuration, revision=revision)
-    files: list[str] = []
-    for of_split in loaded.cache_files.values():
-        files += [file["filename"] for file in of_split]
-    if (
-        revision
-        and re.fullmatch("[0-9a-f]{40}", revision)
-        and not all(revision in file for file in files)
-    ):
-        raise BadInput(
-            f"{source}: found another revision in the cache; expected that one, or a connection to"
-            " the data hub"
-        )
-    return loaded
-
-
 def _read_hub(task: Task, name: str) -> dict[str, Split]:
-    source, configuration = task.hub or (name, task.name)
+    from experiments.finetuning.hub import load_data  # not needed for local data
+
+    source, configuration = hub_name(task, name), task.hub[1] if task.hub else task.name
+    loaded = load_data(source, configuration)
     try:
-        loaded = load_hub(source, configuration)
         rows = {"train": loaded["train"], "dev": loaded[task.hub_dev]}
         splits = {}
         for split, part in rows.items():
             texts = [part[column] for column in task.text_columns]
             labels = [_label_id(task, label) for label in part[task.label_column]]
             splits[split] = Split(list(zip(*texts, strict=True)), as_labels(task, labels))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+    except (ValueError, KeyError) as error:
         raise BadInput(
-            f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__});"
-            " expected a data set in GLUE's format and a connection, or give a folder with --data"
+            f"cannot read {task.name} of the data hub's {source!r} ({type(error).__name__}:"
+            f" {str(error)[:100]}); expected a data set in GLUE's format, or give a folder with"
+            " --data"
         ) from None
     for split, expected in (("train", task.train_rows), ("dev", task.dev_rows)):
         if len(splits[split].labels) != expected:
@@ -202,13 +179,23 @@ def identify_data(task_name: str, source: str) -> str:
             f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on"
             " the data hub such as nyu-mll/glue"
         )
-    hub = get_task(task_name).hub
-    return hub[0] if hub else source
+    return hub_name(get_task(task_name), source)
 
 
-def may_be_on_hub(source: str) -> bool:
-    """Whether a source reads as NAMESPACE/NAME on the data hub, or NAMESPACE/NAME@REVISION."""
-    return not source.startswith((".", "/", "~")) and at_revision(source)[0].count("/") == 1
+def hub_name(task: Task, source: str) -> str:
+    """The data set on the hub that a task is read from: SciTail's is another than GLUE's."""
+    if task.hub is None or at_revision(source)[0] == task.hub[0]:
+        return source
+    return task.hub[0]
+
+
+def pinned_data(task_name: str, source: str) -> str:
+    """The source of a task's data, on the hub with its commit."""
+    if source in MINI or Path(source).is_dir() or not may_be_on_hub(source):
+        return source
+    from experiments.finetuning.hub import pinned
+
+    return pinned(hub_name(get_task(task_name), source), "dataset")
 
 
 def tokenize(

@@ -10,7 +10,7 @@ from typing import Any, NoReturn
 
 from experiments.finetuning import own
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
-from experiments.finetuning.files import REPOSITORY
+from experiments.finetuning.files import REPOSITORY, may_be_on_hub
 from experiments.finetuning.glue import TASKS
 from experiments.finetuning.tasks import MINI
 from experiments.sweeps import engine
@@ -298,12 +298,12 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     check_gpu_flags(options)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
-        whole_path(name) for name in ([options.model] if options.model else profile.models)
+        whole_path(name, "model") for name in ([options.model] if options.model else profile.models)
     ]
     if options.text_columns or options.label_column or options.metric or is_file(options.data):
         take_own_data(options)
     else:
-        options.data = whole_path(options.data or profile.data)
+        options.data = whole_path(options.data or profile.data, "dataset")
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
     options.segment_ids = (
@@ -394,10 +394,18 @@ def learning_rates(options: argparse.Namespace) -> Sequence[float]:
     return options.learning_rates or profile_of(options).learning_rates
 
 
-def whole_path(name: str) -> str:
-    """A folder's whole path, so that workers find what the caller named; a hub name, and one of
-    MINI, as it is."""
-    return str(Path(name).resolve()) if name not in MINI and Path(name).is_dir() else name
+def whole_path(name: str, kind: str) -> str:
+    """A folder's whole path, so that workers find what the caller named; a hub name with the commit
+    it means today (`kind`: model or dataset), so that they find the same; one of MINI as it is."""
+    if name in MINI:
+        return name
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if not may_be_on_hub(name, kind):
+        return name
+    from experiments.finetuning.hub import pinned
+
+    return pinned(name, kind)
 
 
 def run_command(main: Callable[[], None]) -> None:

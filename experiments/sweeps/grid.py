@@ -13,7 +13,7 @@ from experiments.finetuning.files import REPOSITORY, portable
 from experiments.finetuning.remedies import check_remedies
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
-from experiments.finetuning.tasks import identify_data, train_rows
+from experiments.finetuning.tasks import identify_data, pinned_data, train_rows
 from experiments.sweeps.command import SCHEDULES, SEED_FLAGS, default_rate, profile_of
 from experiments.sweeps.profiles import (
     LENGTHS,
@@ -100,6 +100,11 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
     for name in SEED_FLAGS:
         held = getattr(options, name)
         seeds[name] = seed if held is None else held
+    data = pinned_data(fields["task"], options.data)
+    made_from = {
+        "model": identify_model(model),
+        "data": identify_data(fields["task"], data),
+    }
     kind, _ = architecture(model)
     chosen = {
         "max_length": options.max_length,
@@ -112,14 +117,10 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
     }
     unhashed = {
         "model_source": portable(model),
-        "data_source": options.data,
+        "data_source": data,
         "checkpoint_minutes": options.checkpoint_minutes,
         "checkpoint_folder": str(options.results / "checkpoints"),
         "git_commit": _commit(),
-    }
-    made_from = {
-        "model": identify_model(model),
-        "data": identify_data(fields["task"], options.data),
     }
     recipe = MODEL_RECIPES.get(kind, {})
     return Run(**{**made_from, **chosen, **unhashed, **recipe, **seeds, **fields})

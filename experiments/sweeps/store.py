@@ -7,7 +7,9 @@ for it, and resuming is asking again.
 
 import contextlib
 import json
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -68,6 +70,35 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
         f"warning: {path} set aside, because {problem}; the run is trained again", file=sys.stderr
     )
     return None
+
+
+def moved(results: Path, wanted: Iterable[Run], keep: bool) -> list[str]:
+    """A warning for each model and data set of the hub that stands at another commit than when this
+    was last asked of this store: its finished runs are of that one. With `keep` today's are kept,
+    in <results>/commits.json."""
+    path = results / "commits.json"
+    try:
+        known = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        known = {}
+    today = {}
+    for run in wanted:
+        for flag, source in (("--model", run.model), ("--data", run.data)):
+            name, _, commit = source.partition("@")
+            if re.fullmatch("[0-9a-f]{40}", commit):
+                today[name] = (commit, flag)
+    warnings = []
+    for name, (commit, flag) in today.items():
+        if known.get(name, commit) != commit:
+            warnings.append(
+                f"{name} is at commit {commit[:8]}, and the runs in {results} were made at"
+                f" {known[name][:8]}: they do not count here; to go on with those, {flag}"
+                f" {name}@{known[name]}"
+            )
+    commits = known | {name: commit for name, (commit, _) in today.items()}
+    if keep and commits != known:
+        write_atomically(path, json.dumps(commits, indent=1) + "\n")
+    return warnings
 
 
 def stored(results: Path) -> list[dict[str, Any]]:

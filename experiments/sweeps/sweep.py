@@ -93,6 +93,8 @@ def say_what_is_planned(planned: dict[str, list[Run]], options: argparse.Namespa
             f" train{_about(left, options)}",
             flush=True,
         )
+    for warning in store.moved(options.results, different, keep=not options.plan):
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
     if options.quick:
         print(
             "this is a first look, with few seeds and settings; --seeds N asks for everything with"
