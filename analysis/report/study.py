@@ -162,7 +162,13 @@ STUDY = (
         "early_signs",
         "Can a failing run be told early?",
         "none",
-        {"": "ROC curves: how well the first tenths of training tell which runs will fail"},
+        {
+            "": "ROC curves: how well the first tenths of training tell which runs will fail",
+            "restart": (
+                "Lines: mean score and share of failures over the budget, if failing runs are"
+                " stopped and others started, or not"
+            ),
+        },
     ),
     Section(
         "convergence_pitfalls",
