@@ -270,6 +270,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
     profile = profile_of(options)
+    options.rates_given = bool(options.learning_rates)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
         whole_path(name) for name in ([options.model] if options.model else profile.models)
