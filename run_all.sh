@@ -35,6 +35,7 @@ study=(
   convergence_pitfalls    # What do other ways not to converge look like?                       none
   sources_of_randomness   # What decides whether a run fails, its seeds or rounding?            none
   instability_measures    # Do runs with like scores give like answers?                         Du and Nguyen 2023
+  your_data               # Do runs fail on data of your own, and what can n seeds tell?        none
 )
 
 unset CDPATH PYTHONHOME PYTHONSTARTUP  # cd would print and go elsewhere; Python would find another's library

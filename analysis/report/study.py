@@ -203,4 +203,15 @@ STUDY = (
             )
         },
     ),
+    Section(
+        "your_data",
+        "Do runs fail on data of your own, and what can n seeds tell?",
+        "none",
+        {
+            "": (
+                "Box plots: dev scores with the default recipe, the Trainer's own defaults and the"
+                " paper's recipe, and how many runs of each failed"
+            )
+        },
+    ),
 )

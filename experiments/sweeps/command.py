@@ -296,6 +296,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options = p.parse_args(arguments)
     profile = profile_of(options)
     check_gpu_flags(options)
+    options.rates_given = bool(options.learning_rates)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
         whole_path(name, "model") for name in ([options.model] if options.model else profile.models)
