@@ -64,7 +64,14 @@ def test_what_each_experiment_plans():
     plan = {e.name: e.planned(options(e, "--seeds", "2")) for e in ALL}
     assert settings(
         plan["bias_correction"], "task", "epochs", "learning_rate", "bias_correction"
-    ) == [("rte", 3, rate, corrected) for rate in (2e-4, 3e-4, 4e-4) for corrected in (False, True)]
+    ) == [
+        *(("cola", 3, 3e-4, corrected) for corrected in (False, True)),
+        *(
+            ("rte", 3, rate, corrected)
+            for rate in (2e-4, 3e-4, 4e-4)
+            for corrected in (False, True)
+        ),
+    ]
     more = bias_correction.planned(
         options(bias_correction.EXPERIMENT, "--tasks", "rte", "cola", "rte", "--seeds", "2")
     )
@@ -161,7 +168,10 @@ def planned_methods():
     chosen = options(mitigations.EXPERIMENT, "--seeds", "1", "--bias-correction", "on")
     known = mitigations.methods(chosen)
     default = bias_correction.planned(
-        options(bias_correction.EXPERIMENT, "--seeds", "1", "--learning-rates", "3e-4")
+        options(
+            bias_correction.EXPERIMENT,
+            *("--tasks", "rte", "--seeds", "1", "--learning-rates", "3e-4"),
+        )
     )[-1].hashed_fields()
     found = {}
     for run in mitigations.planned(chosen):

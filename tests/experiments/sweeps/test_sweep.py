@@ -94,6 +94,8 @@ def test_a_crashed_run_is_named_left_out_and_tried_again(
     arguments = [
         "--model",
         str(tiny_model),
+        "--tasks",
+        "rte",
         "--seeds",
         "2",
         "--learning-rates",
