@@ -40,9 +40,13 @@ def inspect_inputs(run: Run) -> list[str]:
     """What is odd about a run's model and data, a sentence each; BadInput for what cannot be
     trained. It trains nothing."""
     *_, tokenizer, train_set, _ = load(run)
-    return check_vocabulary(
-        unknown_share(train_set.input_ids, tokenizer), tokenizer, run.model_source, run.task
-    )
+    share = unknown_share(train_set.input_ids, tokenizer)
+    odd = check_vocabulary(share, tokenizer, run.model_source, run.task)
+    for name, split in load_splits(run.task, run.data_source).items():
+        blank = sum(not all(part.strip() for part in texts) for texts in split.texts)
+        if blank:  # GLUE's QQP has a few
+            odd.append(f"{blank} of {len(split.texts)} {name} examples of {run.task} lack a text")
+    return odd
 
 
 def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, TokenizedSplit]:

@@ -8,6 +8,7 @@ import pytest
 from builders import a_result
 
 from experiments import catastrophic_forgetting
+from experiments.finetuning import loading
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.run import Run
@@ -59,6 +60,20 @@ def test_refused_in_one_line(case, rte):
     with pytest.raises(BadInput, match=said) as refusal:
         rte(text)
     assert "\n" not in str(refusal.value)
+
+
+def test_an_empty_sentence_is_said(rte, tmp_path, tiny_run):
+    empty = ROW.replace("A cat sat.", " ")
+    rte(HEADER + empty + OTHER)
+    run = tiny_run(data="d", data_source=str(tmp_path))
+    assert "1 of 2 train examples of rte lack a text" in inspect_inputs_of(run)
+
+
+def inspect_inputs_of(run):
+    """Its warnings, whatever the vocabulary makes of the words."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "check_vocabulary", lambda *_: [])
+        return loading.inspect_inputs(run)
 
 
 def test_t2_an_empty_part(rte):
