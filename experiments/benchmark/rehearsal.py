@@ -36,11 +36,11 @@ from typing import Any, NamedTuple
 import torch
 
 from experiments.benchmark import stand_ins
+from experiments.benchmark.inputs import blocks_in, blocks_of, made_up_inputs, real_inputs
 from experiments.benchmark.study import (
     BASE,
     PERPLEXITY,
     SURFACE,
-    WIKITEXT_TOKENS,
     Costs,
     Rows,
     Trial,
@@ -49,31 +49,19 @@ from experiments.benchmark.study import (
     plan,
 )
 from experiments.benchmark.trial import (
-    STEPS,
     Inputs,
     Result,
     points_of_surface,
     put_layers_back,
     take_steps,
 )
-from experiments.finetuning.checks import check_mask, first_position
-from experiments.finetuning.encoders import load_classifier, load_config, load_tokenizer
 from experiments.finetuning.errors import INTERRUPTS
-from experiments.finetuning.glue import get_task
-from experiments.finetuning.loading import load
-from experiments.finetuning.probes import mask_blocks
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import tokenize
-from experiments.finetuning.texts import load_text
 from experiments.finetuning.training import device_name, versions
 from experiments.sweeps import engine
-from experiments.sweeps.command import parse, parser, run_command
+from experiments.sweeps.command import parse, parser, profile_of, run_command, whole_path
 from experiments.sweeps.rows import write_csv
 
-TRAIN_ROWS, DEV_ROWS = 16 * STEPS, 64  # of stand-ins
-BLOCKS = 2
-LONGEST_BLOCK = 512  # tokens, as in catastrophic_forgetting
-MASK_SEED = 1
 PATIENCE = 10.0  # seconds between two lines of progress
 
 
@@ -81,7 +69,7 @@ class Rehearsal(NamedTuple):
     """What is rehearsed and where."""
 
     options: argparse.Namespace  # of the study, with stand-ins in place of models
-    made_up: bool  # tokenizers, rows and texts are stand-ins too
+    text: str  # running text for perplexity, as load_text takes it; "": made up, as the rows are
     folder: Path  # for trained weights
     common: dict[str, Any]  # columns of every row
 
@@ -112,8 +100,8 @@ def rehearse(options: argparse.Namespace, folder: Path) -> list[str]:
     rows, wrong = try_all(trials, rehearsal)
     table: Rows = []
     if not wrong:
-        known = blocks_known(rehearsal)
-        table = plan(planned, rehearsal.options, Costs(rows), known)
+        blocks = rehearsal.options.blocks or blocks_in(rehearsal.text, trials[0].run.model_source)
+        table = plan(planned, rehearsal.options, Costs(rows), blocks)
         wrong = too_large(table, options)
     say_plan(table)
     write(trials, rows, table, wrong, rehearsal)
@@ -136,7 +124,9 @@ def write(
     verdict = {"part": "verdict", **every, "wrong": "; ".join(wrong)}
     everything = [{"part": "trial", **row} for row in rows]
     everything += [{"part": "plan", **row} for row in table]
-    common = {**rehearsal.common, "git_commit": trials[0].run.git_commit}
+    first = trials[0].run
+    read = first.data if rehearsal.text else "stand-ins"
+    common = {**rehearsal.common, "data": read, "git_commit": first.git_commit}
     write_csv(
         rehearsal.options.results / "rehearsal.csv",
         [{**row, **common} for row in [*everything, verdict]],
@@ -158,14 +148,14 @@ def prepared(options: argparse.Namespace, folder: Path) -> Rehearsal:
     common = {
         "dtype": options.dtype,
         "weights": "random" if options.random_weights else "pre-trained",
-        "data": "stand-ins" if made_up else str(options.data),
         "device": device_name(options.device),
         "cores": engine.cores(),
         "load": os.getloadavg()[0],
         **versions(),
     }
     of_study = argparse.Namespace(**{**vars(options), **changed})
-    return Rehearsal(of_study, made_up, folder, common)
+    text = "" if made_up else whole_path(options.text or profile_of(options).text)
+    return Rehearsal(of_study, text, folder, common)
 
 
 def with_measurements(trials: list[Trial], planned: dict[str, list[Run]]) -> list[Trial]:
@@ -235,11 +225,11 @@ def tried(
     trial: Trial, rehearsal: Rehearsal, tick: Callable[[str], None], evaluating: bool
 ) -> Result:
     """A trial's cost, of an evaluation too if asked for, and what is wrong with it."""
-    inputs: Inputs = made_up_inputs if rehearsal.made_up else real_inputs
+    inputs: Inputs = real_inputs if rehearsal.text else made_up_inputs
     kept = tuple(rehearsal.folder / f"{kind}.safetensors" for kind in ("default", "corrected"))
     try:
         if trial.kind == PERPLEXITY:
-            return put_layers_back(trial.run, blocks_of(trial.run, rehearsal), kept[0], tick)
+            return put_layers_back(trial.run, blocks_of(trial.run, rehearsal.text), kept[0], tick)
         if trial.kind == SURFACE:
             there = (kept[0], kept[1] if kept[1].is_file() else kept[0])
             return points_of_surface(trial.run, inputs, there, tick)
@@ -252,60 +242,6 @@ def tried(
     finally:
         if trial.run.device != "cpu":
             torch.cuda.empty_cache()
-
-
-def real_inputs(run: Run) -> Any:
-    """A run's model, training and dev set."""
-    model, _, _, train_set, dev_set = load(run)
-    return model, train_set, dev_set
-
-
-def made_up_inputs(run: Run) -> Any:
-    """The same with stand-ins for the rows."""
-    tokenizer = load_tokenizer(run.model_source)
-    sets = []
-    for count, seed in ((TRAIN_ROWS, 1), (DEV_ROWS, 2)):
-        split = stand_ins.rows(run.task, count, len(tokenizer), seed)
-        sets.append(tokenize(split, tokenizer, run.max_length, run.segment_ids))
-    model, _ = load_classifier(run, len(get_task(run.task).labels))
-    return model, *sets
-
-
-def block_length(source: str) -> int:
-    """Tokens of a block of running text."""
-    config = load_config(source)
-    return min(LONGEST_BLOCK, config.max_position_embeddings - first_position(config))
-
-
-def tokens_of_text(source: str, rehearsal: Rehearsal, count: int) -> list[int]:
-    """The text's tokens, of made-up ones so many."""
-    tokenizer = load_tokenizer(source)
-    check_mask(tokenizer, source)
-    if rehearsal.made_up:
-        text = stand_ins.text(count, len(tokenizer))
-    else:
-        text = load_text(rehearsal.options.text)
-    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
-
-
-def blocks_of(run: Run, rehearsal: Rehearsal) -> tuple[torch.Tensor, torch.Tensor]:
-    """The first BLOCKS of the text as masked-LM inputs and labels."""
-    source = run.model_source
-    length = block_length(source)
-    tokens = tokens_of_text(source, rehearsal, BLOCKS * length)
-    inputs, labels = mask_blocks(tokens, load_tokenizer(source), length, MASK_SEED)
-    return inputs[:BLOCKS], labels[:BLOCKS]
-
-
-def blocks_known(rehearsal: Rehearsal) -> int:
-    """Blocks that catastrophic_forgetting would measure on."""
-    if rehearsal.options.blocks:
-        return rehearsal.options.blocks
-    source = rehearsal.options.models[0]
-    count = WIKITEXT_TOKENS
-    if not rehearsal.made_up and rehearsal.options.text == "mini":
-        count = len(tokens_of_text(source, rehearsal, 0))
-    return count // (block_length(source) - 2)
 
 
 def too_large(table: Rows, options: argparse.Namespace) -> list[str]:

@@ -30,7 +30,6 @@ KINDS = {
 }
 BASE = ("default", "corrected")  # any task's own seconds are those of one of these
 PERPLEXITY, SURFACE = "perplexity", "surface"  # kinds of what is measured afterwards
-WIKITEXT_TOKENS = 273_178  # of WikiText-2's test text by BERT's uncased vocabulary
 DIGITS = 21  # bytes of a number in a stored record
 
 Rows = list[dict[str, Any]]
