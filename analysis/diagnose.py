@@ -9,7 +9,7 @@ Prints  : for each log its shape, by which numbers, and how often this verdict i
 Writes  : figures/diagnose.png, .pdf: loss against the label entropy, score against the best
           constant answer, one line a seed.
 
-Shapes: never left chance (A), learnt and collapsed (B), no number (C), the metric lies (D),
+Shapes: never left chance (A), learnt and collapsed (B), NaN or exactly 0 (C), the metric lies (D),
 memorised, oscillates, learnt, cannot tell. This is no hypothesis: the rule and its accuracy are in
 analysis/diagnosis.
 """
@@ -150,6 +150,19 @@ def tell(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) ->
         print(textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="    "))
 
 
+def tell_shortly(told: Sequence[tuple[Log, Chance, Verdict]], accuracy: pd.DataFrame) -> None:
+    """A line a log, its notes under it; then how often each kind of verdict is right."""
+    right: dict[str, None] = {}  # in order, each once
+    for log_, chance, verdict in told:
+        print(f"{log_.name}: {named(verdict.shape)}: {'; '.join(verdict.because)}")
+        for note in log_.notes:
+            print(f"  {note}")
+        right[f"{verdict.shape}: {how_often_right(log_, chance, verdict, accuracy)}"] = None
+    print()
+    for line in right:
+        print(textwrap.fill(line, 100, subsequent_indent="  "))
+
+
 def named(shape: str) -> str:
     return f"{shape} ({LETTERS[shape]})" if shape in LETTERS else shape
 
@@ -215,6 +228,7 @@ def draw(logs: Sequence[Log], chances: Sequence[Chance], verdicts: Sequence[Verd
                 axes.axhline(value, color="black", linestyle=":", linewidth=1)
     if not score.lines or not any(len(log_.evaluations.known("other")[0]) for log_ in logs):
         write_in(score, "no score in the log")
+    show_chance(loss, max([1.0, *filter(isfinite, entropies)]))
     shapes = Counter(verdict.shape for verdict in verdicts)
     counts = ", ".join(f"{shapes[shape]} {shape}" for shape in SHAPES if shapes[shape])
     figure.suptitle(f"{len(logs)} log{'s' * (len(logs) > 1)}: {counts}", fontsize=10)
@@ -227,6 +241,15 @@ def draw(logs: Sequence[Log], chances: Sequence[Chance], verdicts: Sequence[Verd
         handles=legend(verdicts), loc="outside lower center", ncols=3, frameon=False, fontsize=8
     )
     return figure
+
+
+def show_chance(axes: plt.Axes, entropy: float) -> None:
+    """Cut off what lies above 2.5 label entropies: one loss of thousands would hide all else."""
+    top, highest = 2.5 * entropy, axes.dataLim.ymax
+    if highest > top:
+        axes.set_ylim(0, top)
+        text = f"up to {highest:,.0f}, cut off"
+        axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=8)
 
 
 def ends_of(log_: Log) -> tuple[np.ndarray, np.ndarray]:
@@ -256,11 +279,12 @@ def main() -> None:
     accuracy = pd.read_csv(ACCURACY)
     chances = [chance_of(log_, shares, said) for log_ in logs]
     verdicts = [judge(log_, chance) for log_, chance in zip(logs, chances, strict=True)]
-    for log_, chance, verdict in zip(logs, chances, verdicts, strict=True):
-        if len(logs) <= DETAILED:
+    told = list(zip(logs, chances, verdicts, strict=True))
+    if len(logs) <= DETAILED:
+        for log_, chance, verdict in told:
             tell(log_, chance, verdict, accuracy)
-        else:
-            print(f"{log_.name}: {named(verdict.shape)}: {'; '.join(verdict.because)}")
+    else:
+        tell_shortly(told, accuracy)
     if len(logs) > 1:
         failed = sum(bool(verdict.failed) for verdict in verdicts)
         low, high = wilson_interval(failed, len(logs))

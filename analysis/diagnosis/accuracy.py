@@ -182,8 +182,11 @@ def note(table: pd.DataFrame, cases: list[tuple[Curve, str]]) -> str:
         " the definition and no judgement; what is measured there is when a run failed and whether"
         " it memorised. A run that learnt and collapsed before its first evaluation in the log"
         " looks as one that never left chance. The metric lies: runs that learnt, with their score"
-        " replaced by the best constant answer's, so made up. No run written out has no number or"
-        " oscillates. All is mini: no promise for another model."
+        " replaced by the best constant answer's, so made up. No run written out is NaN or"
+        " oscillates. Two rules"
+        " came after this table had been looked at, against errors that odd seeds show as well: no"
+        " verdict from losses that contradict each other, and labels guessed from the closing mean"
+        " where there are evaluations only. All is mini: no promise for another model."
     )
 
 

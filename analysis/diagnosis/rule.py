@@ -16,7 +16,7 @@ from analysis.diagnosis.records import Log
 NEVER, COLLAPSED, NO_NUMBER, LIES = (
     "never left chance",
     "learnt and collapsed",
-    "no number",
+    "NaN or 0",
     "the metric lies",
 )
 MEMORISED, OSCILLATES, LEARNT, UNKNOWN = "memorised", "oscillates", "learnt", "cannot tell"

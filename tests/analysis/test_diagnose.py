@@ -10,7 +10,7 @@ from analysis.diagnose import logging_of
 from analysis.diagnosis.advice import TRY
 from analysis.diagnosis.chance import chance_of
 from analysis.diagnosis.records import from_records
-from analysis.diagnosis.rule import SHAPES
+from analysis.diagnosis.rule import SHAPES, judge
 from analysis.shared.reading import BadInput, run_command
 
 
@@ -117,6 +117,15 @@ def test_flags_that_make_no_sense(call, failing, arguments, said):
     assert status == 2 and said in err and err.count("\n") == 1 and not out
 
 
+def test_many_logs_in_a_line_each(call, failing):
+    _, out, _ = call(*[failing] * 7)
+    lines = out.split("\n\n")[0].splitlines()
+    assert len(lines) == 7 and all(
+        "never left chance (A): training loss ends" in line for line in lines
+    )
+    assert out.count("such verdicts (") == 1 and "7 of 7 failed" in out
+
+
 def test_a_bad_file_among_good_ones(call, failing, tmp_path):
     """One line each, status 2; the others are judged."""
     (tmp_path / "empty").write_text("")
@@ -149,7 +158,6 @@ def test_the_figure_has_a_line_a_log_and_the_levels_of_chance(failing):
     from pathlib import Path
 
     from analysis.diagnosis.logs import read_logs
-    from analysis.diagnosis.rule import judge
 
     logs = read_logs(Path(failing)) * 2
     chances = [chance_of(log) for log in logs]
@@ -164,6 +172,16 @@ def test_the_figure_has_a_line_a_log_and_the_levels_of_chance(failing):
     assert len(drawn) == 2 and drawn[0].get_ydata().tolist() == [0.5] * 3
     assert "2 logs: 2 never left chance" in figure.get_suptitle()
     plt.close(figure)
+
+
+def test_a_loss_of_thousands_does_not_hide_the_rest():
+    records = [{"step": 10, "loss": 4398.0}, {"step": 20, "loss": 0.7}, {"step": 30, "loss": 0.69}]
+    log = from_records(records, "a log", None)
+    chance = chance_of(log, (0.5, 0.5))
+    figure = diagnose.draw([log], [chance], [judge(log, chance)])
+    assert figure.axes[0].get_ylim() == (0, 2.5)
+    assert "up to 4,398" in figure.axes[0].texts[0].get_text()
+    assert "no score in the log" in figure.axes[1].texts[0].get_text()
 
 
 @pytest.mark.parametrize(

@@ -33,7 +33,9 @@ from transformers import (
 HERE = Path(__file__).resolve().parent
 CHECKPOINT = HERE.parents[2] / "experiments" / "mini" / "checkpoint"
 EVERY = 40  # steps between two looks at dev, for the truth
-STEPS, BATCH = 240, 8  # the first three runs: 300, 16, a look every 30 steps at 300 examples
+# the first of each condition had all 24 layers, 240 or 300 steps, and of the very first three 300
+# dev examples, as truth.csv says; the others were cut to this, since the machine was busy
+STEPS, BATCH, LAYERS = 160, 8, 8
 DEV_EXAMPLES = 100
 FIELDS = ("name", "condition", "task", "seed", "logging_steps", "eval_steps", "steps", "metric")
 FOUND = (
@@ -53,7 +55,7 @@ NOT_A_NUMBER = {"learning_rate": 1e4, "optim": "sgd", "max_grad_norm": 0.0, "dro
 FEW = {"learning_rate": 3e-4, "examples": 8}
 BROKEN_METRIC = {"learning_rate": 3e-4, "broken_metric": True}
 CLIMBING = {"learning_rate": 5e-3, "warmup": 1.0}  # learns while the rate is still low
-JUMPY = {"learning_rate": 1e-3, "lr_scheduler_type": "constant", "batch": 4}
+JUMPY = {"learning_rate": 5e-4, "lr_scheduler_type": "constant", "batch": 2}
 
 # condition, its settings, task, seed, logging_steps, eval_steps (None: only at the end)
 RUNS: list[tuple[str, dict[str, Any], str, int, int, int | None]] = [
@@ -61,26 +63,26 @@ RUNS: list[tuple[str, dict[str, Any], str, int, int, int | None]] = [
     ("uncorrected", UNCORRECTED, "rte", 202, 10, 30),
     ("too high", TOO_HIGH, "rte", 203, 10, 30),
     ("climbing", CLIMBING, "rte", 204, 10, 40),
-    ("not a number", NOT_A_NUMBER, "rte", 205, 10, 80),
-    ("few", FEW, "rte", 206, 10, 80),
+    ("not a number", NOT_A_NUMBER, "rte", 205, 10, 40),
+    ("few", FEW, "rte", 206, 10, 40),
     ("broken metric", BROKEN_METRIC, "rte", 207, 10, 40),
     ("jumpy", JUMPY, "rte", 208, 10, 40),
-    ("learns", LEARNS, "cola", 209, 50, 80),
-    ("uncorrected", UNCORRECTED, "cola", 210, 50, 80),
-    ("too high", TOO_HIGH, "cola", 211, 50, 80),
+    ("learns", LEARNS, "cola", 209, 50, 40),
+    ("uncorrected", UNCORRECTED, "cola", 210, 50, 40),
+    ("too high", TOO_HIGH, "cola", 211, 50, 40),
     ("climbing", CLIMBING, "rte", 212, 50, 40),
-    ("not a number", NOT_A_NUMBER, "cola", 213, 50, 80),
+    ("not a number", NOT_A_NUMBER, "cola", 213, 50, 40),
     ("few", FEW, "mrpc", 214, 50, 40),
     ("broken metric", BROKEN_METRIC, "cola", 215, 50, 40),
     ("jumpy", JUMPY, "cola", 216, 50, 40),
-    ("learns", LEARNS, "rte", 217, 500, 80),
-    ("uncorrected", UNCORRECTED, "rte", 218, 500, 80),
-    ("too high", TOO_HIGH, "mrpc", 219, 500, 80),
+    ("learns", LEARNS, "rte", 217, 500, 40),
+    ("uncorrected", UNCORRECTED, "rte", 218, 500, 40),
+    ("too high", TOO_HIGH, "mrpc", 219, 500, 40),
     ("climbing", CLIMBING, "rte", 220, 500, 40),
-    ("learns", LEARNS, "mrpc", 221, 50, 80),
-    ("uncorrected", UNCORRECTED, "rte", 222, 50, 80),
+    ("learns", LEARNS, "mrpc", 221, 50, 40),
+    ("uncorrected", UNCORRECTED, "rte", 222, 50, 40),
     ("uncorrected", UNCORRECTED, "cola", 223, 500, 40),
-    ("uncorrected", UNCORRECTED, "mrpc", 224, 10, 80),
+    ("uncorrected", UNCORRECTED, "mrpc", 224, 10, 40),
     ("learns", LEARNS, "qnli", 225, 10, None),
     ("too high", TOO_HIGH, "rte", 226, 50, None),
 ]
@@ -163,6 +165,7 @@ def run(row: tuple[str, dict[str, Any], str, int, int, int | None]) -> dict[str,
     model = AutoModelForSequenceClassification.from_pretrained(
         CHECKPOINT,
         num_labels=2,
+        num_hidden_layers=LAYERS,
         hidden_dropout_prob=dropout,
         attention_probs_dropout_prob=dropout,
     )
@@ -220,6 +223,7 @@ def run(row: tuple[str, dict[str, Any], str, int, int, int | None]) -> dict[str,
         **dict(zip(FIELDS, done, strict=True)),
         **found(watch.seen, np.array([example["label"] for example in dev]), metric),
         "label_entropy": -sum(p * np.log(p) for p in shares if p > 0),
+        "layers": LAYERS,
         "shares": " ".join(f"{p:.4f}" for p in shares),
     }
 
