@@ -5,6 +5,8 @@
 #   bash run_all.sh bias_correction    one experiment and its figure
 #   bash run_all.sh figures            the figures and tables again, from the CSVs; --published: the paper's, from its points
 #   bash run_all.sh check              the paper's claims on the published numbers and on the results; --strict: status 1
+#   bash run_all.sh diagnose PATH...   what happened in these runs? reads logs of anybody's runs (trainer_state.json, console
+#                                      lines, CSV) and says what to try; --labels 0.68 0.32, --classes 6 or --group 8
 #   bash run_all.sh status             what is finished, running, stale or crashed
 #   bash run_all.sh benchmark          how fast a step is, beside others' and beside the machine's limit; wants an idle machine
 #   bash run_all.sh fast_path          do runs of the fast path fail as often as those of the plain one? wants --seeds 25
@@ -64,6 +66,7 @@ main() {
           "$python" -m mypy
           OMP_NUM_THREADS=1 "$python" -m pytest -n 2 --dist loadfile "$@" ;;
     status) install requirements.txt; run experiments.sweeps.status "$@" ;;
+    diagnose) install requirements.txt; run analysis.diagnose "$@" ;;
     benchmark) install requirements.txt tests/requirements.txt
                experiments benchmark -- "$@" ;;
     fast_path) install requirements.txt
@@ -80,7 +83,7 @@ main() {
              else figures "${study[@]}" -- "$@"; fi ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
-    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, fast_path, rehearsal, spot_check, help or one of ${study[*]}"
+    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, diagnose, status, benchmark, fast_path, rehearsal, spot_check, help or one of ${study[*]}"
        install requirements.txt
        experiments "$verb" -- "$@" ;;
   esac

@@ -37,7 +37,11 @@ def scripts() -> dict[str, str]:
     """The module of each script by its name: the hypotheses, which are the files beside this
     one, and OTHERS."""
     files = [path.stem for path in Path(__file__).parent.glob("*.py")]
-    hypotheses = {name: f"analysis.{name}" for name in files if not name.startswith("__")}
+    hypotheses = {
+        name: f"analysis.{name}"
+        for name in files
+        if not name.startswith("__") and name != "diagnose"  # it draws logs, not results
+    }
     return dict(sorted({**hypotheses, **OTHERS}.items()))
 
 

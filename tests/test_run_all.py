@@ -111,6 +111,10 @@ def drawn(flags="", names=STUDY):
                 "[-P][-m][analysis.published.scorecard][--profile][small][--strict]",
             ],
         ),
+        (
+            ["diagnose", "../my log.txt", "--classes", "6"],
+            ["[-P][-m][analysis.diagnose][../my log.txt][--classes][6]"],
+        ),
         (["help"], [SWEEP + "[--help]"]),
         (["bias_correction", "--help"], [SWEEP + "[--help]"]),
     ],
