@@ -8,6 +8,7 @@ from transformers import PreTrainedModel
 from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays
 from experiments.finetuning.run import Run
@@ -18,6 +19,7 @@ from experiments.finetuning.tasks import (
     task_of,
     tokenize,
 )
+from experiments.finetuning.tokens import TaggedSplit, tokenize_words
 
 Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 
@@ -38,10 +40,16 @@ def load(run: Run) -> tuple[PreTrainedModel, list[str], Any, TokenizedSplit, Tok
 def inspect_inputs(run: Run) -> list[str]:
     """What is odd about a run's model and data, a sentence each; BadInput for what cannot be
     trained. It trains nothing."""
-    *_, tokenizer, train_set, _ = load(run)
-    return check_vocabulary(
+    *_, tokenizer, train_set, dev_set = load(run)
+    warnings = check_vocabulary(
         unknown_share(train_set.input_ids, tokenizer), tokenizer, run.model_source, run.task
     )
+    if isinstance(dev_set, TaggedSplit) and (share := dev_set.unread_share):
+        warnings.append(
+            f"{share:.2%} of the words of {run.task}'s dev set lie beyond --max-length"
+            f" {run.max_length} or have no token: they are answered with no class"
+        )
+    return warnings
 
 
 def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, TokenizedSplit]:
@@ -50,6 +58,12 @@ def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, Tokenize
     train_split = splits["train"]
     if run.train_examples is not None:
         train_split = sample(train_split, run.train_examples, run.sampling_seed)
+    task = task_of(run.task, run.data_source)
+    if task.kind == TOKENS:
+        return (
+            tokenize_words(train_split, tokenizer, run.max_length, task.labels),
+            tokenize_words(splits["dev"], tokenizer, run.max_length, task.labels),
+        )
     train_set = tokenize(train_split, tokenizer, run.max_length, run.segment_ids)
     return train_set, tokenize(splits["dev"], tokenizer, run.max_length, run.segment_ids)
 
