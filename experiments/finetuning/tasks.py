@@ -18,6 +18,7 @@ from experiments.finetuning import own
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import REGRESSION, TOKENS, Split, Task, get_task
+from experiments.finetuning.labels import with_labels
 from experiments.finetuning.tsv import as_labels, check_classes, read_tsv, tsv_files
 
 # the generated tasks, by name of the source: share of the training labels flipped
@@ -152,14 +153,6 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
             for split, (path, expected) in tsv_files(task, Path(source)).items()
         }
     return _read_hub(task, source)
-
-
-def with_labels(tagged: list[list[tuple[str, str]]], names: tuple[str, ...]) -> Split:
-    """Sentences of words with their labels' names as a Split: arrays of label ids."""
-    labels = np.empty(len(tagged), dtype=object)
-    for i, sentence in enumerate(tagged):
-        labels[i] = np.array([names.index(name) for _, name in sentence])
-    return Split([tuple(word for word, _ in sentence) for sentence in tagged], labels)
 
 
 def subset_rows(task_name: str, source: str) -> int | None:

@@ -17,9 +17,8 @@ import numpy as np
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.glue import UNREAD, Split
+from experiments.finetuning.labels import NONE, found_in, metric_of, ragged
 from experiments.finetuning.tasks import TokenizedSplit
-
-NONE = "O"  # the label of a word that is of no class
 
 
 @dataclass(frozen=True)
@@ -69,14 +68,6 @@ class TaggedSplit(TokenizedSplit):
         return 1 - sum(map(len, self.read)) / sum(map(len, self.words))
 
 
-def ragged(arrays: Sequence[Any]) -> np.ndarray:
-    """Integer arrays of different lengths, as an array [examples] of arrays."""
-    result = np.empty(len(arrays), dtype=object)
-    for i, array in enumerate(arrays):
-        result[i] = np.asarray(array, dtype=np.int64)
-    return result
-
-
 def flat(labels: np.ndarray) -> np.ndarray:
     """The labels of a split [answers]: one an example, or one of each word that is read."""
     if labels.dtype != object:
@@ -122,37 +113,6 @@ def tokenize_words(
 
 
 # ---------------------------------------------------------------- scores
-
-
-def by_entity(names: Sequence[str]) -> bool:
-    """Whether labels are BIO: all but the none label begin with B- or I-."""
-    classes = [name for name in names if name != NONE]
-    return bool(classes) and all(name.startswith(("B-", "I-")) for name in classes)
-
-
-def metric_of(names: Sequence[str]) -> str:
-    """What labels are scored by."""
-    return "entity_f1" if by_entity(names) else "token_f1"
-
-
-def entities(labels: Sequence[str]) -> set[tuple[str, int, int]]:
-    """Type, first and last word of each entity of a sentence in BIO."""
-    found, start, current = set(), 0, ""
-    for i, label in enumerate([*labels, NONE]):
-        place, _, kind = label.partition("-")
-        if current and (place != "I" or kind != current):
-            found.add((current, start, i - 1))
-            current = ""
-        if place != NONE and not current:
-            start, current = i, kind
-    return found
-
-
-def found_in(labels: np.ndarray, names: Sequence[str]) -> set[tuple[str, int, int]]:
-    """What is scored of a sentence: its entities, or its words of a class."""
-    if by_entity(names):
-        return entities([names[i] for i in labels])
-    return {(names[label], i, i) for i, label in enumerate(labels) if names[label] != NONE}
 
 
 def count(

@@ -21,9 +21,10 @@ from sklearn.linear_model import LogisticRegression
 
 from experiments.finetuning.files import REPOSITORY, write_atomically
 from experiments.finetuning.glue import TASKS, TOKENS, Split
+from experiments.finetuning.labels import NONE, metric_of
 from experiments.finetuning.metrics import all_metrics
 from experiments.finetuning.tasks import MINI, identify_data, load_splits
-from experiments.finetuning.tokens import NONE, count, metric_of, scores
+from experiments.finetuning.tokens import count, scores
 
 TASKS_OF_MINI = ("rte", "mrpc", "cola", "qnli", "tagging")
 PATH = REPOSITORY / "analysis" / "published" / "mini_baselines.csv"

@@ -11,18 +11,15 @@ from sklearn.metrics import precision_recall_fscore_support
 from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
 
 from experiments.finetuning import tokens
-from experiments.finetuning.glue import Split, get_task
+from experiments.finetuning.glue import UNREAD, Split, get_task
+from experiments.finetuning.labels import NONE, entities, metric_of, ragged
 from experiments.finetuning.metrics import majority_level
 from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.tasks import load_splits
 from experiments.finetuning.tokens import (
-    NONE,
-    UNREAD,
     count,
     counts_as_text,
     counts_from_text,
-    entities,
-    ragged,
     scores,
     tokenize_words,
 )
@@ -83,7 +80,7 @@ def test_entities_and_scores_are_seqevals():
 
 def test_words_are_scored_as_scikit_learn_does_without_the_none_label():
     answers, labels = two_readings(CLASSES)
-    assert tokens.metric_of(CLASSES) == "token_f1" and tokens.metric_of(BIO) == "entity_f1"
+    assert metric_of(CLASSES) == "token_f1" and metric_of(BIO) == "entity_f1"
     expected = precision_recall_fscore_support(
         np.concatenate(labels), np.concatenate(answers), labels=[1, 2, 3], average="micro"
     )
