@@ -33,6 +33,7 @@ study=(
   reinitialization        # Does drawing the top layers anew help?                              Zhang et al. 2021, Table 1
   mitigations             # What do other remedies do, without and with bias correction?      Zhang et al. 2021, Table 2
   checkpoint_selection    # Which checkpoint, and which restart, do I keep?                     Dodge et al. 2020, Figs 1, 5
+  oscillating_scores      # Scores jump from epoch to epoch: whose fault, and which do I keep?    none
   early_signs             # Can a failing run be told early?                                    none
   convergence_pitfalls    # What do other ways not to converge look like?                       none
   sources_of_randomness   # What decides whether a run fails, its seeds or rounding?            none

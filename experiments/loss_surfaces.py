@@ -299,7 +299,9 @@ def prepare_plane(plane: Plane) -> tuple:
     return partial(batch_loss, network, run=run, training=False), batches, parameters, corners
 
 
-EXPERIMENT = Experiment("loss_surfaces", __doc__, planned, write, add_flags, measured)
+EXPERIMENT = Experiment(
+    "loss_surfaces", __doc__, planned, write, add_flags, measured, class_an_example=True
+)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -50,6 +50,7 @@ SINCE = {
     "start_noise": 0.0,
     "start_noise_seed": 0,
     "schedule": "linear",
+    "evaluations_per_epoch": np.nan,
 }
 # profiles.py
 LEARNING_RATES = {

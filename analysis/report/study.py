@@ -159,6 +159,18 @@ STUDY = (
         },
     ),
     Section(
+        "oscillating_scores",
+        "Scores jump from epoch to epoch: whose fault, and which do I keep?",
+        "none",
+        {
+            "": (
+                "Lines: F1 on dev after every epoch, at a constant rate and with decay; points: how"
+                " wide the bands are and how wide dev alone makes them; what the best epoch gains"
+                " on the half of dev that chose it and on the other"
+            )
+        },
+    ),
+    Section(
         "early_signs",
         "Can a failing run be told early?",
         "none",

@@ -13,6 +13,8 @@ METRIC_NAMES = {
     "matthews_correlation": "Matthews correlation",
     "pearson": "Pearson correlation",
     "spearman": "Spearman correlation",
+    "token_f1": "F1 of words",
+    "entity_f1": "F1 of entities",
 }
 
 
@@ -34,6 +36,7 @@ MINI_TASK_NAMES = {
     "mrpc": "paraphrase (mini's MRPC)",
     "cola": "acceptability (mini's CoLA)",
     "qnli": "question answering (mini's QNLI)",
+    "tagging": "tagging (mini's own)",
 }
 
 

@@ -15,6 +15,7 @@ from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -34,10 +35,12 @@ from experiments.finetuning.checks import (
 )
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import located
+from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.hub import CONFIGURATION, TOKENIZER, WEIGHTS, model_folder
 from experiments.finetuning.lora import add_adapters
 from experiments.finetuning.probes import check_layers, layer_of
 from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import task_of
 
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
@@ -66,10 +69,10 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
     finite, and layers by other names where they are to be told apart."""
     config = checked_config(run, label_count)
     if run.pretrained:
-        model, drawn = from_checkpoint(run.model_source, config)
+        model, drawn = from_checkpoint(run.model_source, config, architecture_of(run))
     else:
         torch.manual_seed(run.head_seed)
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = architecture_of(run).from_config(config)
         names = [name for name, _ in model.named_parameters()]
         drawn = sorted([name for name in names if "classifier" in name or "pooler" in name])
     if run.reinitialized_layers or run.layerwise_decay != 1 or run.frozen_layers:
@@ -88,7 +91,7 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
             move_start(model, run.start_noise, run.start_noise_seed)
         if run.lora_rank:
             add_adapters(model, run.lora_rank, generator)
-    if config.model_type == "roberta":
+    if isinstance(getattr(model, "classifier", None), RobertaClassificationHead):
         model.classifier.__class__ = _PaperRobertaHead
     return model, drawn
 
@@ -111,12 +114,20 @@ def checked_config(run: Run, label_count: int) -> PretrainedConfig:
     return config
 
 
-def from_checkpoint(source: str, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+def architecture_of(run: Run) -> Any:
+    """Hugging Face's classes with the head that a run's task needs."""
+    of_tokens = task_of(run.task, run.data_source).kind == TOKENS
+    return AutoModelForTokenClassification if of_tokens else AutoModelForSequenceClassification
+
+
+def from_checkpoint(
+    source: str, config: PretrainedConfig, architecture: Any = AutoModelForSequenceClassification
+) -> tuple[PreTrainedModel, list[str]]:
     """A classifier with pre-trained weights, and the names of the parameters that are to be drawn:
     its head, and what the checkpoint lacks. BadInput for a checkpoint that is not that of its
     configuration, or not finite."""
     model, report = _load(
-        AutoModelForSequenceClassification,
+        architecture,
         source,
         CONFIGURATION + WEIGHTS,
         config=config,

@@ -6,8 +6,9 @@ import numpy as np
 
 from experiments.finetuning.errors import BadInput
 
-# kinds of task: labels are class ids (int64), or numbers (float32)
-CLASSIFICATION, REGRESSION = "classification", "regression"
+# kinds of task: labels are class ids (int64), or numbers (float32), or TOKENS: a class id a word
+CLASSIFICATION, REGRESSION, TOKENS = "classification", "regression", "tokens"
+UNREAD = -100  # the label of a token that no answer is read at: only a word's first has its label
 
 
 @dataclass(frozen=True)
@@ -113,6 +114,10 @@ TASKS = {
         tsv_columns=("index", *SENTENCES, "label"), tsv_text=SENTENCES, tsv_label="label",
         compact=True,
     ),
+    "tagging": Task(
+        "tagging", "", (), ("O", "agent", "action", "patient", "place", "time"), "token_f1",
+        train_rows=1600, dev_rows=300, tsv_columns=(), tsv_text=(), tsv_label="", kind=TOKENS,
+    ),
 }  # fmt: skip
 
 
@@ -120,8 +125,10 @@ TASKS = {
 class Split:
     """Training or dev set as text."""
 
-    texts: list[tuple[str, ...]]  # one or two sentences an example
-    labels: np.ndarray  # [examples], int64 class ids, or float32 numbers of a regression
+    texts: list[tuple[str, ...]]  # one or two sentences an example; with a label a word its words
+    # [examples], int64 class ids, or float32 numbers of a regression; with a label a word arrays of
+    # class ids (tokens.ragged)
+    labels: np.ndarray
 
 
 def get_task(name: str) -> Task:

@@ -15,10 +15,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.finetuning.glue import REGRESSION, Task
+from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, Task
 from experiments.finetuning.metrics import all_metrics, kind_of
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
+from experiments.finetuning.tokens import counts_as_text
 
 RECORDED = ("losses", "norms", "evaluations", "margins")  # of a Recording, in a checkpoint too
 HALVES = ("selection_score", "selection_loss", "reporting_score", "reporting_loss")
@@ -30,7 +31,8 @@ class Answers(NamedTuple):
 
     predictions: np.ndarray  # [examples]: class ids, or numbers
     # [examples]: of two classes the logit of label 1 less that of label 0; of more that of the
-    # right label less the largest other (above 0: right); of a regression the prediction
+    # right label less the largest other (above 0: right); of a regression the prediction; with a
+    # label a word counts [sentences, 3] (tokens.py), and the predictions are those of all words
     margins: np.ndarray
 
 
@@ -41,7 +43,8 @@ class Recording:
     losses: list[float] = field(default_factory=list)  # [steps], nats
     norms: list[list[float]] = field(default_factory=list)  # [records][matrices], L2
     evaluations: list[dict[str, float]] = field(default_factory=list)  # step, metrics, dev_loss
-    margins: list[str] = field(default_factory=list)  # of each evaluation, as text
+    # of each evaluation, as text; with a label a word tokens.counts_as_text
+    margins: list[str] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -59,14 +62,17 @@ class Recording:
     ) -> None:
         """An evaluation on dev after the steps so far."""
         self.evaluations.append({"step": self.steps, **scores, **halves})
-        self.margins.append(margins_as_text(answers.margins))
+        as_text = margins_as_text if answers.margins.ndim == 1 else counts_as_text
+        self.margins.append(as_text(answers.margins))
 
     def history(self, every: int, matrices: list[str], last: Answers, task: Task) -> dict[str, Any]:
         """What is stored of it; norms of `matrices` every so many steps; `last` answers."""
         margins = self.margins
         if task.compact:
             margins = [margins[0], *[""] * (len(margins) - 2), margins[-1]]
-        further = {"dev_predictions": classes_as_text(last.predictions)} if task.outputs > 2 else {}
+        further = {}
+        if task.kind == CLASSIFICATION and task.outputs > 2:
+            further = {"dev_predictions": classes_as_text(last.predictions)}
         return {
             "train_loss": self.losses,
             "evaluations": self.evaluations,

@@ -24,9 +24,19 @@ from typing import NamedTuple
 import numpy as np
 
 from experiments.finetuning.cells import as_numbers, class_names, read_part
+from experiments.finetuning.conll import (
+    Sentence,
+    conll_files,
+    has_lists,
+    label_names,
+    read_conll,
+    read_lists,
+    starts_without_b,
+)
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
-from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, Split, Task
+from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
+from experiments.finetuning.labels import NONE, by_entity, metric_of, with_labels
 from experiments.finetuning.tables import load_file, part_files, read_file, read_hub
 
 OWN = "own:"  # begins the name of such a task, and of its data
@@ -57,7 +67,7 @@ class OwnData:
     @property
     def name(self) -> str:
         """The file's name, its folder's where it is called train, or the hub's without its
-        namespace."""
+        namespace; of a folder its name."""
         path = Path(self.data.partition("@")[0])
         return path.parent.name if path.stem == "train" else path.stem
 
@@ -80,6 +90,8 @@ def asked_for(
     data: str | None, text_columns: Sequence[str], label_column: str | None, metric: str | None
 ) -> str:
     """Run.data_source for the flags. BadInput where one of them is missing."""
+    if data and not text_columns and not label_column and conll_files(Path(data).expanduser()):
+        return OwnData(str(Path(data).expanduser().resolve()), (), "", metric).as_text()
     if not (data and text_columns and label_column):
         known = ""
         if data and Path(data).is_file():
@@ -110,11 +122,18 @@ def asked_for(
 def load(source: str) -> Loaded:
     """The task and the parts that a source means. BadInput for what cannot be trained on."""
     asked = OwnData(**json.loads(source))
+    if not asked.text_columns:
+        files = conll_files(Path(asked.data))
+        return load_words(asked, {part: read_conll(path) for part, path in files.items()})
     wanted = [*asked.text_columns, asked.label_column]
     if Path(asked.data).exists():
         tables = {part: read_file(p, wanted) for part, p in part_files(Path(asked.data)).items()}
     else:
         tables = read_hub(asked.data, wanted)
+    if has_lists(tables["train"], asked.text_columns):
+        words, labels = asked.text_columns[0], asked.label_column
+        sentences = {part: read_lists(table, words, labels) for part, table in tables.items()}
+        return load_words(asked, sentences)
     remarks: list[str] = []
     read = {part: read_part(table, asked.text_columns, remarks) for part, table in tables.items()}
     if asked.kind == REGRESSION:
@@ -152,12 +171,50 @@ def load(source: str) -> Loaded:
     return Loaded(task, splits, identity, remarks)
 
 
+def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
+    """The same of sentences with a label a word: scored by entity where the labels are BIO, else
+    by word. BadInput for another metric, and for two columns of words."""
+    if asked.metric or len(asked.text_columns) > 1:
+        raise BadInput(
+            f"{asked.data} has a label a word: expected one column of words and no --metric, since"
+            " BIO labels are scored by entity and others by word"
+        )
+    names = label_names(parts, asked.data)
+    splits, remarks = {}, []
+    for part, sentences in parts.items():
+        splits[part] = with_labels(sentences, names)
+        if by_entity(names) and (starts := starts_without_b(sentences)):
+            remarks.append(f"{part} has {starts:,} I- without a B- before: each starts an entity")
+    if "dev" not in splits:
+        splits |= split_off(splits["train"], remarks)
+    if NONE not in names:
+        remarks.append(f"no label {NONE}: every word counts, so F1 is the share of right words")
+    task = Task(
+        name=OWN + asked.name,
+        folder="",
+        text_columns=asked.text_columns,
+        labels=names,
+        metric=metric_of(names),
+        train_rows=len(splits["train"].labels),
+        dev_rows=len(splits["dev"].labels),
+        tsv_columns=(),
+        tsv_text=(),
+        tsv_label="",
+        kind=TOKENS,
+    )
+    contents = []
+    for split in splits.values():
+        contents.append((split.texts, [labels.tolist() for labels in split.labels]))
+    identity = f"{task.name}@{fingerprint(repr([contents, names]).encode())} words to labels"
+    return Loaded(task, splits, identity, remarks)
+
+
 def split_off(split: Split, remarks: list[str]) -> dict[str, Split]:
     """A part of the rows as dev, the others as train: class by class, drawn from SPLIT_SEED."""
     random, rows = np.random.default_rng(SPLIT_SEED), len(split.labels)
     share, is_dev = min(DEV_SHARE, MOST_DEV / rows), np.zeros(rows, dtype=bool)
     classes = split.labels
-    if np.issubdtype(classes.dtype, np.floating):
+    if np.issubdtype(classes.dtype, np.floating) or classes.dtype == object:
         classes = np.zeros(rows, dtype=np.int64)
     for label in np.unique(classes):
         of_label = random.permutation(np.flatnonzero(classes == label))

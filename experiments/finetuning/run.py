@@ -80,6 +80,8 @@ class Run:
     # the rate after warm-up: "linear" decays to 0, "constant" stays; with warmup_ratio 0 and bias
     # correction that is torch's Adam as many loops call it
     schedule: str = "linear"
+    # on dev, in every pass over the run's own training set; None: training.EVALUATIONS_PER_EPOCH
+    evaluations_per_epoch: int | None = None
     # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names
     # the device
     device: str = "cpu"

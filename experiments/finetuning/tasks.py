@@ -16,7 +16,8 @@ import numpy as np
 from experiments.finetuning import own
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint, may_be_on_hub
-from experiments.finetuning.glue import REGRESSION, Split, Task, get_task
+from experiments.finetuning.glue import REGRESSION, TOKENS, Split, Task, get_task
+from experiments.finetuning.labels import with_labels
 from experiments.finetuning.tsv import as_labels, check_classes, read_tsv, tsv_files
 
 # the generated tasks, by name of the source: share of the training labels flipped
@@ -108,8 +109,13 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
         return own.load(source).splits
     task = get_task(task_name)
     if source in MINI:
-        from experiments.mini.tasks import GENERATORS, rows
+        from experiments.mini.tasks import GENERATORS, rows, tagged
 
+        if task.kind == TOKENS:
+            return {
+                "train": with_labels(tagged("train", MINI[source]), task.labels),
+                "dev": with_labels(tagged("dev"), task.labels),
+            }
         if task_name not in GENERATORS:
             raise BadInput(f"mini has no task {task_name}: expected one of {', '.join(GENERATORS)}")
         parts = {"train": rows(task_name, "train", MINI[source]), "dev": rows(task_name, "dev")}
@@ -167,7 +173,9 @@ def identify_data(task_name: str, source: str) -> str:
         return own.load(source).identity
     if source in MINI:
         splits = load_splits(task_name, source)
-        contents = [(split.texts, split.labels.tolist()) for split in splits.values()]
+        contents = []
+        for split in splits.values():
+            contents.append((split.texts, [np.asarray(label).tolist() for label in split.labels]))
         return f"{source}@{fingerprint(repr(contents).encode())}"
     if Path(source).is_dir():
         files, name = tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name

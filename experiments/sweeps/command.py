@@ -9,9 +9,10 @@ from pathlib import Path
 from typing import Any, NoReturn
 
 from experiments.finetuning import own
+from experiments.finetuning.conll import conll_files
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.files import REPOSITORY, may_be_on_hub
-from experiments.finetuning.glue import TASKS
+from experiments.finetuning.glue import TASKS, TOKENS
 from experiments.finetuning.tasks import MINI
 from experiments.sweeps import engine
 from experiments.sweeps.profiles import (
@@ -113,7 +114,8 @@ def parser(description: str) -> argparse.ArgumentParser:
             " nyu-mll/glue (@REVISION likewise), or a folder in GLUE's TSV layout; with"
             " --text-columns and --label-column any table of yours: a file (.csv, .tsv, .jsonl,"
             " .parquet), a folder with train and dev, or a data set on the hub"
-            " (NAME:CONFIGURATION)"
+            " (NAME:CONFIGURATION); columns of lists are words and their labels, and a folder with"
+            " train.conll needs no columns"
         ),
     )
     p.add_argument(
@@ -301,7 +303,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.models = [
         whole_path(name, "model") for name in ([options.model] if options.model else profile.models)
     ]
-    if options.text_columns or options.label_column or options.metric or is_file(options.data):
+    if options.text_columns or options.label_column or options.metric or is_own(options.data):
         take_own_data(options)
     else:
         options.data = whole_path(options.data or profile.data, "dataset")
@@ -321,8 +323,10 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     return options
 
 
-def is_file(name: str | None) -> bool:
-    return bool(name) and Path(str(name)).is_file()
+def is_own(name: str | None) -> bool:
+    """Whether --data alone names data of one's own: a file, or a folder in CoNLL's layout."""
+    path = Path(name or "").expanduser()
+    return bool(name) and (path.is_file() or bool(conll_files(path)))
 
 
 def take_own_data(options: argparse.Namespace) -> None:
@@ -336,6 +340,8 @@ def take_own_data(options: argparse.Namespace) -> None:
     task, splits, _, remarks = own.load(options.data)
     options.tasks = [task.name]
     kind = f"{task.outputs} classes" if task.labels else "regression"
+    if task.kind == TOKENS:
+        kind = f"{task.outputs} labels, one a word"
     print(
         f"{task.name}: {kind}, {task.metric}, {len(splits['train'].labels):,} training and"
         f" {len(splits['dev'].labels):,} dev examples",

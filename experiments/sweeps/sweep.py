@@ -12,7 +12,9 @@ from typing import Any
 
 from experiments.finetuning import files
 from experiments.finetuning.errors import BadInput, RunsCrashed
+from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import task_of
 from experiments.sweeps import engine, store
 from experiments.sweeps.command import check_device, parse, parser, run_command
 from experiments.sweeps.locks import Locks
@@ -36,6 +38,8 @@ class Experiment:
     write: Callable[[argparse.Namespace, Records], None]
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda p: None
     measured: Callable[[argparse.Namespace, Records], Records] | None = None
+    # whether `write` reads the answers of dev as a class, or a number, an example
+    class_an_example: bool = False
 
 
 def main(experiment: Experiment) -> None:
@@ -53,6 +57,7 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     planned = {}
     for experiment in experiments:
         planned[experiment.name] = list(dict.fromkeys(experiment.planned(options)))
+        check_answers(experiment, planned[experiment.name])
     say_what_is_planned(planned, options)
     if options.plan:
         return
@@ -67,6 +72,16 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
             crashed | unwritten,
             "and this is not in the CSVs (tracebacks: the results folder's crashed/)",
         )
+
+
+def check_answers(experiment: Experiment, planned: list[Run]) -> None:
+    """BadInput for tasks whose answers an experiment cannot read."""
+    for run in planned:
+        if experiment.class_an_example and task_of(run.task, run.data_source).kind == TOKENS:
+            raise BadInput(
+                f"{experiment.name} reads one class an example and {run.task} has a label a word:"
+                " expected other --tasks, or oscillating_scores, which is for such"
+            )
 
 
 def say_what_is_planned(planned: dict[str, list[Run]], options: argparse.Namespace) -> None:
