@@ -98,11 +98,12 @@ def from_records(records: Iterable[Mapping[str, Any]], name: str, metric: str | 
 
 
 def evaluated(columns: Mapping[str, list[Any]]) -> int | None:
-    """Dev examples, from the Trainer's seconds and examples per second."""
-    pairs = zip(
-        columns.get("eval_runtime", []), columns.get("eval_samples_per_second", []), strict=True
+    """Dev examples, from the Trainer's seconds and examples per second; a pasted log may have one
+    of the two, or neither."""
+    seconds_of, speed_of = (
+        columns.get(name, []) for name in ("eval_runtime", "eval_samples_per_second")
     )
-    for seconds, speed in pairs:
+    for seconds, speed in zip(seconds_of, speed_of, strict=False):
         if seconds and speed:
             return round(seconds * speed)
     return None

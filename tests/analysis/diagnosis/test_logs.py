@@ -165,3 +165,9 @@ def test_a_million_lines(tmp_path):
     (log,) = read_logs(path)
     assert len(log.training) == 100_000 and np.isclose(log.training.loss.mean(), 0.7)
     assert time.process_time() - started < 3
+
+
+def test_a_pasted_log_may_have_seconds_without_examples_a_second():
+    text = """{'loss': 0.69, 'epoch': 0.5}
+{'eval_loss': 0.69, 'eval_accuracy': 0.5, 'eval_runtime': 3.1, 'epoch': 1.0}"""
+    assert read_text(text, "a log").dev_examples is None
