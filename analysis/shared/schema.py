@@ -6,11 +6,13 @@ expected. Columns that are not named here are taken as they are.
 
 import csv
 from collections.abc import Callable
+from functools import partial
 from math import inf, isfinite
 from pathlib import Path
 
 import pandas as pd
 
+ROUNDING = 1e-9  # of a score in a CSV
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
 CORRELATIONS = ("matthews_correlation", "pearson", "spearman")
 SHARES = ("accuracy", "f1", "token_f1", "entity_f1")  # metrics from 0 to 1
@@ -26,13 +28,12 @@ def _number(text: str, low: float = -inf, high: float = inf) -> bool:
     return isfinite(value) and low <= value <= high
 
 
-def _any_number(text: str) -> bool:
-    """A number, inf, NaN or nothing: the losses of a diverged run are data."""
+def _from(low: float, text: str) -> bool:
+    """A number from low on, inf, NaN or nothing: the losses of a diverged run are data."""
     try:
-        float(text or "nan")
+        return not float(text or "nan") < low
     except ValueError:
         return False
-    return True
 
 
 def _truth(text: str) -> bool:
@@ -72,7 +73,8 @@ KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
     "share": (_share, "a number from 0 to 1"),
     "score": (_score, "a number from -1 to 1"),
     "count": (_count, "a whole number from 0 on"),
-    "loss": (_any_number, "a number, inf or nothing"),
+    "loss": (partial(_from, 0), "a number from 0 on, inf or nothing"),
+    "perplexity": (partial(_from, 1), "a number from 1 on, inf or nothing"),
 }
 COLUMNS = {
     **dict.fromkeys(("failed", "diverged", "constant_prediction", "bias_correction"), "truth"),
@@ -84,7 +86,8 @@ COLUMNS = {
     **dict.fromkeys(("score", "final_score", *CORRELATIONS), "score"),
     **dict.fromkeys(("epochs", "step", "steps", "layers_put_back"), "count"),
     **dict.fromkeys(("train_loss", "dev_loss", "label_entropy", "loss", "norm"), "loss"),
-    **dict.fromkeys(("first_layer_gradient", "classifier_gradient", "perplexity"), "loss"),
+    **dict.fromkeys(("first_layer_gradient", "classifier_gradient"), "loss"),
+    **dict.fromkeys(("perplexity", "pretrained_perplexity"), "perplexity"),
 }
 # scores that a row may lack: a curve has steps without an evaluation, a task one metric or more
 MAY_BE_BLANK = (*METRICS, "precision", "recall")
@@ -161,7 +164,22 @@ def _check_row(row: dict[str, str]) -> str:
         fits, expected = KINDS[kind]
         if not fits(text):
             return f"{column} is {text!r}, expected {expected}"
-    return ""
+    return _contradiction(row)
+
+
+def _contradiction(row: dict[str, str]) -> str:
+    """Where a run's `failed` is not what its score says: at or below the majority level, or
+    diverged."""
+    if not {"failed", "diverged", "score", "majority_level"} <= set(row) or "step" in row:
+        return ""
+    low = float(row["score"]) <= float(row["majority_level"]) + ROUNDING
+    failed, diverged = (TRUTH[row[name].lower()] for name in ("failed", "diverged"))
+    if failed == (low or diverged):
+        return ""
+    return (
+        f"failed is {row['failed']!r} at a score of {row['score']} and a majority level of"
+        f" {row['majority_level']}; which of them was changed?"
+    )
 
 
 def _key(path: Path, row: dict[str, str]) -> tuple[str, ...]:

@@ -184,3 +184,24 @@ def test_matplotlib_settings_of_the_caller_change_nothing(environment, tmp_path)
     assert done.returncode == 0, done.stderr
     expected = REPOSITORY / "figures" / "reference" / "mini" / "generalization.png"
     assert (tmp_path / "f" / "generalization.png").read_bytes() == expected.read_bytes()
+
+
+def test_failed_that_contradicts_the_score_is_refused(tmp_path):
+    path = written(tmp_path, ("", ""))
+    header, *rows = path.read_text().splitlines()
+    text = "\n".join([f"{header},majority_level,diverged", *(f"{row},0.5,False" for row in rows)])
+    path.write_text(text)
+    assert len(read_csv(path, ["run"])) == 2
+    path.write_text(text.replace("0.7,False", "0.7,True"))
+    with pytest.raises(BadInput, match="line 2: failed is 'True' at a score of 0.7"):
+        read_csv(path, ["run"])
+
+
+def test_a_perplexity_below_1_is_refused(tmp_path):
+    cut(tmp_path, "catastrophic_forgetting", slice(None))
+    path = tmp_path / "catastrophic_forgetting.csv"
+    table = pd.read_csv(path)
+    table.loc[3, "perplexity"] = 0.5
+    table.to_csv(path, index=False)
+    with pytest.raises(BadInput, match="line 5: perplexity is '0.5', expected a number from 1 on"):
+        read_csv(path, ["run"])
