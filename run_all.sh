@@ -3,11 +3,15 @@
 #
 #   bash run_all.sh                    every experiment and figure of the default profile
 #   bash run_all.sh bias_correction    one experiment and its figure
-#   bash run_all.sh figures            the figures and tables again, from the CSVs
+#   bash run_all.sh figures            the figures and tables again, from the CSVs; --published: the paper's, from its points
 #   bash run_all.sh check              the paper's claims on the published numbers and on the results; --strict: status 1
+#   bash run_all.sh diagnose PATH...   what happened in these runs? reads logs of anybody's runs (trainer_state.json, console
+#                                      lines, CSV) and says what to try; --labels 0.68 0.32, --classes 6 or --group 8
 #   bash run_all.sh status             what is finished, running, stale or crashed
 #   bash run_all.sh benchmark          how fast a step is, beside others' and beside the machine's limit; wants an idle machine
 #   bash run_all.sh fast_path          do runs of the fast path fail as often as those of the plain one? wants --seeds 25
+#   bash run_all.sh rehearsal          minutes before days: does every kind of run work here, and what will the study cost?
+#   bash run_all.sh spot_check         do 10 runs fail as often as the published ones? first how likely it would notice if not
 #   bash run_all.sh test               the tests
 #   bash run_all.sh help               this text, and the flags of the experiments
 #
@@ -29,10 +33,12 @@ study=(
   reinitialization        # Does drawing the top layers anew help?                              Zhang et al. 2021, Table 1
   mitigations             # What do other remedies do, without and with bias correction?      Zhang et al. 2021, Table 2
   checkpoint_selection    # Which checkpoint, and which restart, do I keep?                     Dodge et al. 2020, Figs 1, 5
+  oscillating_scores      # Scores jump from epoch to epoch: whose fault, and which do I keep?    none
   early_signs             # Can a failing run be told early?                                    none
   convergence_pitfalls    # What do other ways not to converge look like?                       none
   sources_of_randomness   # What decides whether a run fails, its seeds or rounding?            none
   instability_measures    # Do runs with like scores give like answers?                         Du and Nguyen 2023
+  your_data               # Do runs fail on data of your own, and what can n seeds tell?        none
 )
 
 unset CDPATH PYTHONHOME PYTHONSTARTUP  # cd would print and go elsewhere; Python would find another's library
@@ -61,17 +67,24 @@ main() {
           "$python" -m mypy
           OMP_NUM_THREADS=1 "$python" -m pytest -n 2 --dist loadfile "$@" ;;
     status) install requirements.txt; run experiments.sweeps.status "$@" ;;
+    diagnose) install requirements.txt; run analysis.diagnose "$@" ;;
     benchmark) install requirements.txt tests/requirements.txt
                experiments benchmark -- "$@" ;;
     fast_path) install requirements.txt
                experiments fast_path -- "$@" ;;
+    rehearsal) install requirements.txt
+               experiments rehearsal -- "$@" ;;
+    spot_check) install requirements.txt
+                before_spot_check "$@"
+                experiments spot_check -- "$@" ;;
     check) install requirements.txt
            check "$@" ;;
     figures) install requirements.txt
-             figures "${study[@]}" -- "$@" ;;
+             if [[ ${1-} == --published ]]; then run analysis published "${@:2}"
+             else figures "${study[@]}" -- "$@"; fi ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
-    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, status, benchmark, fast_path, help or one of ${study[*]}"
+    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, diagnose, status, benchmark, fast_path, rehearsal, spot_check, help or one of ${study[*]}"
        install requirements.txt
        experiments "$verb" -- "$@" ;;
   esac
@@ -99,11 +112,27 @@ experiments() {  # names -- flags: one sweep over the experiments, then their fi
   case ${names[*]} in
     benchmark) run experiments.benchmark ${flags[@]+"${flags[@]}"} ;;
     fast_path) run experiments.benchmark.fast_path ${flags[@]+"${flags[@]}"} || status=$? ;;
+    rehearsal) run experiments.benchmark.rehearsal ${flags[@]+"${flags[@]}"} || status=$? ;;
+    spot_check) run experiments.benchmark.spot_check ${flags[@]+"${flags[@]}"} || status=$? ;;
     *) run experiments "${names[@]}" ${flags[@]+"${flags[@]}"} || status=$? ;;
   esac
   [[ -z $only_plan && $status -le 1 ]] || return $status
+  if [[ ${names[*]} == rehearsal ]]; then  # two tables, and nothing yet for a page
+    run analysis rehearsal ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"} || return
+    return $status
+  fi
   figures "${names[@]}" -- ${folders[@]+"${folders[@]}"} ${folder_of_figures[@]+"${folder_of_figures[@]}"} || return
   return $status  # 1: a run crashed; what the others show is drawn
+}
+
+before_spot_check() {  # flags: how likely the check of this profile would notice another rate
+  local profile=() before= argument
+  for argument in "$@"; do
+    [[ $argument != --profile=* ]] || profile=("$argument")
+    [[ $before != --profile ]] || profile=(--profile "$argument")
+    before=$argument
+  done
+  run analysis.benchmark.spot_check --before ${profile[@]+"${profile[@]}"}
 }
 
 figures() {  # names -- flags: all that can be drawn, and everything on one page; status 2 if something could not be drawn

@@ -1,4 +1,10 @@
+import importlib.util
 import os
+from pathlib import Path
 
-# Whatever a notebook has set; matplotlib reads it when it is imported, so before that.
+# Whatever a notebook or a matplotlibrc of the user's has set; matplotlib reads both when it is
+# imported (a locale that is not there ends that), so before that: its own settings file.
 os.environ["MPLBACKEND"] = "Agg"
+_matplotlib = importlib.util.find_spec("matplotlib")
+if _matplotlib and _matplotlib.origin:
+    os.environ["MATPLOTLIBRC"] = str(Path(_matplotlib.origin).parent / "mpl-data" / "matplotlibrc")

@@ -3,15 +3,21 @@
 A script that cannot draw says why in its one line, the others go on, and the status at the end is
 2. `bash run_all.sh` calls this. With --results a folder of folders, such as results/reference, and
 no names, everything that can be drawn of each of them goes to figures/reference/<its name>, and the
-scorecard of all, with the audit of the published numbers, to figures/reference.
+scorecard of all, with the audit of the published numbers, to figures/reference, and the paper's own
+figures, from the published points, to figures/reference/published.
 """
 
 import importlib
+import io
 import sys
 import traceback
 from collections.abc import Sequence
+from contextlib import nullcontext, redirect_stdout
 from itertools import takewhile
 from pathlib import Path
+from typing import TextIO
+
+from tqdm import tqdm
 
 from analysis.shared.reading import REPOSITORY, STOPPED, BadInput, parser, run_command
 
@@ -20,7 +26,10 @@ OTHERS = {
     "audit": "analysis.published.audit",
     "benchmark": "analysis.benchmark.__main__",
     "fast_path": "analysis.benchmark.fast_path",
+    "published": "analysis.published.figures",
+    "rehearsal": "analysis.benchmark.rehearsal",
     "scorecard": "analysis.published.scorecard",
+    "spot_check": "analysis.benchmark.spot_check",
 }
 
 
@@ -28,7 +37,11 @@ def scripts() -> dict[str, str]:
     """The module of each script by its name: the hypotheses, which are the files beside this
     one, and OTHERS."""
     files = [path.stem for path in Path(__file__).parent.glob("*.py")]
-    hypotheses = {name: f"analysis.{name}" for name in files if not name.startswith("__")}
+    hypotheses = {
+        name: f"analysis.{name}"
+        for name in files
+        if not name.startswith("__") and name != "diagnose"  # it draws logs, not results
+    }
     return dict(sorted({**hypotheses, **OTHERS}.items()))
 
 
@@ -55,7 +68,8 @@ def main() -> None:
         where = ["--results", str(folder), "--figures", str(figures / folder.name)]
         status = max(status, draw(there, where))
     where = ["--results", str(options.results), "--figures", str(figures)]
-    sys.exit(max(status, draw(["scorecard", "audit"], where)))
+    status = max(status, draw(["scorecard", "audit"], where))
+    sys.exit(max(status, draw(["published"], ["--figures", str(figures / "published")])))
 
 
 def folders_of(results: Path) -> list[Path]:
@@ -63,14 +77,27 @@ def folders_of(results: Path) -> list[Path]:
     return sorted({path.parent for path in results.glob("*/*.csv")})
 
 
+class AboveTheBar(io.TextIOBase):
+    """What is printed while a bar stands in the last line of a terminal."""
+
+    def __init__(self, terminal: TextIO) -> None:
+        self.terminal = terminal
+
+    def write(self, text: str) -> int:
+        tqdm.write(text, self.terminal, end="")
+        return len(text)
+
+
 def draw(names: Sequence[str], flags: Sequence[str]) -> int:
     """Call these scripts with these flags; the status for the whole. Whatever one of them
-    raises, the others are called."""
+    raises, the others are called. On a terminal a bar says how many are left."""
     status = 0
-    for name in names:
+    for name in (bar := tqdm(names, unit="script", disable=True if len(names) < 2 else None)):
+        bar.set_description(name)
         sys.argv = [name, *flags]
         try:
-            run_command(importlib.import_module(scripts()[name]).main)
+            with nullcontext() if bar.disable else redirect_stdout(AboveTheBar(sys.stdout)):
+                run_command(importlib.import_module(scripts()[name]).main)
         except SystemExit as ended:
             status = int(ended.code or status)
             if status == STOPPED:

@@ -118,6 +118,9 @@ def draw_learning_rate(steps: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
             f"{task_name(task, data)}\n{model_name(model, data)}, {epochs} epochs, {total} steps"
         )
         group = group[group["scheduled"] > 0]  # nothing to divide by at the first step of a warm-up
+        if group.empty:
+            right.set_visible(False)
+            continue
         factor = group["with"] / group["without"]
         right.plot(group["step"], factor, color=WITH)
         lowest = factor.idxmin()

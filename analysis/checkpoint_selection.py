@@ -20,7 +20,7 @@ from matplotlib.patches import Patch
 from analysis.published.audit import PUBLISHED
 from analysis.shared.estimates import INTERVAL_RULE, mean
 from analysis.shared.names import METRIC_NAMES, rate_name, setting_name, task_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.statistics import expected_of_best, over_seeds
 from analysis.shared.style import FURTHER, WITH, WITHOUT, box_legend, box_panel, failures, save
 from analysis.shared.tables import PANEL, readable, save_table
@@ -150,6 +150,10 @@ def restarts(evaluations: pd.DataFrame) -> pd.DataFrame:
         for n, (one, other) in enumerate(zip(ones, others, strict=True), 1):
             best = {"restarts": n, "as selected": one, "on the reporting half": other}
             rows.append({**setting, **best})
+    if not rows:
+        raise NothingToDraw(
+            "nothing to draw: checkpoint_selection.csv has no evaluation after the first"
+        )
     return pd.DataFrame(rows).assign(
         learning_rate=lambda rows: rows["learning_rate"].map(rate_name)
     )

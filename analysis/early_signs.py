@@ -4,11 +4,8 @@ stopping it saves.
 Paper   : none.
 Command : python -m analysis.early_signs --profile mini
 Reads   : results/<profile>/early_signs.csv
-Writes  : figures/<profile>/early_signs.png, .pdf, .md, .csv
-
-A sign is turned into a risk, higher for a run that looks worse: less the logarithm of the first
-layer's gradient norm, or the training loss less the label entropy. A value that is not finite (the
-run has diverged) is the highest risk.
+Writes  : figures/<profile>/early_signs.png, .pdf, .md, .csv; early_signs_restart.png, .pdf, .md,
+          .csv
 """
 
 import matplotlib.pyplot as plt
@@ -16,8 +13,10 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
+from analysis.shared.early_rule import SIGNS, risk, threshold
 from analysis.shared.names import number, rate_name, setting_name, task_name
 from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.restarts import write_restarts
 from analysis.shared.statistics import area_under_roc, bootstrap_interval
 from analysis.shared.style import FURTHER, LINES, label_log_axis, panels, save, write_in
 from analysis.shared.tables import PANEL, readable, save_table
@@ -26,36 +25,22 @@ NEEDED = [
     *PANEL,
     "learning_rate",
     "bias_correction",
+    "epochs",
     "run",
     "seed",
     "failed",
+    "score",
     "share",
     "steps",
     "train_loss",
     "label_entropy",
     "first_layer_gradient",
 ]
-SIGNS = {
-    "low first-layer gradient": "first_layer_gradient",
-    "training loss near or above the label entropy": "train_loss",
-}
 LOOKS = [
     *((line["color"], line["marker"]) for line in LINES),
     # of learning rates
     *((color, marker) for (color, _), marker in zip(FURTHER, "DvPX", strict=True)),
 ]
-
-
-def risk(runs: pd.DataFrame, column: str) -> np.ndarray:
-    """How much each run looks like failing, by one sign; infinite where the value is not finite."""
-    value = runs[column].where(np.isfinite(runs[column])).to_numpy(dtype=float)
-    with np.errstate(divide="ignore"):
-        value = (
-            -np.log(value)
-            if column == "first_layer_gradient"
-            else value - runs["label_entropy"].to_numpy()
-        )
-    return np.where(np.isnan(value), np.inf, value)
 
 
 def unknown(runs: pd.DataFrame, column: str) -> str:
@@ -66,19 +51,6 @@ def unknown(runs: pd.DataFrame, column: str) -> str:
     if failed in (0, n):
         return f"{'all' if failed else 'none'} of the {n} runs failed:\nno ROC curve"
     return "" if np.isfinite(runs[column]).any() else "nothing logged by then"
-
-
-def threshold(risks: np.ndarray, failed: np.ndarray) -> float:
-    """The risk from which on to stop runs: the highest Youden index (failed runs caught less others
-    lost, as shares), halfway between two runs; of equal ones the one that stops fewest. nan, which
-    stops none, where no index is above 0 or a class is missing."""
-    values = np.unique(risks)[::-1]
-    cuts = (values[:-1] + values[1:]) / 2
-    if failed.all() or not failed.any() or not len(cuts):
-        return np.nan
-    stopped = risks >= cuts[:, None]
-    youden = stopped[:, failed].mean(axis=1) - stopped[:, ~failed].mean(axis=1)
-    return cuts[youden.argmax()] if youden.max() > 1e-9 else np.nan
 
 
 def stopped_unseen(risks: np.ndarray, failed: np.ndarray) -> np.ndarray:
@@ -317,6 +289,7 @@ def main() -> None:
         " failed.",
         readable(signs),
     )
+    write_restarts(early, options.figures / "early_signs_restart")
 
 
 if __name__ == "__main__":

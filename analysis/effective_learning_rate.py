@@ -25,7 +25,13 @@ from scipy import optimize, stats
 
 from analysis.shared.names import p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, NothingToDraw, parse, parser, read_csv, run_command
-from analysis.shared.statistics import RATE_COLUMNS, effective_rates, over_seeds, wilson_interval
+from analysis.shared.statistics import (
+    RATE_COLUMNS,
+    effective_rates,
+    over_seeds,
+    rate_columns,
+    wilson_interval,
+)
 from analysis.shared.style import WITH, WITHOUT, label_log_axis, panels, save
 from analysis.shared.tables import PANEL, readable, save_table
 
@@ -43,7 +49,7 @@ FEWEST = 20  # runs of each fate for a regression
 
 def summaries(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with a column for each summary."""
-    kinds = runs[RATE_COLUMNS].drop_duplicates()
+    kinds = runs[rate_columns(runs)].drop_duplicates()
     rows = []
     for kind in kinds.itertuples(index=False):
         effective = effective_rates(*kind)
@@ -52,7 +58,7 @@ def summaries(runs: pd.DataFrame) -> pd.DataFrame:
         # without correction the factors cancel, and the schedule is left
         rows.append((effective.max(), (effective * factor).max(), effective.sum()))
     named = pd.DataFrame(rows, columns=list(SUMMARIES), index=kinds.index)
-    return runs.merge(kinds.join(named), on=RATE_COLUMNS)
+    return runs.merge(kinds.join(named), on=rate_columns(runs))
 
 
 class Fit(NamedTuple):

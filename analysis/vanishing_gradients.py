@@ -16,7 +16,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 
 from analysis.shared.names import model_name, number, rate_name, task_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.style import save, write_in
 from analysis.shared.tables import save_table
 
@@ -203,6 +203,10 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
     tables = []
     for setting, group in compared(runs):
         chosen = group[group["layer"].isin([0, *depths(group["layer"].max())])]
+        if chosen.empty:
+            raise NothingToDraw(
+                "nothing to draw: vanishing_gradients.csv has a run without the layers to compare"
+            )
         numbers = (
             chosen.groupby(["matrix", "layer", "failed", "run"])[["step", "norm"]]
             .apply(summary)

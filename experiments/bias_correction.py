@@ -5,7 +5,7 @@ Hypothesis : without bias correction more runs fail, the more the higher the lea
 Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 5, 6 and 9: RTE, 3 epochs, 25 seeds a
              setting, and three models.
 Command    : python -m experiments.bias_correction --profile mini --seeds 5
-Cost       : mini, quick: 14 runs, about 5 minutes on 2 cores; 5 seeds: 30 runs, 11. paper, 25
+Cost       : mini, quick: 20 runs, about 6 minutes on 2 cores; 5 seeds: 40 runs, 14. paper, 25
              seeds: 450 runs of 468 steps on one GPU.
 Rates      : as in the paper the rates are compared on one task: of several --tasks the first has
              all of them, the others the middle one, unless --learning-rates names them.
@@ -18,14 +18,14 @@ import argparse
 from math import sqrt
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import BIAS_CORRECTION, default_rate, learning_rates
+from experiments.sweeps.command import BIAS_CORRECTION, default_rate, learning_rates, profile_of
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main, steps
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    first, *others = options.tasks or ["rte"]
+    first, *others = options.tasks or profile_of(options).correction_tasks
     rates_of = dict.fromkeys(
         [first, *others], options.learning_rates or [default_rate(options)]
     ) | {first: learning_rates(options)}
@@ -62,7 +62,7 @@ def effective_learning_rates(run: Run) -> list[dict]:
 
     total, rows = steps(run), []
     for t in range(1, total + 1):
-        scheduled = learning_rate_factor(t - 1, total, run.warmup_ratio)
+        scheduled = learning_rate_factor(t - 1, total, run.warmup_ratio, run.schedule)
         factor = sqrt(1 - run.adam_beta2**t) / (1 - run.adam_beta1**t)
         rows.append(
             {

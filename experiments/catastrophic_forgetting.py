@@ -101,7 +101,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    options.text = whole_path(options.text or profile_of(options).text)
+    options.text = whole_path(options.text or profile_of(options).text, "dataset")
     check_text(
         options.text, validation=options.fit_head and not has_masked_lm_head(options.models[0])
     )
@@ -195,7 +195,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     # read when there is room: 1.3 GB each for BERT-large
     jobs = ((record, weights_of(record, options)) for record in missing)
     for (record, _), rows in measure_all(
-        partial(perplexities, **settings, head=head), jobs, options, "perplexities"
+        partial(perplexities, **settings, head=head), jobs, options, "perplexities", len(missing)
     ):
         write_atomically(path(record), json.dumps(rows))
         found[path(record)] = rows
@@ -296,10 +296,11 @@ def perplexities(
 
     from experiments.finetuning.encoders import load_masked_lm
     from experiments.finetuning.probes import check_layers, masked_lm_perplexity, put_back
+    from experiments.finetuning.training import make_repeatable
 
     record, fine_tuned = job[0], safetensors.torch.load(job[1])
     run = Run(**record["run"])
-    torch.set_num_threads(run.threads)
+    make_repeatable(run)
     model = load_masked_lm(run.model_source, safetensors.torch.load(head) if head else None).to(
         run.device
     )

@@ -43,7 +43,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "checkpoint_selection.csv", points)
 
 
-EXPERIMENT = Experiment("checkpoint_selection", __doc__, planned, write)
+EXPERIMENT = Experiment("checkpoint_selection", __doc__, planned, write, class_an_example=True)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

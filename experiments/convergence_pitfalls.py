@@ -27,9 +27,8 @@ import numpy as np
 
 from experiments.finetuning.histories import gradient_norms_of, margins_from_text
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import train_rows
 from experiments.sweeps.command import SEED_FLAGS, default_rate
-from experiments.sweeps.grid import grid, matching_epochs, one_seed_at_first
+from experiments.sweeps.grid import examples_of, grid, matching_epochs, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import alike, row, run_columns, write_csv
 from experiments.sweeps.store import stored
@@ -64,7 +63,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
                 learning_rates=[rate],
                 corrections=[True],
                 train_examples=examples,
-                epochs=[matching_epochs(train_rows(task, options.data), examples)],
+                epochs=[matching_epochs(examples_of(options, task), examples)],
             )
         runs += grid(
             one,
@@ -164,7 +163,7 @@ def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-EXPERIMENT = Experiment("convergence_pitfalls", __doc__, planned, write)
+EXPERIMENT = Experiment("convergence_pitfalls", __doc__, planned, write, class_an_example=True)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

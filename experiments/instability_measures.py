@@ -14,8 +14,10 @@ Writes     : results/<profile>/instability_measures.csv, one row per run, with i
 
 import argparse
 
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import dev_labels
 from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import task_of
 from experiments.sweeps.command import default_rate
 from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
@@ -29,8 +31,15 @@ CONDITIONS = {
 }
 
 
+def two_classes(options: argparse.Namespace) -> bool:
+    """Whether each task has two: the measures compare two labels' probabilities."""
+    return all(task_of(task, options.data).outputs == 2 for task in options.tasks or ["rte"])
+
+
 def planned(options: argparse.Namespace) -> list[Run]:
-    runs = []
+    runs: list[Run] = []
+    if not two_classes(options):
+        return runs
     for epochs, corrected in CONDITIONS.values():
         runs += grid(
             options,
@@ -43,6 +52,11 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
+    if not two_classes(options):
+        raise BadInput(
+            f"it compares answers to tasks of two classes, and {options.tasks[0]} is another;"
+            " expected two, or other experiments"
+        )
     names = {condition: name for name, condition in CONDITIONS.items()}
     write_csv(
         options.results / "instability_measures.csv",

@@ -9,7 +9,7 @@ Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, 
              examples, dropout off; the same for the gradient's norm.
 Command    : python -m experiments.loss_surfaces --profile mini
 Cost       : mini: runs shared with strong_baseline, and about 2 minutes on 2 cores a task (19 x 19
-             points; quick: the first of RTE and MRPC that has a failed and a successful run, 13 x
+             points; quick: the first of RTE and CoLA that has a failed and a successful run, 13 x
              13); paper: 40 x 40 points.
 Writes     : results/<profile>/loss_surfaces.csv, one row per point; loss_surfaces_lines.csv, one
              row per point of the straight lines between the three models.
@@ -96,7 +96,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     default = default_rate(options)
-    tasks = options.tasks or (["rte", "mrpc"] if options.quick else ["rte", "mrpc", "cola"])
+    tasks = options.tasks or (["rte", "cola"] if options.quick else ["rte", "mrpc", "cola"])
     runs = grid(
         options, tasks=tasks, corrections=[False], epochs=LENGTHS[:1], learning_rates=[default]
     )
@@ -135,7 +135,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
             flush=True,
         )
         records = []
-    points = options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
+    points = points_of(options)
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     for task, kinds in failed_and_successful(options, records).items():
@@ -184,6 +184,11 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "loss_surfaces_lines.csv", lines)
 
 
+def points_of(options: argparse.Namespace) -> int:
+    """Points of a surface along each axis."""
+    return options.points or (13 if options.quick else 19 if options.profile == "mini" else 40)
+
+
 def on_line(start: tuple[int, int], end: tuple[int, int]) -> list[tuple[float, float]]:
     """LINE_POINTS points (a, b) at like distances on a straight line."""
     p, step = np.array(start), np.array(end) - np.array(start)
@@ -208,8 +213,6 @@ def measured_rows(
 ) -> list[list]:
     """For each row of points (a, b) the list of (a, b, loss, gradient norm): from the store, or
     measured and stored. `pair`: the records of the failed and the successful run."""
-    from tqdm import tqdm
-
     failed, successful = (Run(**record["run"]) for record in pair)
     task = failed.task
     name = fingerprint(
@@ -231,11 +234,12 @@ def measured_rows(
         train_for_weights(pair, options, "loss_surfaces")
         of_failed, of_successful = (weights_of(record, options) for record in pair)
         plane = Plane(failed, successful, of_failed, of_successful, options.classifier)
-        results = measure_all(
-            partial(measure, plane=plane), missing, options, f"loss_surfaces, {task}: row"
-        )
-        for row, result in tqdm(
-            results, total=len(missing), desc=f"loss_surfaces {task}", unit="row", disable=None
+        for row, result in measure_all(
+            partial(measure, plane=plane),
+            missing,
+            options,
+            f"loss_surfaces, {task}: row",
+            len(missing),
         ):
             write_atomically(path(row), json.dumps(result))
             found[path(row)] = result
@@ -261,16 +265,16 @@ def measure(
 def prepare_plane(plane: Plane) -> tuple:
     """What measures a batch, the batches, the parameters, and their values at p, f and s."""
     import safetensors.torch
-    import torch
 
     from experiments.finetuning.encoders import load_classifier, load_tokenizer
-    from experiments.finetuning.glue import get_task
     from experiments.finetuning.loading import prepare, tokenized_splits
     from experiments.finetuning.optimizers import all_tensors
-    from experiments.finetuning.training import batch_loss
+    from experiments.finetuning.tasks import task_of
+    from experiments.finetuning.training import batch_loss, make_repeatable
 
-    torch.set_num_threads(plane.failed.threads)
-    run, labels = plane.failed, len(get_task(plane.failed.task).labels)
+    make_repeatable(plane.failed)
+    run = plane.failed
+    labels = task_of(run.task, run.data_source).outputs
     model, drawn = load_classifier(run, labels)
     other, _ = load_classifier(plane.successful, labels)
     share = {"failed": 1.0, "successful": 0.0, "mean": 0.5}[plane.classifier]
@@ -295,7 +299,9 @@ def prepare_plane(plane: Plane) -> tuple:
     return partial(batch_loss, network, run=run, training=False), batches, parameters, corners
 
 
-EXPERIMENT = Experiment("loss_surfaces", __doc__, planned, write, add_flags, measured)
+EXPERIMENT = Experiment(
+    "loss_surfaces", __doc__, planned, write, add_flags, measured, class_an_example=True
+)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -90,7 +90,7 @@ def tiny_run(tiny_model: Path):
     return make
 
 
-def small_model(architecture: str):
+def small_model(architecture: str, outputs: int = 2):
     """A classifier of 4 layers x 16, as far from its initialisation as after training:
     LayerNorms and biases count."""
     import torch
@@ -116,6 +116,7 @@ def small_model(architecture: str):
         attention_probs_dropout_prob=0.0,
         max_position_embeddings=600,
         classifier_dropout_prob=0.0,
+        num_labels=outputs,
     )
     model = AutoModelForSequenceClassification.from_config(config)
     if architecture == "roberta":

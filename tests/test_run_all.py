@@ -85,11 +85,35 @@ def drawn(flags="", names=STUDY):
             ["[-P][-m][experiments.benchmark.fast_path][--seeds][25]", *drawn(names=["fast_path"])],
         ),
         (
+            ["spot_check", "--profile", "small"],
+            [
+                "[-P][-m][analysis.benchmark.spot_check][--before][--profile][small]",
+                "[-P][-m][experiments.benchmark.spot_check][--profile][small]",
+                *drawn("[--profile][small]", names=["spot_check"]),
+            ],
+        ),
+        (
+            ["rehearsal", "--profile", "paper", "--random-weights", "--results", "here"],
+            [
+                "[-P][-m][experiments.benchmark.rehearsal][--profile][paper][--random-weights]"
+                "[--results][here]",
+                "[-P][-m][analysis][rehearsal][--profile][paper][--results][here]",
+            ],
+        ),
+        (
+            ["rehearsal", "--plan"],
+            ["[-P][-m][experiments.benchmark.rehearsal][--plan]"],
+        ),
+        (
             ["check", "--profile", "small", "--strict"],
             [
                 "[-P][-m][analysis.published.audit][--profile][small]",
                 "[-P][-m][analysis.published.scorecard][--profile][small][--strict]",
             ],
+        ),
+        (
+            ["diagnose", "../my log.txt", "--classes", "6"],
+            ["[-P][-m][analysis.diagnose][../my log.txt][--classes][6]"],
         ),
         (["help"], [SWEEP + "[--help]"]),
         (["bias_correction", "--help"], [SWEEP + "[--help]"]),

@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from analysis.shared.names import model_name, number, task_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.style import WITH, panels, save
 from analysis.shared.tables import save_table
 
@@ -167,6 +167,8 @@ def main() -> None:
     options = parse(parser(__doc__))
     rows = read_csv(options.results / "benchmark.csv", NEEDED)
     table, whole, grown, first = steps(rows), machine(rows), growth(rows), rows.iloc[0]
+    if table.empty:
+        raise NothingToDraw("nothing to draw: benchmark.csv has no measurement of a step")
     save(draw(table), options.figures / "benchmark")
     where = (
         f"{first['threads']} thread(s) of {first['cores']} cores, {first['device']}, load average"

@@ -1,6 +1,7 @@
 """The tables on which claims are judged and runs compared: those of a folder of results, and the
 published points in the same form."""
 
+import sys
 from collections.abc import Callable
 from functools import cache
 from math import log
@@ -48,6 +49,8 @@ SINCE = {
     "segment_ids": True,
     "start_noise": 0.0,
     "start_noise_seed": 0,
+    "schedule": "linear",
+    "evaluations_per_epoch": np.nan,
 }
 # profiles.py
 LEARNING_RATES = {
@@ -115,8 +118,9 @@ def read_runs(path: Path) -> pd.DataFrame:
     runs = read_csv(path, ["run", *OF_A_RUN])
     if "train_subset" in runs and (parts := runs["train_subset"].notna()).any():
         print(
-            f"{path.name}: {parts.sum()} runs on a part of their training data (train_subset) are "
-            "not compared"
+            f"warning: {path.name}: {parts.sum()} runs on a part of their training data"
+            " (train_subset) are not compared",
+            file=sys.stderr,
         )
         runs = runs[~parts]
     for name, value in SINCE.items():

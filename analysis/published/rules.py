@@ -71,6 +71,7 @@ class Claim(NamedTuple):
 # what a row says of a run besides what it was trained with; all other columns must be equal
 OUTCOMES = {
     *("run", "metric", "score", "accuracy", "f1", "matthews_correlation", "dev_loss"),
+    *("pearson", "spearman", "token_f1", "entity_f1", "precision", "recall", "unread_words"),
     *("majority_level", "failed", "diverged", "constant_prediction", "train_loss"),
     *("label_entropy", "first_layer_gradient", "classifier_gradient", "steps", "unknown_tokens"),
     *("drawn_from_head_seed", "seconds", "git_commit", "python_version", "torch_version"),

@@ -14,6 +14,7 @@ your results.
 """
 
 import sys
+from textwrap import wrap
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -199,9 +200,9 @@ def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
     by_unit: dict[str, list[Claim]] = {}
     for claim in with_data(evaluated):
         by_unit.setdefault(claim.unit, []).append(claim)
-    heights = [0.55 + 0.24 * len(claims) for claims in by_unit.values()]
+    heights = [0.55 + 0.34 * len(claims) for claims in by_unit.values()]
     figure, grid = plt.subplots(
-        len(by_unit), 1, squeeze=False, figsize=(7.2, 0.6 + sum(heights)), height_ratios=heights
+        len(by_unit), 1, squeeze=False, figsize=(8.8, 0.6 + sum(heights)), height_ratios=heights
     )
     for axes, (unit, claims) in zip(grid[:, 0], by_unit.items(), strict=True):
         for line, claim in enumerate(claims):
@@ -228,11 +229,11 @@ def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
                     markerfacecolor=color if row["verdict"] == HOLDS else "white",
                 )
         axes.set(ylim=(len(claims) - 0.5, -0.5), xlabel=unit)
-        claimed = [
-            f"{claim.id} {'±' if claim.relation == 'within' else claim.relation}"
-            for claim in claims
-        ]
-        axes.set_yticks(range(len(claims)), claimed, fontsize=7.5)
+        claimed = []
+        for claim in claims:
+            sign = "±" if claim.relation == "within" else claim.relation
+            claimed.append("\n".join(wrap(f"{claim.statement} ({sign})", 78)[:3]))
+        axes.set_yticks(range(len(claims)), claimed, fontsize=6.2, linespacing=0.95)
         axes.tick_params(axis="y", length=0)
     figure.legend(
         loc="outside lower center",

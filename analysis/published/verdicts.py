@@ -49,13 +49,24 @@ def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
     return table
 
 
+def groups_of(claim: Claim, source: Source) -> list[pd.DataFrame | None]:
+    """The runs, or pairs of runs, that a claim compares; Missing says why there are none."""
+    table = select(source(claim.table), claim.where)
+    second = None if claim.second is None else select(table, claim.second)
+    return [select(table, claim.first), second]
+
+
+def failed_of_n(claim: Claim, source: Source) -> str:
+    """Failed runs of each group, of a claim about failure rates: "16 of 25 and 0 of 25"."""
+    if claim.unit not in ("points of failure rate", "% failed"):
+        return ""
+    groups = [group for group in groups_of(claim, source) if group is not None]
+    return " and ".join(f"{group['failed'].sum()} of {len(group)}" for group in groups)
+
+
 def estimate(claim: Claim, source: Source) -> Estimate:
     """What the claim's statistic is on a source; Missing says why there is none."""
-    table = select(source(claim.table), claim.where)
-    groups = [
-        select(table, claim.first),
-        None if claim.second is None else select(table, claim.second),
-    ]
+    groups = groups_of(claim, source)
     used = pd.concat([group for group in groups if group is not None])
     if used.empty:
         raise Missing(f"nothing usable in {claim.table}")
@@ -107,12 +118,14 @@ def by_rule(claim: Claim, found: Estimate, p: float) -> str:
 
 
 def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
-    """One row per claim: verdict, effect, low, high, p, p_holm, n, remark. Holm's adjustment is
-    over all tested claims."""
-    rows = []
+    """One row per claim: verdict, effect, low, high, p, p_holm, n, remark, failed. Holm's
+    adjustment is over all tested claims."""
+    rows, failed = [], []
     for claim in claims:
+        failed.append("")
         try:
             found = estimate(claim, source)
+            failed[-1] = failed_of_n(claim, source)
             rows.append(
                 (found, p_value(claim, found) if claim.rule not in (PRINTED, ABSENT) else np.nan)
             )
@@ -132,8 +145,11 @@ def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame
                 "p_holm": p_holm,
                 "n": " and ".join(map(str, found.n)),
                 "remark": found.remark,
+                "failed": counted,
             }
-            for claim, (found, p), p_holm in zip(claims, rows, adjusted, strict=True)
+            for claim, (found, p), p_holm, counted in zip(
+                claims, rows, adjusted, failed, strict=True
+            )
         ],
         index=[claim.id for claim in claims],
     )

@@ -10,17 +10,20 @@ The page is written as Markdown and converted, so that both say the same. It hol
 inputs give the same bytes.
 """
 
+import os
 import re
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
+from urllib.parse import quote
 
 import pandas as pd
 
+from analysis.report.first_screen import first_screen
 from analysis.report.page import anchor, to_html
-from analysis.report.study import STUDY, Section
-from analysis.shared.names import PAPER_MODELS, is_mini, model_name
-from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.report.study import PUBLISHED, STUDY, Section
+from analysis.shared.names import OWN, PAPER_MODELS, is_mini, model_name
+from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, read_csv, run_command
 from analysis.shared.tables import write_whole
 
 # tables with a section of their own, before the others
@@ -31,6 +34,10 @@ LAST = {
     "audit": "Audit of the published numbers",
 }
 EVIDENCE = {
+    "own": (
+        "Data of your own: it says how this model behaves on it, and is no evidence about the"
+        " paper's tasks."
+    ),
     "mini": (
         "A model organism, trained on generated tasks: it demonstrates the mechanism and is no"
         " evidence about BERT-large."
@@ -44,6 +51,7 @@ EVIDENCE = {
         " each table."
     ),
 }
+PUBLISHED_FIGURES = REPOSITORY / "figures" / "reference" / "published"
 VERSIONS = ["python_version", "torch_version", "transformers_version"]
 NEEDED = [
     "run",
@@ -103,6 +111,8 @@ def claims(profile: str, runs: pd.DataFrame) -> list[str]:
     )
     for model, data, dtype in sorted(set(settings)):
         kind = "mini" if is_mini(data) else "paper" if model in PAPER_MODELS else "small"
+        if data.startswith(OWN):
+            kind = "own"
         other = (
             f" Computed in {dtype}; the published runs were in float32."
             if kind == "paper" and dtype != "float32"
@@ -192,6 +202,7 @@ class Page:
 
     def __init__(self, figures: Path, empty: set[str]) -> None:
         """`empty`: CSVs without rows, of which what is drawn is an earlier call's."""
+        self.figures = figures
         self.contents = ["## Contents", ""]
         self.sections: dict[str, list[str]] = {}  # by title
         self.left: dict[str, dict[str, Path]] = {"png": {}, "md": {}}  # by stem
@@ -226,12 +237,26 @@ class Page:
         lines = [f"**{experiment.question}** Paper: {paper}.", ""]
         remark = f": {experiment.question}"
         if pictures or texts:
-            lines += shown(pictures, texts, experiment)
+            lines += beside_the_published(experiment, pictures, self.figures)
+            lines += shown(pictures[1:], texts, experiment)
         else:
             missing = why_missing(name, results, empty)
             lines.append(f"This experiment {missing}.")
             remark += f" (**{missing.split(':')[0]}**)"
         self.add(name.replace("_", " ").capitalize(), lines, remark)
+
+
+def beside_the_published(experiment: Section, pictures: Sequence[Path], figures: Path) -> list[str]:
+    """The experiment's first figure, and where the paper has points for such a one, the paper's
+    beside it."""
+    own = shown(pictures[:1], [], experiment)
+    theirs = PUBLISHED_FIGURES / f"{experiment.name}.png"
+    if not pictures or not theirs.is_file():
+        return own
+    locator = PUBLISHED[experiment.name]
+    link = quote(Path(os.path.relpath(theirs, figures)).as_posix())
+    paper = f"![Published, {locator}, drawn from its points; the paper's models.]({link})"
+    return [f"{paper}\n{own[0].replace('![', '![These runs. ', 1)}", ""]
 
 
 def why_missing(name: str, results: Path, empty: set[str]) -> str:
@@ -272,6 +297,8 @@ def report(profile: str, results: Path, figures: Path) -> str:
         ),
         "",
         *claims(profile, runs),
+        "",
+        *first_screen(figures),
         "",
         *page.contents,
         "",

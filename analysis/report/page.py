@@ -1,17 +1,20 @@
 """The page's Markdown as one HTML file that opens without a network."""
 
 import base64
+import io
 import re
 import struct
 from collections.abc import Sequence
 from html import escape
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 from jinja2 import Environment, FileSystemLoader
 from markdown_it import MarkdownIt
 from markdown_it.token import Token
 from markupsafe import Markup
+from PIL import Image
 
 from analysis.shared.reading import BadInput
 
@@ -30,12 +33,39 @@ def to_html(markdown: str, folder: Path) -> str:
     converter.add_render_rule("image", figure)
     converter.add_render_rule("table_open", open_table)
     converter.add_render_rule("table_close", close_table)
+    converter.add_render_rule("pair_open", lambda *_: '<div class="pair">\n')
+    converter.add_render_rule("pair_close", lambda *_: "</div>\n")
     tokens = converter.parse(markdown)
     title = mark(tokens)
-    body = converter.renderer.render(tokens, converter.options, {"folder": folder})
-    template = Environment(autoescape=True, loader=FileSystemLoader(HERE)).get_template("page.html")
-    style = (HERE / "report.css").read_text(encoding="utf-8")
-    return template.render(title=title, style=Markup(style), body=Markup(body.rstrip())) + "\n"
+    first, contents, rest = parted(tokens)
+
+    def rendered(part: Sequence[Token]) -> Markup:
+        html = converter.renderer.render(part, converter.options, {"folder": folder})
+        return Markup(html.rstrip())
+
+    template = Environment(
+        autoescape=True, loader=FileSystemLoader(HERE), keep_trailing_newline=True
+    ).get_template("page.html")
+    return template.render(
+        title=title,
+        style=Markup((HERE / "report.css").read_text(encoding="utf-8")),
+        script=Markup((HERE / "report.js").read_text(encoding="utf-8")),
+        first=rendered(first),
+        contents=contents,
+        body=rendered(rest),
+    )
+
+
+def parted(tokens: list[Token]) -> tuple[list[Token], list[tuple[str, str]], list[Token]]:
+    """What stands before the contents, (title, id) of each section, and the sections. The list of
+    contents itself becomes the navigation."""
+    starts = [i for i, token in enumerate(tokens) if token.type == "heading_open"]
+    sections = [i for i in starts if tokens[i].tag == "h2"]
+    if not sections or tokens[sections[0] + 1].content != "Contents":
+        return [], [], tokens
+    titles = [tokens[i + 1].content for i in sections[1:]]
+    body = tokens[sections[1] :] if titles else []
+    return tokens[: sections[0]], [(title, anchor(title)) for title in titles], body
 
 
 def mark(tokens: Sequence[Token]) -> str:
@@ -51,15 +81,18 @@ def mark(tokens: Sequence[Token]) -> str:
         elif token.type == "table_open":
             token.meta["name"] = heading
             mark_cells(tokens[i:])
-        elif token.type == "paragraph_open" and is_image(tokens[i + 1]):
+        elif token.type == "paragraph_open" and (count := images(tokens[i + 1])):
             token.hidden = tokens[i + 2].hidden = True
+            if count > 1:  # side by side
+                token.hidden = tokens[i + 2].hidden = False
+                token.type, tokens[i + 2].type = "pair_open", "pair_close"
     return first
 
 
-def is_image(token: Token) -> bool:
-    """Whether a paragraph is nothing but images."""
-    kinds = {child.type for child in token.children or ()}
-    return "image" in kinds and kinds <= {"image", "softbreak"}
+def images(token: Token) -> int:
+    """How many images a paragraph has; 0 where it has something else."""
+    kinds = [child.type for child in token.children or ()]
+    return kinds.count("image") if set(kinds) <= {"image", "softbreak"} else 0
 
 
 def mark_cells(tokens: Sequence[Token]) -> None:
@@ -95,15 +128,27 @@ def close_table(renderer: Any, tokens: Sequence[Token], i: int, options: Any, en
 
 def figure(renderer: Any, tokens: Sequence[Token], i: int, options: Any, env: Any) -> str:
     """A figure of env's folder with its bytes inside, as wide as matplotlib meant it."""
-    path = env["folder"] / str(tokens[i].attrs["src"])
+    path = env["folder"] / unquote(str(tokens[i].attrs["src"]))
     content = path.read_bytes()
     if content[:8] != b"\x89PNG\r\n\x1a\n":
         raise BadInput(f"{path} is no PNG; draw it again: bash run_all.sh figures")
     pixels = struct.unpack(">II", content[16:24])
     width, height = [round(96 / 160 * side) for side in pixels]  # style: savefig.dpi 160
     alt = escape(tokens[i].content)
-    data = base64.b64encode(content).decode()
+    data = base64.b64encode(smaller(content)).decode()
     return (
         f'<figure><img alt="{alt}" width="{width}" height="{height}"'
         f' src="data:image/png;base64,{data}"><figcaption>{alt}</figcaption></figure>\n'
     )
+
+
+def smaller(png: bytes) -> bytes:
+    """A picture in 256 colours, which is a third of its bytes and looks the same; as it is where
+    it cannot be read as a picture."""
+    try:
+        picture = Image.open(io.BytesIO(png)).convert("RGB")
+    except OSError:
+        return png
+    written = io.BytesIO()
+    picture.quantize(256, dither=Image.Dither.NONE).save(written, "PNG")
+    return written.getvalue()

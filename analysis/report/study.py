@@ -10,6 +10,16 @@ class Section(NamedTuple):
     figures: dict[str, str]  # what a figure shows, by its name less the experiment's
 
 
+# the paper's figure that analysis/published/figures.py draws from its points, by experiment
+PUBLISHED = {
+    "strong_baseline": "Fig. 1",
+    "catastrophic_forgetting": "Fig. 2",
+    "small_datasets": "Fig. 3",
+    "vanishing_gradients": "Fig. 4",
+    "bias_correction": "Fig. 5",
+    "generalization": "Fig. 8b",
+    "training_length": "Fig. 9",
+}
 # In the order of run_all.sh.
 STUDY = (
     Section(
@@ -149,10 +159,28 @@ STUDY = (
         },
     ),
     Section(
+        "oscillating_scores",
+        "Scores jump from epoch to epoch: whose fault, and which do I keep?",
+        "none",
+        {
+            "": (
+                "Lines: F1 on dev after every epoch, at a constant rate and with decay; points: how"
+                " wide the bands are and how wide dev alone makes them; what the best epoch gains"
+                " on the half of dev that chose it and on the other"
+            )
+        },
+    ),
+    Section(
         "early_signs",
         "Can a failing run be told early?",
         "none",
-        {"": "ROC curves: how well the first tenths of training tell which runs will fail"},
+        {
+            "": "ROC curves: how well the first tenths of training tell which runs will fail",
+            "restart": (
+                "Lines: mean score and share of failures over the budget, if failing runs are"
+                " stopped and others started, or not"
+            ),
+        },
     ),
     Section(
         "convergence_pitfalls",
@@ -184,6 +212,17 @@ STUDY = (
             "": (
                 "Points with intervals: six measures of instability for each recipe; histogram: how"
                 " many seeds get an example right"
+            )
+        },
+    ),
+    Section(
+        "your_data",
+        "Do runs fail on data of your own, and what can n seeds tell?",
+        "none",
+        {
+            "": (
+                "Box plots: dev scores with the default recipe, the Trainer's own defaults and the"
+                " paper's recipe, and how many runs of each failed"
             )
         },
     ),

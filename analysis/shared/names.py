@@ -7,10 +7,28 @@ import pandas as pd
 PAPER_MODELS = ("bert-large-uncased", "roberta-large", "albert-large-v2")
 
 
-METRIC_NAMES = {"accuracy": "accuracy", "f1": "F1", "matthews_correlation": "Matthews correlation"}
+METRIC_NAMES = {
+    "accuracy": "accuracy",
+    "f1": "F1",
+    "matthews_correlation": "Matthews correlation",
+    "pearson": "Pearson correlation",
+    "spearman": "Spearman correlation",
+    "token_f1": "F1 of words",
+    "entity_f1": "F1 of entities",
+}
 
 
 TASK_NAMES = {"rte": "RTE", "mrpc": "MRPC", "cola": "CoLA", "qnli": "QNLI", "scitail": "SciTail"}
+
+
+# of which the paper has no run
+FURTHER_TASK_NAMES = {
+    "stsb": "STS-B",
+    "sst2": "SST-2",
+    "qqp": "QQP",
+    "mnli": "MNLI",
+    "wnli": "WNLI",
+}
 
 
 MINI_TASK_NAMES = {
@@ -18,7 +36,11 @@ MINI_TASK_NAMES = {
     "mrpc": "paraphrase (mini's MRPC)",
     "cola": "acceptability (mini's CoLA)",
     "qnli": "question answering (mini's QNLI)",
+    "tagging": "tagging (mini's own)",
 }
+
+
+OWN = "own:"  # begins the name of a task that somebody brought, and of its data
 
 
 def is_mini(data: str) -> bool:
@@ -27,8 +49,10 @@ def is_mini(data: str) -> bool:
 
 
 def task_name(task: str, data: str) -> str:
-    """A task as a person says it; of mini its own name, and whether training labels are flipped."""
-    name = (MINI_TASK_NAMES if is_mini(data) else TASK_NAMES).get(task, task)
+    """A task as a person says it; of mini its own name, and whether training labels are flipped; of
+    somebody's own data the name of the file or folder."""
+    names = MINI_TASK_NAMES if is_mini(data) else {**TASK_NAMES, **FURTHER_TASK_NAMES}
+    name = names.get(task, task.removeprefix(OWN))
     return f"{name}, 10 % of labels flipped" if data.startswith("mini-noisy@") else name
 
 

@@ -35,14 +35,19 @@ class _Parser(argparse.ArgumentParser):
         raise BadInput(f"{message}; see --help")
 
 
-def parser(description: str) -> argparse.ArgumentParser:
-    """The flags of every analysis script: --profile names both folders, --results and --figures
-    override it."""
-    p = _Parser(
+def plain_parser(description: str) -> argparse.ArgumentParser:
+    """A parser without flags, whose errors are BadInput."""
+    return _Parser(
         description=description,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
+
+
+def parser(description: str) -> argparse.ArgumentParser:
+    """The flags of every analysis script: --profile names both folders, --results and --figures
+    override it."""
+    p = plain_parser(description)
     p.add_argument(
         "--profile",
         default="mini",

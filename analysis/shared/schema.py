@@ -12,7 +12,9 @@ from pathlib import Path
 import pandas as pd
 
 TRUTH = {"true": True, "1": True, "false": False, "0": False}
-METRICS = ("accuracy", "f1", "matthews_correlation")
+CORRELATIONS = ("matthews_correlation", "pearson", "spearman")
+SHARES = ("accuracy", "f1", "token_f1", "entity_f1")  # metrics from 0 to 1
+METRICS = (*SHARES, *CORRELATIONS)
 
 
 def _number(text: str, low: float = -inf, high: float = inf) -> bool:
@@ -78,14 +80,14 @@ COLUMNS = {
     **dict.fromkeys(("run", "task", "model", "data", "dtype"), "name"),
     "metric": "metric",
     "learning_rate": "rate",
-    **dict.fromkeys(("accuracy", "f1", "majority_level"), "share"),
-    **dict.fromkeys(("score", "final_score", "matthews_correlation"), "score"),
+    **dict.fromkeys((*SHARES, "precision", "recall", "majority_level"), "share"),
+    **dict.fromkeys(("score", "final_score", *CORRELATIONS), "score"),
     **dict.fromkeys(("epochs", "step", "steps", "layers_put_back"), "count"),
     **dict.fromkeys(("train_loss", "dev_loss", "label_entropy", "loss", "norm"), "loss"),
     **dict.fromkeys(("first_layer_gradient", "classifier_gradient", "perplexity"), "loss"),
 }
 # scores that a row may lack: a curve has steps without an evaluation, a task one metric or more
-MAY_BE_BLANK = ("accuracy", "f1", "matthews_correlation")
+MAY_BE_BLANK = (*METRICS, "precision", "recall")
 # what tells one row from another, as far as a table has it
 KEY = (
     "run",
@@ -154,7 +156,7 @@ def _check_row(row: dict[str, str]) -> str:
             continue
         if not text and (column in MAY_BE_BLANK or (column == "score" and "step" in row)):
             continue
-        if column == "score" and row.get("metric") in ("accuracy", "f1"):
+        if column == "score" and row.get("metric") in SHARES:
             kind = "share"
         fits, expected = KINDS[kind]
         if not fits(text):

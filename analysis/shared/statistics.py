@@ -28,6 +28,12 @@ RATE_COLUMNS = [
 ]
 
 
+def rate_columns(runs: pd.DataFrame) -> list[str]:
+    """What effective_rates takes of a table of runs: RATE_COLUMNS, and the schedule, which older
+    tables lack."""
+    return [*RATE_COLUMNS, *runs.columns.intersection(["schedule"])]
+
+
 def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """One row per setting: n, mean, std (population, ddof 0: the paper's measure of stability),
     median, min, max, failed, diverged, and the failure rate with its 95 % Wilson interval. Scores
@@ -66,14 +72,13 @@ def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         counted = runs.assign(learnt=learnt).groupby(by, sort=True, dropna=False)["learnt"].sum()
         table.insert(table.columns.get_loc("failed") + 1, "learnt", counted.to_numpy(dtype=int))
     if "learning_rate" in by and set(RATE_COLUMNS) <= set(runs):
-        kinds = runs[RATE_COLUMNS].drop_duplicates()
+        columns = rate_columns(runs)
+        kinds = runs[columns].drop_duplicates()
         kinds["largest_effective_rate"] = [
             largest_effective_rate(*kind) for kind in kinds.itertuples(index=False)
         ]
         largest = (
-            runs.merge(kinds, on=RATE_COLUMNS)
-            .groupby(by, dropna=False)["largest_effective_rate"]
-            .max()
+            runs.merge(kinds, on=columns).groupby(by, dropna=False)["largest_effective_rate"].max()
         )
         table = table.merge(largest.reset_index(), on=by)
     return table
@@ -220,12 +225,14 @@ def effective_rates(
     warmup_ratio: float,
     beta1: float,
     beta2: float,
+    schedule: str = "linear",
 ) -> np.ndarray:
     """The learning rate of each step [steps] in units of the unbiased moments: the schedule (linear
-    warm-up from 0, then linear decay to 0), without bias correction times (1 - beta1^t) / sqrt(1 -
-    beta2^t) in step t."""
+    warm-up from 0, then linear decay to 0, or "constant"), without bias correction times (1 -
+    beta1^t) / sqrt(1 - beta2^t) in step t."""
     step, warmup = np.arange(steps), int(warmup_ratio * steps)
-    factor = np.where(step < warmup, step / max(1, warmup), (steps - step) / max(1, steps - warmup))
+    after = np.ones(steps) if schedule == "constant" else (steps - step) / max(1, steps - warmup)
+    factor = np.where(step < warmup, step / max(1, warmup), after)
     if not bias_correction:
         factor = factor * (1 - beta1 ** (step + 1.0)) / np.sqrt(1 - beta2 ** (step + 1.0))
     return learning_rate * factor

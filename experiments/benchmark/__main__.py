@@ -34,7 +34,14 @@ from experiments.benchmark.growth import growth
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tasks import train_rows
-from experiments.sweeps.command import default_rate, number, parse, parser, run_command
+from experiments.sweeps.command import (
+    check_device,
+    default_rate,
+    number,
+    parse,
+    parser,
+    run_command,
+)
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import write_csv
 
@@ -89,6 +96,7 @@ def main() -> None:
                 " contender; it trains no run"
             )
             continue
+        check_device(options)
         rows += compare(run, options)
         if not options.no_growth and task == tasks[0]:
             rows += whole_machine(run, options) + growth(run, options)

@@ -16,13 +16,12 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
-from experiments.finetuning.glue import get_task
 from experiments.finetuning.loading import prepare, tokenized_splits
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import decays
 from experiments.finetuning.probes import probed_matrices
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit
+from experiments.finetuning.tasks import TokenizedSplit, task_of
 from experiments.finetuning.training import LOG_EVERY, training_step, versions
 from experiments.sweeps import engine
 
@@ -140,7 +139,7 @@ def clock(device: str) -> float:
 
 def loaded(run: Run) -> PreTrainedModel:
     """The model of the run, the same for every contender."""
-    return load_classifier(run, len(get_task(run.task).labels))[0].to(run.device)
+    return load_classifier(run, task_of(run.task, run.data_source).outputs)[0].to(run.device)
 
 
 def ours(model: PreTrainedModel, run: Run, train_set: TokenizedSplit) -> Contender:

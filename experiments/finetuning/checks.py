@@ -44,8 +44,9 @@ POSITIONS_AFTER_PADDING = (
 )
 
 
-def check_files(folder: Path) -> None:
-    """BadInput unless a model's folder has a tokenizer, and files that are there themselves."""
+def check_files(folder: Path, source: str = "") -> None:
+    """BadInput unless a model's folder has a tokenizer, and files that are there themselves.
+    `source`: what a person calls the folder, if not by its path."""
     for path in sorted(folder.iterdir()):
         if path.suffix in (".json", ".txt", ".model", ".safetensors") and path.is_file():
             with open(path, "rb") as file:
@@ -57,8 +58,8 @@ def check_files(folder: Path) -> None:
     there = [name for name in (*LEXICONS, *SENTENCE_PIECE) if (folder / name).is_file()]
     if not there:
         raise BadInput(
-            f"no tokenizer in {folder}: expected {', '.join(LEXICONS)} or a sentencepiece model"
-            " beside the weights"
+            f"no tokenizer in {source or folder}: expected {', '.join(LEXICONS)} or a"
+            " sentencepiece model beside the weights"
         )
     if all(name in SENTENCE_PIECE for name in there) and not importlib.util.find_spec(
         "sentencepiece"

@@ -9,13 +9,13 @@ import math
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
 import torch
 from safetensors import SafetensorError
 from transformers import (
     AutoConfig,
     AutoModelForMaskedLM,
     AutoModelForSequenceClassification,
+    AutoModelForTokenClassification,
     AutoTokenizer,
     PretrainedConfig,
     PreTrainedModel,
@@ -34,12 +34,14 @@ from experiments.finetuning.checks import (
     first_position,
 )
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import at_revision, located
+from experiments.finetuning.files import located
+from experiments.finetuning.glue import TOKENS
+from experiments.finetuning.hub import CONFIGURATION, TOKENIZER, WEIGHTS, model_folder
 from experiments.finetuning.lora import add_adapters
 from experiments.finetuning.probes import check_layers, layer_of
 from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import task_of
 
-huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is reported once, by us
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
@@ -47,15 +49,15 @@ transformers_logging.disable_progress_bar()
 def load_config(source: str, **options: Any) -> PretrainedConfig:
     """A model's configuration, from a folder or the hub; BadInput where there is none that can
     be read."""
-    return _load(AutoConfig, source, **options)
+    return _load(AutoConfig, source, CONFIGURATION, **options)
 
 
 def load_tokenizer(source: str) -> PreTrainedTokenizerBase:
     """A model's tokenizer, likewise; BadInput where it lacks its files or what batches are made
     of."""
-    if Path(located(source)).is_dir():
-        check_files(Path(located(source)))
-    tokenizer = _load(AutoTokenizer, source)
+    wanted = CONFIGURATION + TOKENIZER
+    check_files(_folder(source, wanted), source)
+    tokenizer = _load(AutoTokenizer, source, wanted)
     check_tokenizer(tokenizer, source)
     return tokenizer
 
@@ -67,10 +69,10 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
     finite, and layers by other names where they are to be told apart."""
     config = checked_config(run, label_count)
     if run.pretrained:
-        model, drawn = from_checkpoint(run.model_source, config)
+        model, drawn = from_checkpoint(run.model_source, config, architecture_of(run))
     else:
         torch.manual_seed(run.head_seed)
-        model = AutoModelForSequenceClassification.from_config(config)
+        model = architecture_of(run).from_config(config)
         names = [name for name, _ in model.named_parameters()]
         drawn = sorted([name for name in names if "classifier" in name or "pooler" in name])
     if run.reinitialized_layers or run.layerwise_decay != 1 or run.frozen_layers:
@@ -89,7 +91,7 @@ def load_classifier(run: Run, label_count: int) -> tuple[PreTrainedModel, list[s
             move_start(model, run.start_noise, run.start_noise_seed)
         if run.lora_rank:
             add_adapters(model, run.lora_rank, generator)
-    if config.model_type == "roberta":
+    if isinstance(getattr(model, "classifier", None), RobertaClassificationHead):
         model.classifier.__class__ = _PaperRobertaHead
     return model, drawn
 
@@ -112,13 +114,22 @@ def checked_config(run: Run, label_count: int) -> PretrainedConfig:
     return config
 
 
-def from_checkpoint(source: str, config: PretrainedConfig) -> tuple[PreTrainedModel, list[str]]:
+def architecture_of(run: Run) -> Any:
+    """Hugging Face's classes with the head that a run's task needs."""
+    of_tokens = task_of(run.task, run.data_source).kind == TOKENS
+    return AutoModelForTokenClassification if of_tokens else AutoModelForSequenceClassification
+
+
+def from_checkpoint(
+    source: str, config: PretrainedConfig, architecture: Any = AutoModelForSequenceClassification
+) -> tuple[PreTrainedModel, list[str]]:
     """A classifier with pre-trained weights, and the names of the parameters that are to be drawn:
     its head, and what the checkpoint lacks. BadInput for a checkpoint that is not that of its
     configuration, or not finite."""
     model, report = _load(
-        AutoModelForSequenceClassification,
+        architecture,
         source,
+        CONFIGURATION + WEIGHTS,
         config=config,
         dtype=torch.float32,
         use_safetensors=True,
@@ -190,6 +201,7 @@ def load_without_head(source: str) -> tuple[PreTrainedModel, list[str]]:
     model, report = _load(
         AutoModelForMaskedLM,
         source,
+        CONFIGURATION + WEIGHTS,
         dtype=torch.float32,
         use_safetensors=True,
         output_loading_info=True,
@@ -208,18 +220,25 @@ class _PaperRobertaHead(RobertaClassificationHead):
         return self.out_proj(self.dropout(torch.tanh(self.dense(features[:, 0]))))
 
 
-def _load(kind: Any, source: str, **options: Any) -> Any:
-    """from_pretrained without remote code and without the hub for folders, and with one clear
-    line when it fails."""
-    source = located(source)
-    name, revision = at_revision(source)
+def _folder(source: str, wanted: tuple[str, ...]) -> Path:
+    """A model's folder: its own, or the one of the hub's cache with the files that are wanted."""
+    folder = Path(located(source))
+    return folder if folder.is_dir() else model_folder(source, wanted)
+
+
+def _load(kind: Any, source: str, wanted: tuple[str, ...], **options: Any) -> Any:
+    """from_pretrained on a folder, of the hub's names on the one in the cache with the files that
+    are wanted; without remote code, without asking the hub for more, and with one clear line when
+    it fails."""
+    folder = _folder(source, wanted)
+    if "use_safetensors" in options and not any(folder.glob("*.safetensors")):
+        raise BadInput(
+            f"{source} has no *.safetensors: expected such weights (pickled ones, as in"
+            " pytorch_model.bin, are not read); take a revision that has them, or another model"
+        )
     try:
         return kind.from_pretrained(
-            name,
-            revision=revision or "main",
-            trust_remote_code=False,
-            local_files_only=Path(source).is_dir(),
-            **options,
+            str(folder), trust_remote_code=False, local_files_only=True, **options
         )
     except SafetensorError as error:
         raise BadInput(
@@ -237,6 +256,7 @@ def _load(kind: Any, source: str, **options: Any) -> Any:
             else type(error).__name__
         )
         raise BadInput(
-            f"cannot load the model {source}: {reason[:200]}; expected a transformers folder with"
-            " safetensors weights, or a hub name and a connection (give a folder with --model)"
+            f"cannot load the model {source}: {reason.replace(str(folder), source)[:200]};"
+            " expected a transformers folder with safetensors weights, or a hub name and a"
+            " connection (give a folder with --model)"
         ) from None

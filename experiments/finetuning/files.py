@@ -70,3 +70,10 @@ def at_revision(source: str) -> tuple[str, str | None]:
             " the @"
         )
     return name, revision
+
+
+def may_be_on_hub(source: str, kind: str = "dataset") -> bool:
+    """Whether a source reads as NAMESPACE/NAME on the hub, or NAMESPACE/NAME@REVISION; a model may
+    lack the namespace, as old ones do."""
+    slashes = (0, 1) if kind == "model" else (1,)
+    return not source.startswith((".", "/", "~")) and at_revision(source)[0].count("/") in slashes

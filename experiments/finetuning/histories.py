@@ -2,22 +2,38 @@
 of the dev set.
 
 The margin of a dev example is the logit of label 1 minus that of label 0: above 0 the prediction is
-1. A run stores its margins at every evaluation as base64 of little-endian float16, 2 bytes an
-example.
+1 (answers.py says what it is for other tasks). A run stores its margins at every evaluation as
+base64 of little-endian float16, 2 bytes an example. Of a compact task it stores the first and the
+last only, so that it takes 20 KB or less for 1,000 examples; what is asked of the others, the
+scores of dev's halves, stands in its evaluations. More than two classes: `dev_predictions` has the
+last answers.
 """
 
 import base64
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.finetuning.metrics import all_metrics
+from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, Task
+from experiments.finetuning.metrics import all_metrics, kind_of
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
+from experiments.finetuning.tokens import counts_as_text
 
 RECORDED = ("losses", "norms", "evaluations", "margins")  # of a Recording, in a checkpoint too
+HALVES = ("selection_score", "selection_loss", "reporting_score", "reporting_loss")
 HALVES_SEED = 1  # shuffles each class before it is cut in two
+
+
+class Answers(NamedTuple):
+    """The answers to all dev examples."""
+
+    predictions: np.ndarray  # [examples]: class ids, or numbers
+    # [examples]: of two classes the logit of label 1 less that of label 0; of more that of the
+    # right label less the largest other (above 0: right); of a regression the prediction; with a
+    # label a word counts [sentences, 3] (tokens.py), and the predictions are those of all words
+    margins: np.ndarray
 
 
 @dataclass
@@ -27,7 +43,8 @@ class Recording:
     losses: list[float] = field(default_factory=list)  # [steps], nats
     norms: list[list[float]] = field(default_factory=list)  # [records][matrices], L2
     evaluations: list[dict[str, float]] = field(default_factory=list)  # step, metrics, dev_loss
-    margins: list[str] = field(default_factory=list)  # of each evaluation, as text
+    # of each evaluation, as text; with a label a word tokens.counts_as_text
+    margins: list[str] = field(default_factory=list)
 
     @property
     def steps(self) -> int:
@@ -40,17 +57,27 @@ class Recording:
         if norms:
             self.norms.append(norms)
 
-    def evaluated(self, scores: dict[str, float], margins: np.ndarray) -> None:
+    def evaluated(
+        self, scores: dict[str, float], answers: Answers, halves: dict[str, float]
+    ) -> None:
         """An evaluation on dev after the steps so far."""
-        self.evaluations.append({"step": self.steps, **scores})
-        self.margins.append(margins_as_text(margins))
+        self.evaluations.append({"step": self.steps, **scores, **halves})
+        as_text = margins_as_text if answers.margins.ndim == 1 else counts_as_text
+        self.margins.append(as_text(answers.margins))
 
-    def history(self, every: int, matrices: list[str]) -> dict[str, Any]:
-        """What is stored of it; norms of `matrices` every so many steps."""
+    def history(self, every: int, matrices: list[str], last: Answers, task: Task) -> dict[str, Any]:
+        """What is stored of it; norms of `matrices` every so many steps; `last` answers."""
+        margins = self.margins
+        if task.compact:
+            margins = [margins[0], *[""] * (len(margins) - 2), margins[-1]]
+        further = {}
+        if task.kind == CLASSIFICATION and task.outputs > 2:
+            further = {"dev_predictions": classes_as_text(last.predictions)}
         return {
             "train_loss": self.losses,
             "evaluations": self.evaluations,
-            "dev_margins": self.margins,
+            "dev_margins": margins,
+            **further,
             "gradient_norm_every": every,
             "gradient_norm_of": matrices,
             "gradient_norms": self.norms,
@@ -67,6 +94,16 @@ def margins_from_text(text: str) -> np.ndarray:
     return np.frombuffer(base64.b64decode(text), dtype="<f2").astype(float)
 
 
+def classes_as_text(classes: np.ndarray) -> str:
+    """Class ids [examples] as base64 of little-endian 16-bit integers."""
+    return base64.b64encode(classes.astype("<u2").tobytes()).decode()
+
+
+def classes_from_text(text: str) -> np.ndarray:
+    """Class ids [examples], int64."""
+    return np.frombuffer(base64.b64decode(text), dtype="<u2").astype(np.int64)
+
+
 def gradient_norms_of(record: dict[str, Any], name: str) -> list[float]:
     """The recorded norms of one weight matrix (probes.probed_matrices), in order; none where the
     model has no such matrix."""
@@ -77,15 +114,17 @@ def gradient_norms_of(record: dict[str, Any], name: str) -> list[float]:
 
 
 def dev_labels(run: Run) -> np.ndarray:
-    """The labels of the run's dev set [examples], 0 or 1."""
+    """The labels of the run's dev set [examples]: class ids, or numbers."""
     return load_splits(run.task, run.data_source)["dev"].labels
 
 
 def selection_half(labels: np.ndarray) -> np.ndarray:
     """Which dev examples [examples] choose between models; the others report. Half of each class,
     the smaller half where its number is odd, always the same ones (after Zhang et al. 2021, section
-    3; not their very examples, since generators differ)."""
+    3; not their very examples, since generators differ). Of numbers half of all."""
     random, chosen = np.random.default_rng(HALVES_SEED), np.zeros(len(labels), dtype=bool)
+    if kind_of(labels) == REGRESSION:
+        labels = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         of_label = random.permutation(np.flatnonzero(labels == label))
         chosen[of_label[: len(of_label) // 2]] = True
@@ -106,6 +145,9 @@ def score_and_loss(margins: np.ndarray, labels: np.ndarray, metric: str) -> tupl
 def half_scores(record: dict[str, Any]) -> list[dict[str, float]]:
     """For each evaluation of a stored run: score and loss on the selection half and on the
     reporting half of dev."""
+    evaluations = record["history"]["evaluations"]
+    if HALVES[0] in evaluations[0]:
+        return [{name: evaluation[name] for name in HALVES} for evaluation in evaluations]
     labels = dev_labels(Run(**record["run"]))
     chosen = selection_half(labels)
     rows = []

@@ -8,12 +8,19 @@ from transformers import PreTrainedModel
 
 from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
-from experiments.finetuning.glue import get_task
+from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays
 from experiments.finetuning.remedies import check_remedies, choose_trained
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit, load_splits, sample, tokenize
+from experiments.finetuning.tasks import (
+    TokenizedSplit,
+    load_splits,
+    sample,
+    task_of,
+    tokenize,
+)
+from experiments.finetuning.tokens import TaggedSplit, tokenize_words
 
 Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 
@@ -23,7 +30,7 @@ def load(run: Run) -> tuple[PreTrainedModel, list[str], Any, TokenizedSplit, Tok
     training and its dev set. BadInput where these do not belong together."""
     tokenizer = load_tokenizer(run.model_source)
     train_set, dev_set = tokenized_splits(run, tokenizer)
-    model, drawn = load_classifier(run, len(get_task(run.task).labels))
+    model, drawn = load_classifier(run, task_of(run.task, run.data_source).outputs)
     for split in (train_set, dev_set):
         check_tokens(
             split.input_ids, split.token_type_ids, model.config, tokenizer, run.model_source
@@ -34,10 +41,19 @@ def load(run: Run) -> tuple[PreTrainedModel, list[str], Any, TokenizedSplit, Tok
 def inspect_inputs(run: Run) -> list[str]:
     """What is odd about a run's model and data, a sentence each; BadInput for what cannot be
     trained. It trains nothing."""
-    *_, tokenizer, train_set, _ = load(run)
-    return check_vocabulary(
-        unknown_share(train_set.input_ids, tokenizer), tokenizer, run.model_source, run.task
-    )
+    *_, tokenizer, train_set, dev_set = load(run)
+    share = unknown_share(train_set.input_ids, tokenizer)
+    odd = check_vocabulary(share, tokenizer, run.model_source, run.task)
+    for name, split in load_splits(run.task, run.data_source).items():
+        blank = sum(not all(part.strip() for part in texts) for texts in split.texts)
+        if blank:  # GLUE's QQP has a few
+            odd.append(f"{blank} of {len(split.texts)} {name} examples of {run.task} lack a text")
+    if isinstance(dev_set, TaggedSplit) and (unread := dev_set.unread_share):
+        odd.append(
+            f"{unread:.2%} of the words of {run.task}'s dev set lie beyond --max-length"
+            f" {run.max_length} or have no token: they are answered with no class"
+        )
+    return odd
 
 
 def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, TokenizedSplit]:
@@ -46,6 +62,12 @@ def tokenized_splits(run: Run, tokenizer: Any) -> tuple[TokenizedSplit, Tokenize
     train_split = splits["train"]
     if run.train_examples is not None:
         train_split = sample(train_split, run.train_examples, run.sampling_seed)
+    task = task_of(run.task, run.data_source)
+    if task.kind == TOKENS:
+        return (
+            tokenize_words(train_split, tokenizer, run.max_length, task.labels),
+            tokenize_words(splits["dev"], tokenizer, run.max_length, task.labels),
+        )
     train_set = tokenize(train_split, tokenizer, run.max_length, run.segment_ids)
     return train_set, tokenize(splits["dev"], tokenizer, run.max_length, run.segment_ids)
 

@@ -23,15 +23,19 @@ import torch
 from experiments.finetuning.run import Run
 
 
-def learning_rate_factor(step: int, total_steps: int, warmup_ratio: float) -> float:
+def learning_rate_factor(
+    step: int, total_steps: int, warmup_ratio: float, schedule: str = "linear"
+) -> float:
     """Share of the peak learning rate in the given step (0 is the first): linear warm-up, then
-    linear decay to 0.
+    linear decay to 0, or with the schedule "constant" the peak.
 
     The first step's factor is 0, as in the paper's code: the scheduler counts finished steps.
     """
     warmup_steps = int(warmup_ratio * total_steps)
     if step < warmup_steps:
         return step / warmup_steps
+    if schedule == "constant":
+        return 1.0
     return (total_steps - step) / max(1, total_steps - warmup_steps)
 
 
@@ -74,7 +78,7 @@ class PaperAdamW:
         this step."""
         run, t = self.run, self.steps_done + 1
         scheduled = run.learning_rate * learning_rate_factor(
-            self.steps_done, self.total_steps, run.warmup_ratio
+            self.steps_done, self.total_steps, run.warmup_ratio, run.schedule
         )
         root = sqrt(1 - run.adam_beta2**t)
         for group, inner in zip(self.groups, self.inner.param_groups, strict=True):

@@ -28,6 +28,7 @@ from torch.nn.functional import layer_norm, linear
 from transformers import PretrainedConfig, PreTrainedModel
 
 from experiments.finetuning.checks import first_position
+from experiments.finetuning.glue import UNREAD
 from experiments.finetuning.lora import Adapter, adapter_of
 
 
@@ -56,7 +57,9 @@ class PackedBatch:
     input_ids: Tensor  # [tokens], example after example
     token_type_ids: Tensor  # [tokens]
     position_ids: Tensor  # [tokens]
-    starts: Tensor  # [examples]: the first token of each example, in the order of the batch
+    # where answers are read, in the order of the batch: the first token of each example, or with a
+    # label a word every labelled one
+    starts: Tensor
     groups: list[AttentionGroup]  # in the order of the tokens
 
 
@@ -162,8 +165,11 @@ def query_key_value(attention: nn.Module, flat: FlatParameters) -> tuple[Tensor,
     return weights, flat.joined(*[part.bias for part in parts])
 
 
-def head_of(model: PreTrainedModel) -> tuple[nn.Linear, nn.Linear]:
-    """Pooler and classifier, by their names in each architecture."""
+def head_of(model: PreTrainedModel) -> tuple[nn.Linear | None, nn.Linear]:
+    """Pooler and classifier, by their names in each architecture; no pooler where every token is
+    classified."""
+    if model.base_model.pooler is None and isinstance(model.classifier, nn.Linear):
+        return None, model.classifier
     if model.config.model_type == "roberta":
         return model.classifier.dense, model.classifier.out_proj
     if model.config.model_type == "albert":
@@ -208,18 +214,20 @@ class PackedClassifier:
         self.pooler, self.classifier = head_of(model)
 
     def __call__(self, batch: PackedBatch, training: bool) -> Tensor:
-        """Logits [examples, labels], in the order of the batch. Dropout only when training."""
+        """Logits [answers, labels], in the order of batch.starts. Dropout only when training."""
         return self.head(self.encode(batch, training), training)
 
-    def head(self, first: Tensor, training: bool) -> Tensor:
-        """Logits [examples, labels] from what the encoder makes of each first token."""
+    def head(self, read: Tensor, training: bool) -> Tensor:
+        """Logits [answers, labels] from what the encoder makes of each token that is read."""
         drop = self._drop if training and self.dropout else lambda x: x
         mix = self._mix if training and self.mixout else lambda weight, parts=1: weight
-        pooled = torch.tanh(linear(first, mix(self.pooler.weight), self.pooler.bias))
-        return linear(drop(pooled), self.classifier.weight, self.classifier.bias)
+        if self.pooler is not None:
+            read = torch.tanh(linear(read, mix(self.pooler.weight), self.pooler.bias))
+        return linear(drop(read), self.classifier.weight, self.classifier.bias)
 
     def encode(self, batch: PackedBatch, training: bool) -> Tensor:
-        """What the encoder makes of the first token of each example [examples, hidden]."""
+        """What the encoder makes of each token that is read [answers, hidden]: the first of an
+        example, or of each word."""
         drop = self._drop if training and self.dropout else lambda x: x
         table = self.embeddings
         x = (
@@ -357,12 +365,14 @@ def pack(
     batch's own order.
     """
     mask = batch["attention_mask"].astype(bool)
+    labels = batch.get("labels", np.empty(0))
     lengths = mask.sum(axis=1)
     order = np.argsort(lengths, kind="stable")
     mask = mask[order]
     positions = np.broadcast_to(first_position(config) + np.arange(mask.shape[1]), mask.shape)
-    starts = np.empty_like(lengths)
-    starts[order] = np.cumsum(lengths[order]) - lengths[order]
+    place = np.empty(mask.shape, dtype=np.int64)  # of each token in the row
+    place[order] = mask.cumsum().reshape(mask.shape) - 1
+    starts = place[:, 0] if labels.ndim < 2 else place[labels != UNREAD]
 
     # one more group costs about 0.1 ms a layer on a CPU, as much as 4e5 attention scores; a GPU
     # wants few calls

@@ -7,9 +7,11 @@ from torch import nn
 
 from experiments.finetuning.checks import HEADS
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.glue import CLASSIFICATION
 from experiments.finetuning.lora import MARK
 from experiments.finetuning.probes import layer_of
 from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import task_of
 
 
 def check_remedies(run: Run, kind: str, layers: int) -> None:
@@ -20,6 +22,10 @@ def check_remedies(run: Run, kind: str, layers: int) -> None:
         (run.mixout and not run.packed, f"Mixout {plain}"),
         (rank and not run.packed, f"LoRA {plain}"),
         (run.head_epochs and not run.packed, f"training the classifier first {plain}"),
+        (
+            run.head_epochs and task_of(run.task, run.data_source).kind != CLASSIFICATION,
+            "training the classifier first wants a class an example: expected such a task",
+        ),
         (
             frozen and kind == "albert",
             "ALBERT shares one layer's weights among all: cannot freeze its lower layers; take"

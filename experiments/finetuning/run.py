@@ -30,7 +30,7 @@ class Run:
     batch_size: int = 16  # the last, smaller batch of an epoch is kept
     # tokens, special ones included; longer inputs lose the end of the longer sentence
     max_length: int = 128
-    # share of all steps with linearly rising learning rate; then linear decay to 0
+    # share of all steps with linearly rising learning rate; then as `schedule` has it
     warmup_ratio: float = 0.1
     adam_beta1: float = 0.9
     adam_beta2: float = 0.999
@@ -43,7 +43,9 @@ class Run:
     order_seed: int = 1  # permutes the training examples, anew every epoch
     dropout_seed: int = 1  # draws the dropout masks
     pretrained: bool = True  # False: the same architecture with random weights
-    dtype: str = "float32"  # "bfloat16": autocast, with float32 weights and optimiser
+    # "bfloat16": autocast, with float32 weights and optimiser; "tf32": float32 whose matrix
+    # products a GPU rounds to 10 bits of mantissa; "float32" sets that off
+    dtype: str = "float32"
     # size of a random sample of the training set; None: all of it
     train_examples: int | None = None
     sampling_seed: int = 1  # draws that sample, the same for all runs
@@ -75,6 +77,11 @@ class Run:
     lora_alpha: float = 16.0  # what LoRA adds counts times lora_alpha / lora_rank
     # epochs in which the classifier alone is trained, before everything is (Kumar et al. 2022)
     head_epochs: int = 0
+    # the rate after warm-up: "linear" decays to 0, "constant" stays; with warmup_ratio 0 and bias
+    # correction that is torch's Adam as many loops call it
+    schedule: str = "linear"
+    # on dev, in every pass over the run's own training set; None: training.EVALUATIONS_PER_EPOCH
+    evaluations_per_epoch: int | None = None
     # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names
     # the device
     device: str = "cpu"

@@ -5,7 +5,6 @@ Row counts are checked against GLUE's own, since a wrong number changes every st
 it must hold N rows.
 """
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import lru_cache
@@ -14,10 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from experiments.finetuning import own
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import at_revision, fingerprint
-from experiments.finetuning.glue import Split, Task, get_task
-from experiments.finetuning.tsv import check_classes, read_tsv, tsv_files
+from experiments.finetuning.files import at_revision, fingerprint, may_be_on_hub
+from experiments.finetuning.glue import REGRESSION, TOKENS, Split, Task, get_task
+from experiments.finetuning.labels import with_labels
+from experiments.finetuning.tsv import as_labels, check_classes, read_tsv, tsv_files
 
 # the generated tasks, by name of the source: share of the training labels flipped
 MINI = {"mini": 0.0, "mini-noisy": 0.1}
@@ -29,7 +30,7 @@ class TokenizedSplit:
 
     input_ids: list[np.ndarray]  # one array of token ids an example, special tokens included
     token_type_ids: list[np.ndarray]  # 0 for the first sentence, 1 for the second
-    labels: np.ndarray  # [examples], int64
+    labels: np.ndarray  # [examples], of Split.labels
     pad_id: int
 
     def batch(self, indices: np.ndarray) -> dict[str, np.ndarray]:
@@ -53,45 +54,23 @@ class TokenizedSplit:
             yield self.batch(order[start : start + size])
 
 
-def load_hub(source: str, configuration: str) -> Any:
-    """The splits of a data set on the hub. BadInput for another commit than the one asked for: out
-    of reach of the hub `datasets` takes whatever its cache has."""
-    import datasets  # heavy, and not needed for local data
-    import huggingface_hub
-
-    # a failed download is reported once, by the caller
-    huggingface_hub.utils.logging.set_verbosity_error()
-    name, revision = at_revision(source)
-    loaded = datasets.load_dataset(name, configuration, revision=revision)
-    files: list[str] = []
-    for of_split in loaded.cache_files.values():
-        files += [file["filename"] for file in of_split]
-    if (
-        revision
-        and re.fullmatch("[0-9a-f]{40}", revision)
-        and not all(revision in file for file in files)
-    ):
-        raise BadInput(
-            f"{source}: found another revision in the cache; expected that one, or a connection to"
-            " the data hub"
-        )
-    return loaded
-
-
 def _read_hub(task: Task, name: str) -> dict[str, Split]:
-    source, configuration = task.hub or (name, task.name)
+    from experiments.finetuning.hub import load_data  # not needed for local data
+
+    source, configuration = hub_name(task, name), task.hub[1] if task.hub else task.name
+    loaded = load_data(source, configuration)
     try:
-        loaded = load_hub(source, configuration)
-        rows = {"train": loaded["train"], "dev": loaded["validation"]}
+        rows = {"train": loaded["train"], "dev": loaded[task.hub_dev]}
         splits = {}
         for split, part in rows.items():
             texts = [part[column] for column in task.text_columns]
             labels = [_label_id(task, label) for label in part[task.label_column]]
-            splits[split] = Split(list(zip(*texts, strict=True)), np.array(labels))
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+            splits[split] = Split(list(zip(*texts, strict=True)), as_labels(task, labels))
+    except (ValueError, KeyError) as error:
         raise BadInput(
-            f"cannot load {task.name} from the data hub's {source!r} ({type(error).__name__});"
-            " expected a data set in GLUE's format and a connection, or give a folder with --data"
+            f"cannot read {task.name} of the data hub's {source!r} ({type(error).__name__}:"
+            f" {str(error)[:100]}); expected a data set in GLUE's format, or give a folder with"
+            " --data"
         ) from None
     for split, expected in (("train", task.train_rows), ("dev", task.dev_rows)):
         if len(splits[split].labels) != expected:
@@ -99,7 +78,8 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
                 f"{source} {task.name} {split}: {len(splits[split].labels):,} rows, expected"
                 f" {expected:,}"
             )
-        if not set(splits[split].labels.tolist()) <= set(range(len(task.labels))):
+        known = set(range(len(task.labels)))
+        if task.kind != REGRESSION and not set(splits[split].labels.tolist()) <= known:
             raise BadInput(
                 f"{source} {task.name} {split}: labels outside 0..{len(task.labels) - 1}"
             )
@@ -107,23 +87,35 @@ def _read_hub(task: Task, name: str) -> dict[str, Split]:
     return splits
 
 
-def _label_id(task: Task, label: int | str) -> int:
+def _label_id(task: Task, label: float | str) -> float:
     """GLUE on the hub has numbers, SciTail words, one of them another than in its own files."""
     return (
         label
-        if isinstance(label, int)
+        if isinstance(label, int | float)
         else task.labels.index({"entailment": "entails"}.get(label, label))
     )
+
+
+def task_of(name: str, source: str) -> Task:
+    """The task of a run, from its name and Run.data_source."""
+    return own.load(source).task if own.is_own(source) else get_task(name)
 
 
 @lru_cache(maxsize=8)
 def load_splits(task_name: str, source: str) -> dict[str, Split]:
     """The "train" and "dev" splits of a task from a name in MINI, a folder in GLUE's TSV layout,
-    or the hub."""
+    the hub, or data of one's own."""
+    if own.is_own(source):
+        return own.load(source).splits
     task = get_task(task_name)
     if source in MINI:
-        from experiments.mini.tasks import GENERATORS, rows
+        from experiments.mini.tasks import GENERATORS, rows, tagged
 
+        if task.kind == TOKENS:
+            return {
+                "train": with_labels(tagged("train", MINI[source]), task.labels),
+                "dev": with_labels(tagged("dev"), task.labels),
+            }
         if task_name not in GENERATORS:
             raise BadInput(f"mini has no task {task_name}: expected one of {', '.join(GENERATORS)}")
         parts = {"train": rows(task_name, "train", MINI[source]), "dev": rows(task_name, "dev")}
@@ -143,7 +135,7 @@ def load_splits(task_name: str, source: str) -> dict[str, Split]:
 def subset_rows(task_name: str, source: str) -> int | None:
     """Rows of the part of a training set that stands for it, train_subset_<rows>.tsv; None for the
     whole set."""
-    if source in MINI or not Path(source).is_dir():
+    if own.is_own(source) or source in MINI or not Path(source).is_dir():
         return None
     path, rows = tsv_files(get_task(task_name), Path(source))["train"]
     return rows if path.name.startswith("train_subset_") else None
@@ -168,7 +160,7 @@ def sample(split: Split, size: int, seed: int) -> Split:
 
 def train_rows(task_name: str, source: str) -> int:
     """Number of training examples; for the hub GLUE's own number, so that a plan loads nothing."""
-    if source in MINI or Path(source).is_dir():
+    if own.is_own(source) or source in MINI or Path(source).is_dir():
         return len(load_splits(task_name, source)["train"].labels)
     return get_task(task_name).train_rows
 
@@ -177,9 +169,13 @@ def train_rows(task_name: str, source: str) -> int:
 def identify_data(task_name: str, source: str) -> str:
     """Run.data: the hub's name, with @REVISION where one is asked for, or a name with a hash of
     what is read, so that other data gives other runs."""
+    if own.is_own(source):
+        return own.load(source).identity
     if source in MINI:
         splits = load_splits(task_name, source)
-        contents = [(split.texts, split.labels.tolist()) for split in splits.values()]
+        contents = []
+        for split in splits.values():
+            contents.append((split.texts, [np.asarray(label).tolist() for label in split.labels]))
         return f"{source}@{fingerprint(repr(contents).encode())}"
     if Path(source).is_dir():
         files, name = tsv_files(get_task(task_name), Path(source)), Path(source).resolve().name
@@ -191,13 +187,23 @@ def identify_data(task_name: str, source: str) -> str:
             f"no data folder {source}: expected mini, a folder in GLUE's TSV layout, or a name on"
             " the data hub such as nyu-mll/glue"
         )
-    hub = get_task(task_name).hub
-    return hub[0] if hub else source
+    return hub_name(get_task(task_name), source)
 
 
-def may_be_on_hub(source: str) -> bool:
-    """Whether a source reads as NAMESPACE/NAME on the data hub, or NAMESPACE/NAME@REVISION."""
-    return not source.startswith((".", "/", "~")) and at_revision(source)[0].count("/") == 1
+def hub_name(task: Task, source: str) -> str:
+    """The data set on the hub that a task is read from: SciTail's is another than GLUE's."""
+    if task.hub is None or at_revision(source)[0] == task.hub[0]:
+        return source
+    return task.hub[0]
+
+
+def pinned_data(task_name: str, source: str) -> str:
+    """The source of a task's data, on the hub with its commit."""
+    if source in MINI or Path(source).is_dir() or not may_be_on_hub(source):
+        return source
+    from experiments.finetuning.hub import pinned
+
+    return pinned(hub_name(get_task(task_name), source), "dataset")
 
 
 def tokenize(

@@ -3,8 +3,7 @@
 from pathlib import Path
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import fingerprint
-from experiments.finetuning.tasks import load_hub, may_be_on_hub
+from experiments.finetuning.files import fingerprint, may_be_on_hub
 
 
 def check_text(source: str, validation: bool = False) -> None:
@@ -43,14 +42,15 @@ def load_text(source: str, validation: bool = False) -> str:
             raise BadInput(
                 f"{path}: not UTF-8 at byte {error.start}; expected running text in UTF-8"
             ) from None
+    from experiments.finetuning.hub import load_data  # not needed for local text
+
+    loaded = load_data(source, "wikitext-2-raw-v1", flag="--text")
     try:
-        return "\n".join(
-            load_hub(source, "wikitext-2-raw-v1")["validation" if validation else "test"]["text"]
-        )
-    except (OSError, ValueError, KeyError, RuntimeError) as error:
+        return "\n".join(loaded["validation" if validation else "test"]["text"])
+    except KeyError as error:
         raise BadInput(
-            f"cannot load text from the data hub's {source!r} ({type(error).__name__}); expected"
-            " WikiText-2 and a connection, or give a folder with wiki.test.raw, --text"
+            f"cannot read text of the data hub's {source!r} (it has no {error}); expected"
+            " WikiText-2, or give a folder with wiki.test.raw, --text"
         ) from None
 
 

@@ -12,21 +12,23 @@ import numpy as np
 import safetensors.torch
 import torch
 import transformers
-from torch.nn.functional import cross_entropy
 
+from experiments.finetuning.answers import answers_of, mean_loss, scores_of, scores_of_halves
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.checks import unknown_share
+from experiments.finetuning.devices import set_float32
 from experiments.finetuning.errors import INTERRUPTS
-from experiments.finetuning.glue import get_task
+from experiments.finetuning.glue import TOKENS, UNREAD
 from experiments.finetuning.head_phase import train_head
-from experiments.finetuning.histories import RECORDED, Recording
+from experiments.finetuning.histories import RECORDED, Answers, Recording
 from experiments.finetuning.loading import Network, load, prepare
-from experiments.finetuning.metrics import all_metrics, majority_level
+from experiments.finetuning.metrics import constant_loss, majority_level
 from experiments.finetuning.optimizers import PaperAdamW, all_tensors
 from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit, train_rows
+from experiments.finetuning.tasks import TokenizedSplit, task_of, train_rows
+from experiments.finetuning.tokens import TaggedSplit, constant_level, flat
 
 LOG_EVERY = 10  # steps between two records of the gradient norms (paper, section 5.1)
 # evenly spaced (paper, Fig. 8: every 52 of RTE's 156 steps); on a sample after as many steps
@@ -39,11 +41,13 @@ def train(run: Run) -> dict[str, Any]:
     {...}}.
 
     outcome, one value each: `score` and `metric`, its name; every metric on dev and `dev_loss`
-    (nats) after the last step; `majority_level`, `failed` (score at or below it, or `diverged`),
-    `constant_prediction`; `train_loss` (nats, mean of the last epoch) and `label_entropy` (nats);
+    (nats, of a regression the squared error) after the last step; `majority_level`, `failed` (score
+    at or below it, or `diverged`), `constant_prediction`; `train_loss` (mean of the last epoch) and
+    `label_entropy` (constant_loss of the training labels), of dev_loss's kind;
     `first_layer_gradient`, `classifier_gradient` (L2 norms, medians over the last tenth); `steps`;
     what the checkpoint lacked (`drawn_from_head_seed`); `trained_parameters`, how many;
-    `unknown_tokens`, share of the training tokens; `device`, `seconds`, versions, commit. history:
+    `unknown_tokens`, share of the training tokens; with a label a word `unread_words`, share of
+    dev's words beyond the longest input; `device`, `seconds`, versions, commit. history:
     `train_loss` [steps], nats, without the head's own phase;
     `evaluations` [evaluations], each with step, metrics and dev_loss; `dev_margins` [evaluations],
     text of histories.py; `gradient_norms` [steps / `gradient_norm_every`][matrices], L2, before
@@ -60,6 +64,9 @@ def train(run: Run) -> dict[str, Any]:
     optimizer = PaperAdamW(groups, run, total_steps)
     matrices = probed_matrices(model)
     evaluate_at = evaluation_steps(run, total_steps)
+    unread = {}
+    if isinstance(dev_set, TaggedSplit):
+        unread = {"unread_words": round(dev_set.unread_share, 6)}
 
     torch.manual_seed(run.dropout_seed)
     checkpoint = Checkpoint(run, network, all_tensors(groups), optimizer)
@@ -83,21 +90,24 @@ def train(run: Run) -> dict[str, Any]:
         if checkpoint.due():
             checkpoint.save({**vars(recorded), "seconds": time.monotonic() - started})
 
-    scores, margins = evaluate(network, dev_set, run)
-    recorded.evaluated(scores, margins)
+    scores, answers, halves = evaluate(network, dev_set, run)
+    recorded.evaluated(scores, answers, halves)
     outcome = {
-        **how_it_ended(run, scores, margins, dev_set.labels, recorded),
+        **how_it_ended(run, scores, answers, dev_set.labels, recorded),
         **how_it_trained(recorded, train_set.labels, steps_per_epoch, list(matrices)),
         "steps": recorded.steps,
         "drawn_from_head_seed": " ".join(drawn),
         "trained_parameters": sum(tensor.numel() for tensor in all_tensors(groups)),
         "unknown_tokens": round(unknown_share(train_set.input_ids, tokenizer), 6),
+        **unread,
         "device": device_name(run.device),
         "seconds": round(time.monotonic() - started, 2),
         **versions(),
         "git_commit": run.git_commit,
     }
-    history = recorded.history(LOG_EVERY, list(matrices))
+    history = recorded.history(
+        LOG_EVERY, list(matrices), answers, task_of(run.task, run.data_source)
+    )
     kept = {"weights": weights(model)} if run.keep_weights else {}
     return {"outcome": outcome, "history": history, **kept}
 
@@ -110,11 +120,15 @@ def make_repeatable(run: Run) -> None:
         os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False
+        set_float32(run)
 
 
 def evaluation_steps(run: Run, total_steps: int) -> set[int]:
     """After which steps dev is evaluated, besides before the first and after the last: evenly, as
-    often in so many steps as on the whole training set."""
+    often in so many steps as on the whole training set, or as often an epoch as the run says."""
+    if run.evaluations_per_epoch is not None:
+        due = run.epochs * run.evaluations_per_epoch
+        return {round(total_steps * part / due) for part in range(1, due)}
     steps_on_all = math.ceil(train_rows(run.task, run.data_source) / run.batch_size)
     due = max(1, round(EVALUATIONS_PER_EPOCH * total_steps / steps_on_all))
     return {round(total_steps * part / due) for part in range(1, due)}
@@ -137,14 +151,18 @@ def batches_in_order(
 def how_it_ended(
     run: Run,
     scores: dict[str, float],
-    margins: np.ndarray,
+    answers: Answers,
     labels: np.ndarray,
     recorded: Recording,
 ) -> dict[str, Any]:
     """The part of the outcome that the dev set tells; `labels` are its own."""
-    metric = get_task(run.task).metric
+    task = task_of(run.task, run.data_source)
+    metric = task.metric
     diverged = not (math.isfinite(recorded.losses[-1]) and math.isfinite(scores["dev_loss"]))
-    level = majority_level(metric, labels)
+    if task.kind == TOKENS:
+        level = constant_level(flat(labels), task.labels, metric)
+    else:
+        level = majority_level(metric, labels, task.outputs)
     return {
         "metric": metric,
         "score": scores[metric],
@@ -152,7 +170,7 @@ def how_it_ended(
         "majority_level": level,
         "failed": bool(diverged or scores[metric] <= level),
         "diverged": diverged,
-        "constant_prediction": bool(len(set((margins > 0).tolist())) == 1),
+        "constant_prediction": len(np.unique(answers.predictions)) == 1,
     }
 
 
@@ -160,8 +178,6 @@ def how_it_trained(
     recorded: Recording, labels: np.ndarray, steps_per_epoch: int, matrices: list[str]
 ) -> dict[str, float]:
     """The part of the outcome that training tells; `labels` are those of the training set."""
-    shares = np.bincount(labels) / len(labels)
-    shares = shares[shares > 0]
     last_tenth = recorded.norms[-max(1, len(recorded.norms) // 10) :]
 
     def at_the_end(name: str) -> float:
@@ -173,7 +189,7 @@ def how_it_trained(
     return {
         # mean over the last epoch, dropout on, nats
         "train_loss": float(np.mean(recorded.losses[-steps_per_epoch:])),
-        "label_entropy": float(0.0 - (shares * np.log(shares)).sum()),  # nats
+        "label_entropy": constant_loss(flat(labels)),  # nats
         "first_layer_gradient": at_the_end("layer 1 output"),
         "classifier_gradient": at_the_end("classifier"),
     }
@@ -225,8 +241,8 @@ def clip_each(model: torch.nn.Module, largest: float) -> None:
 def forward(
     network: Network, batch: dict[str, np.ndarray], run: Run, training: bool
 ) -> torch.Tensor:
-    """Logits [examples, labels] in float32, with the arithmetic of run.dtype. Dropout only when
-    training."""
+    """Logits [answers, labels] in float32, an answer an example or a labelled token, with the
+    arithmetic of run.dtype. Dropout only when training."""
     with torch.autocast(
         run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"
     ):
@@ -237,24 +253,32 @@ def forward(
             for name, array in batch.items()
             if name in inspect.signature(network.forward).parameters and name != "labels"
         }
-        return network.train(training)(**inputs).logits.float()
+        logits = network.train(training)(**inputs).logits.float()
+    return logits if batch["labels"].ndim == 1 else logits[torch.from_numpy(read_at(batch))]
+
+
+def read_at(batch: dict[str, np.ndarray]) -> np.ndarray:
+    """Of a batch with labels [examples, tokens] which tokens have one."""
+    return batch["labels"] != UNREAD
 
 
 def batch_loss(
     network: Network, batch: dict[str, np.ndarray], run: Run, training: bool = True
 ) -> torch.Tensor:
-    """Mean cross-entropy over the batch, in nats."""
-    return cross_entropy(
-        forward(network, batch, run, training), torch.from_numpy(batch["labels"]).to(run.device)
+    """Mean loss over the answers of the batch: cross-entropy in nats, or a regression's squared
+    error."""
+    labels = batch["labels"] if batch["labels"].ndim == 1 else batch["labels"][read_at(batch)]
+    return mean_loss(
+        forward(network, batch, run, training), torch.from_numpy(labels).to(run.device)
     )
 
 
 @torch.no_grad()
 def evaluate(
     network: Network, split: TokenizedSplit, run: Run
-) -> tuple[dict[str, float], np.ndarray]:
-    """Every metric and the mean loss (nats) on a split, dropout off, and the logit of label 1
-    minus that of label 0 [examples]."""
+) -> tuple[dict[str, float], Answers, dict[str, float]]:
+    """Every metric and the mean loss on a split, dropout off; its answers; and, where these are
+    not all kept, scores of its halves."""
     # without dropout, who shares a batch changes nothing, so here padding may be saved: half the
     # time
     by_length = np.argsort([len(ids) for ids in split.input_ids], kind="stable")
@@ -262,11 +286,14 @@ def evaluate(
     for batch in split.batches(by_length, EVALUATION_BATCH):
         parts.append(forward(network, batch, run, training=False))
     logits = torch.cat(parts).cpu()
+    if isinstance(split, TaggedSplit):
+        scores, *answers = split.scored(logits.argmax(dim=1).numpy(), by_length)
+        dev_loss = mean_loss(logits, torch.from_numpy(flat(split.labels[by_length]))).item()
+        return {**scores, "dev_loss": dev_loss}, Answers(*answers), {}
     logits = logits[torch.from_numpy(np.argsort(by_length))]  # back in the order of the split
-    margin = (logits[:, 1] - logits[:, 0]).numpy()
-    scores = all_metrics((margin > 0).astype(np.int64), split.labels)
-    dev_loss = cross_entropy(logits, torch.from_numpy(split.labels)).item()
-    return {**scores, "dev_loss": dev_loss}, margin
+    task = task_of(run.task, run.data_source)
+    halves = scores_of_halves(logits, split.labels, task.metric) if task.compact else {}
+    return scores_of(logits, split.labels), answers_of(logits, split.labels), halves
 
 
 def versions() -> dict[str, str]:

@@ -127,6 +127,8 @@ SLOTS = ("subject", "object", "manner", "place", "time")  # what a question can 
 
 T = TypeVar("T")
 Word = tuple[str, ...]  # a concept: its synonyms
+Roled = tuple[str, str]  # a word, and its role in the event
+NO_ROLE = "O"
 
 
 @dataclass(frozen=True)
@@ -259,10 +261,30 @@ def say_noun_phrase(rng: Random, phrase: NounPhrase) -> list[str]:
 def say_words(rng: Random, event: Event) -> list[str]:
     """The event as a list of words with the final full stop; synonyms, voice and word order are
     drawn."""
-    subject, verb = say_noun_phrase(rng, event.subject), pick(rng, event.verb)
+    return [word for word, _ in say_roles(rng, event)]
+
+
+def with_role(words: list[str], role: str, phrase: NounPhrase) -> list[Roled]:
+    """The words of a noun phrase with their role, those of its relative clause with none."""
+    inside = len(words) - (4 if phrase.clause else 0)
+    return [(word, role if i < inside else NO_ROLE) for i, word in enumerate(words)]
+
+
+def say_roles(rng: Random, event: Event) -> list[Roled]:
+    """The words of say_words, each with its role in the event: who acts (determiner, adjective and
+    noun), the verb, who or what is acted on, place, time; the rest has none, a relative clause and
+    the manner too."""
+    subject = with_role(say_noun_phrase(rng, event.subject), "agent", event.subject)
+    verb = pick(rng, event.verb)
+
+    def patient() -> list[Roled]:
+        if event.object is None:
+            return []
+        return with_role(say_noun_phrase(rng, event.object), "patient", event.object)
+
     if event.object is None or rng.random() < 0.7:
-        core = subject + [present(verb, event.subject.plural) if event.present else past(verb)]
-        core += say_noun_phrase(rng, event.object) if event.object else []
+        said = present(verb, event.subject.plural) if event.present else past(verb)
+        core = [*subject, (said, "action"), *patient()]
     else:
         auxiliary = {
             (True, True): "are",
@@ -271,19 +293,22 @@ def say_words(rng: Random, event: Event) -> list[str]:
             (False, False): "was",
         }
         core = [
-            *say_noun_phrase(rng, event.object),
-            auxiliary[event.present, event.object.plural],
-            past(verb),
-            "by",
+            *patient(),
+            (auxiliary[event.present, event.object.plural], NO_ROLE),
+            (past(verb), "action"),
+            ("by", NO_ROLE),
             *subject,
         ]
-    core += [pick(rng, event.manner)] if event.manner else []
-    tail = [pick(rng, part).split() for part in (event.place, event.time) if part]
+    core += [(pick(rng, event.manner), NO_ROLE)] if event.manner else []
+    tail = []
+    for part, role in ((event.place, "place"), (event.time, "time")):
+        if part:
+            tail.append([(word, role) for word in pick(rng, part).split()])
     if tail and rng.random() < 0.3:
-        core = tail.pop(int(rng.random() * len(tail))) + [","] + core
+        core = tail.pop(int(rng.random() * len(tail))) + [(",", NO_ROLE)] + core
     for words in tail:
         core += words
-    return [*core, "."]
+    return [*core, (".", NO_ROLE)]
 
 
 def say(rng: Random, event: Event) -> str:

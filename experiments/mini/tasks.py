@@ -1,5 +1,5 @@
-"""Four tasks in the language of the model organism, with GLUE's column names, labels and label
-proportions.
+"""Five tasks in the language of the model organism, four of them with GLUE's column names, labels
+and label proportions.
 
     cola   acceptability: is the sentence grammatical?            about 69 % acceptable      label 1
     = acceptable rte    entailment: does sentence2 follow from sentence1?      about 53 % entailment
@@ -7,7 +7,10 @@ proportions.
     paraphrases     label 1 = paraphrase qnli   does the sentence answer the question?
     about 50 % answers         label 0 = answer
 
-Labels are assigned in exact proportion, so the majority level is the same for every generator seed.
+and tagging: who acts, the verb, who is acted on, where and when, or none of these, a label a word.
+
+Labels of the four are assigned in exact proportion, so the majority level is the same for every
+generator seed.
 """
 
 from collections.abc import Callable
@@ -166,6 +169,9 @@ GENERATORS: dict[str, tuple[Callable[[Random, int], Row], float]] = {
 }
 
 
+ROLES = ("O", "agent", "action", "patient", "place", "time")  # the labels of `tagging`
+
+
 def rows(task: str, split: str, flipped: float = 0.0) -> list[Row]:
     """The rows of one split ("train" or "dev"), in a fixed random order; a share `flipped` of them,
     to the nearest row, with the other label."""
@@ -180,6 +186,22 @@ def rows(task: str, split: str, flipped: float = 0.0) -> list[Row]:
         : round(flipped * size)
     ]:
         made[i]["label"] = 1 - int(made[i]["label"])
+    return made
+
+
+def tagged(split: str, flipped: float = 0.0) -> list[list[language.Roled]]:
+    """The sentences of one split of `tagging`, as words with roles; a share `flipped` of the words,
+    to the nearest one, with another role."""
+    rng = Random(f"{DATA_SEED} tagging {split}")
+    size = {"train": TRAIN_SIZE, "dev": DEV_SIZE}[split]
+    made = [language.say_roles(rng, draw_event(rng, detail=0.6)) for _ in range(size)]
+    places = []
+    for i, sentence in enumerate(made):
+        places += [(i, j) for j in range(len(sentence))]
+    noise = Random(f"{DATA_SEED} tagging flipped")
+    for i, j in language.shuffled(noise, places)[: round(flipped * len(places))]:
+        word, role = made[i][j]
+        made[i][j] = (word, other(noise, ROLES, role))
     return made
 
 

@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
+from experiments.finetuning import own
+from experiments.finetuning.conll import conll_files
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
-from experiments.finetuning.files import REPOSITORY
-from experiments.finetuning.glue import TASKS
+from experiments.finetuning.files import REPOSITORY, may_be_on_hub
+from experiments.finetuning.glue import TASKS, TOKENS
 from experiments.finetuning.tasks import MINI
 from experiments.sweeps import engine
 from experiments.sweeps.profiles import (
@@ -23,6 +25,9 @@ BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
 
 
 SEGMENT_IDS = {"on": True, "off": False}
+
+
+SCHEDULES = ("linear", "constant")
 
 
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
@@ -106,8 +111,43 @@ def parser(description: str) -> argparse.ArgumentParser:
         metavar="NAME_OR_DIR",
         help=(
             "mini, mini-noisy (10 %% of the training labels flipped), a data set on the hub such as"
-            " nyu-mll/glue (@REVISION likewise), or a folder in GLUE's TSV layout"
+            " nyu-mll/glue (@REVISION likewise), or a folder in GLUE's TSV layout; with"
+            " --text-columns and --label-column any table of yours: a file (.csv, .tsv, .jsonl,"
+            " .parquet), a folder with train and dev, or a data set on the hub"
+            " (NAME:CONFIGURATION); columns of lists are words and their labels, and a folder with"
+            " train.conll needs no columns"
         ),
+    )
+    p.add_argument(
+        "--text-columns", nargs="+", metavar="NAME", help="one or two columns of text in your data"
+    )
+    p.add_argument(
+        "--label-column",
+        metavar="NAME",
+        help="its labels: classes, or numbers where --metric is a correlation",
+    )
+    metrics = [name for names in own.METRICS.values() for name in names]
+    p.add_argument(
+        "--metric",
+        type=one_of(metrics),
+        metavar="NAME",
+        help=f"of your data: {', '.join(metrics)} (default accuracy; f1 is macro of 3 classes on)",
+    )
+    p.add_argument(
+        "--sample-size",
+        type=number(int, 2, 10_000_000, "a number of examples"),
+        metavar="N",
+        help=(
+            "train on so many examples, drawn once for all runs (default: on all; small_datasets"
+            " compares such a sample with all)"
+        ),
+    )
+    p.add_argument(
+        "--sampling-seed",
+        type=number(int, 0, 2**31, "a whole number"),
+        default=1,
+        metavar="N",
+        help="draws that sample (default 1)",
     )
     p.add_argument(
         "--tasks", nargs="+", type=one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}"
@@ -179,15 +219,27 @@ def parser(description: str) -> argparse.ArgumentParser:
         ),
     )
     p.add_argument(
+        "--schedule",
+        type=one_of(SCHEDULES),
+        metavar="NAME",
+        help=(
+            "of the learning rate after warm-up: linear decays to 0, constant stays (default linear"
+            " where an experiment does not compare the two)"
+        ),
+    )
+    p.add_argument(
         "--plain",
         action="store_true",
         help="padded batches and HF's own attention: slower, for comparison",
     )
     p.add_argument(
         "--dtype",
-        type=one_of(("float32", "bfloat16")),
+        type=one_of(("float32", "tf32", "bfloat16")),
         metavar="TYPE",
-        help="float32, or bfloat16 autocast with float32 weights and optimiser",
+        help=(
+            "float32; tf32, on a GPU only: float32 with matrix products rounded to TF32; or"
+            " bfloat16 autocast with float32 weights and optimiser"
+        ),
     )
     p.add_argument(
         "--device",
@@ -195,6 +247,16 @@ def parser(description: str) -> argparse.ArgumentParser:
         default="cpu",
         metavar="NAME",
         help="cpu or cuda (default cpu)",
+    )
+    p.add_argument(
+        "--runs-per-gpu",
+        type=number(int, 1, 100, "a number of runs"),
+        default=1,
+        metavar="N",
+        help=(
+            "runs that share a GPU, each in a process of its own (default 1; with --device cuda and"
+            " --engine ray)"
+        ),
     )
     p.add_argument(
         "--engine",
@@ -235,11 +297,16 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     """The options, with what was not given filled in from the profile."""
     options = p.parse_args(arguments)
     profile = profile_of(options)
+    check_gpu_flags(options)
+    options.rates_given = bool(options.learning_rates)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
-        whole_path(name) for name in ([options.model] if options.model else profile.models)
+        whole_path(name, "model") for name in ([options.model] if options.model else profile.models)
     ]
-    options.data = whole_path(options.data or profile.data)
+    if options.text_columns or options.label_column or options.metric or is_own(options.data):
+        take_own_data(options)
+    else:
+        options.data = whole_path(options.data or profile.data, "dataset")
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
     options.segment_ids = (
@@ -253,18 +320,70 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options.results = (
         (options.results or REPOSITORY / "results" / options.profile).expanduser().resolve()
     )
-    if (
-        options.device == "cuda"
-        and not options.plan
-        and not (options.engine == "ray" and os.environ.get("RAY_ADDRESS"))
-    ):
-        import torch
-
-        if not torch.cuda.is_available():
-            raise BadInput(
-                "no CUDA device here: expected one that torch can use; take --device cpu"
-            )
     return options
+
+
+def is_own(name: str | None) -> bool:
+    """Whether --data alone names data of one's own: a file, or a folder in CoNLL's layout."""
+    path = Path(name or "").expanduser()
+    return bool(name) and (path.is_file() or bool(conll_files(path)))
+
+
+def take_own_data(options: argparse.Namespace) -> None:
+    """Make the options those of a data set of one's own, one task, and say what is known of it.
+    With a model of one's own in the profile mini the paper's rates and length stand for mini's."""
+    if options.tasks:
+        raise BadInput("--tasks names GLUE's; your data is one task: leave --tasks out")
+    options.data = own.asked_for(
+        options.data, options.text_columns or (), options.label_column, options.metric
+    )
+    task, splits, _, remarks = own.load(options.data)
+    options.tasks = [task.name]
+    kind = f"{task.outputs} classes" if task.labels else "regression"
+    if task.kind == TOKENS:
+        kind = f"{task.outputs} labels, one a word"
+    print(
+        f"{task.name}: {kind}, {task.metric}, {len(splits['train'].labels):,} training and"
+        f" {len(splits['dev'].labels):,} dev examples",
+        flush=True,
+    )
+    for remark in remarks:
+        print(f"{task.name}: {remark}", flush=True)
+    if options.profile == "mini" and options.model:
+        paper = PROFILES["paper"]
+        options.learning_rates = options.learning_rates or paper.learning_rates
+        options.max_length = options.max_length or paper.max_length
+        rates = ", ".join(f"{rate:g}" for rate in options.learning_rates)
+        print(
+            f"{task.name}: peak learning rates {rates}, {options.max_length} tokens"
+            " (--learning-rates, --max-length)",
+            flush=True,
+        )
+
+
+def check_gpu_flags(options: argparse.Namespace) -> None:
+    """BadInput for flags that only a GPU gives a meaning to, without one."""
+    if options.runs_per_gpu > 1 and (options.device, options.engine) != ("cuda", "ray"):
+        raise BadInput(
+            f"--runs-per-gpu {options.runs_per_gpu} with --device {options.device} --engine"
+            f" {options.engine}: expected --device cuda --engine ray, or no --runs-per-gpu"
+        )
+    if options.dtype == "tf32" and options.device != "cuda":
+        raise BadInput(
+            f"--dtype tf32 with --device {options.device}: only a GPU has that arithmetic; expected"
+            " --device cuda, or --dtype float32"
+        )
+
+
+def check_device(options: argparse.Namespace) -> None:
+    """BadInput where this machine should compute on a GPU and has none. Not asked for in a plan,
+    nor where everything is finished: CSVs of a joined store are written anywhere."""
+    if options.device == "cpu" or (options.engine == "ray" and os.environ.get("RAY_ADDRESS")):
+        return
+    import torch
+
+    if not torch.cuda.is_available():
+        raise BadInput("no CUDA device here: expected one that torch can use; take --device cpu")
 
 
 def profile_of(options: argparse.Namespace) -> Profile:
@@ -282,10 +401,18 @@ def learning_rates(options: argparse.Namespace) -> Sequence[float]:
     return options.learning_rates or profile_of(options).learning_rates
 
 
-def whole_path(name: str) -> str:
-    """A folder's whole path, so that workers find what the caller named; a hub name, and one of
-    MINI, as it is."""
-    return str(Path(name).resolve()) if name not in MINI and Path(name).is_dir() else name
+def whole_path(name: str, kind: str) -> str:
+    """A folder's whole path, so that workers find what the caller named; a hub name with the commit
+    it means today (`kind`: model or dataset), so that they find the same; one of MINI as it is."""
+    if name in MINI:
+        return name
+    if Path(name).is_dir():
+        return str(Path(name).resolve())
+    if not may_be_on_hub(name, kind):
+        return name
+    from experiments.finetuning.hub import pinned
+
+    return pinned(name, kind)
 
 
 def run_command(main: Callable[[], None]) -> None:

@@ -6,6 +6,7 @@ calls it stores each result as it comes. An item that raises, or whose worker di
 gives a Crash in place of its result; the others go on.
 """
 
+import gc
 import math
 import os
 import socket
@@ -27,6 +28,7 @@ NOT_SENT = [".git", ".venv", "/results", "/figures", "/tests"]
 RETRIES = 2  # of an item whose worker was killed
 CONNECT = 5.0  # seconds until an address counts as one where nobody listens
 LONGEST_FOLDER = 39  # characters; the sockets of Ray add 68, and the path of one has 107 at most
+GRAIN = 10_000  # Ray counts a GPU in parts of this size: with 1 / N rounded up, N would not fit
 PATIENCE = 1.0  # seconds until an engine with nothing to do asks for items again
 
 Item = TypeVar("Item")
@@ -35,7 +37,7 @@ Result = TypeVar("Result")
 
 def workers(engine: str, items: int, device: str) -> int:
     """How many of so many items are worked on at the same time on this machine; of a cluster no
-    more than one is counted on."""
+    more than one is counted on, nor of those that share a GPU: what that gains was not measured."""
     if engine == "serial" or os.environ.get("RAY_ADDRESS"):
         return 1
     if device != "cpu":
@@ -79,9 +81,11 @@ def map(
     items: Iterable[Item | None],
     engine: str,
     device: str = "cpu",
+    per_gpu: int = 1,
 ) -> Iterator[tuple[Item, Result | Crash]]:
     """(item, function(item)) for every item, in the order in which they finish. Each has one core,
-    or one GPU beside it.
+    and on a GPU `per_gpu` of them share one. There Ray gives each a process of its own, which sees
+    that GPU only and leaves nothing on it.
 
     Items are taken when there is room for them; None means that there is none just now, ask again
     later. BadInput and a keyboard interrupt end everything; what else an item raises becomes its
@@ -108,16 +112,14 @@ def map(
             file=sys.stderr,
             flush=True,
         )
-    task = ray.remote(num_cpus=1, num_gpus=0 if device == "cpu" else 1, max_retries=RETRIES)(
-        _guarded
-    )
+    share = 0 if device == "cpu" else GRAIN // per_gpu / GRAIN
+    task = ray.remote(num_cpus=1, num_gpus=share, max_retries=RETRIES)(_guarded)
     shared = ray.put(function)  # once, with what is bound to it
     waiting: dict[Any, Item] = {}
     try:
         while waiting or item is not _END:
             INTERRUPTS.check()
-            # a cluster may grow and shrink
-            room = ray.cluster_resources().get("CPU" if device == "cpu" else "GPU", 1)
+            room = _room(ray.cluster_resources(), device, per_gpu)  # clusters grow and shrink
             while item is not None and item is not _END and len(waiting) < room:
                 waiting[task.remote(shared, item)] = item
                 item = next(source, _END)
@@ -130,6 +132,14 @@ def map(
     finally:
         for reference in waiting:
             ray.cancel(reference, force=True)
+
+
+def _room(resources: dict[str, float], device: str, per_gpu: int) -> float:
+    """How many items so many cores and GPUs can take at a time; at least one, which waits."""
+    cores_there = resources.get("CPU", 1)
+    if device == "cpu":
+        return cores_there
+    return max(1, min(cores_there, resources.get("GPU", 0) * per_gpu))
 
 
 def _result(ray: Any, reference: Any) -> Any:
@@ -245,6 +255,9 @@ def _guarded(function: Callable[[Item], Result], item: Item) -> Result | Crash:
         raise
     except Exception as error:
         reason = str(error).strip().splitlines()
-        return Crash(
-            f"{type(error).__name__}{': ' + reason[0] if reason else ''}", traceback.format_exc()
-        )
+        line = f"{type(error).__name__}{': ' + reason[0] if reason else ''}"
+        if type(error).__name__ == "OutOfMemoryError":  # torch's, of a GPU
+            line += "; try fewer --runs-per-gpu, or a larger GPU"
+        crash = Crash(line, traceback.format_exc())
+    gc.collect()  # after the error, which holds a model: the next item may need its memory
+    return crash

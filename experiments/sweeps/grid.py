@@ -13,8 +13,8 @@ from experiments.finetuning.files import REPOSITORY, portable
 from experiments.finetuning.remedies import check_remedies
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
-from experiments.finetuning.tasks import identify_data, train_rows
-from experiments.sweeps.command import SEED_FLAGS, default_rate, profile_of
+from experiments.finetuning.tasks import identify_data, pinned_data, train_rows
+from experiments.sweeps.command import SCHEDULES, SEED_FLAGS, default_rate, profile_of
 from experiments.sweeps.profiles import (
     LENGTHS,
     LONG_EPOCHS,
@@ -36,6 +36,9 @@ def grid(
     """All runs of models x tasks x epochs x learning rates x bias correction x seeds; `fields` are
     further ones of Run. BadInput for what cannot be trained."""
     short, long = seeds_of(options)
+    whole = "train_examples" not in fields
+    if whole and options.sample_size:
+        fields |= {"train_examples": options.sample_size, "sampling_seed": options.sampling_seed}
     settings = itertools.product(
         range(options.first_seed, max(short, long) + 1),
         models or options.models[:1],
@@ -46,7 +49,7 @@ def grid(
     )
     planned = []
     for seed, model, task, length, rate, corrected in settings:
-        is_long = length >= LONG_EPOCHS and "train_examples" not in fields
+        is_long = length >= LONG_EPOCHS and whole
         if seed > (long if is_long else short):
             continue
         if options.quick and left_out_at_first(options, seed, length, rate, corrected, is_long):
@@ -97,6 +100,11 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
     for name in SEED_FLAGS:
         held = getattr(options, name)
         seeds[name] = seed if held is None else held
+    data = pinned_data(fields["task"], options.data)
+    made_from = {
+        "model": identify_model(model),
+        "data": identify_data(fields["task"], data),
+    }
     kind, _ = architecture(model)
     chosen = {
         "max_length": options.max_length,
@@ -104,18 +112,15 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
         "pretrained": not options.random_weights,
         "packed": not options.plain,
         "segment_ids": options.segment_ids,
+        "schedule": options.schedule or SCHEDULES[0],
         "device": options.device,
     }
     unhashed = {
         "model_source": portable(model),
-        "data_source": options.data,
+        "data_source": data,
         "checkpoint_minutes": options.checkpoint_minutes,
         "checkpoint_folder": str(options.results / "checkpoints"),
         "git_commit": _commit(),
-    }
-    made_from = {
-        "model": identify_model(model),
-        "data": identify_data(fields["task"], options.data),
     }
     recipe = MODEL_RECIPES.get(kind, {})
     return Run(**{**made_from, **chosen, **unhashed, **recipe, **seeds, **fields})
@@ -152,6 +157,11 @@ def one_seed_at_first(options: argparse.Namespace) -> argparse.Namespace:
     """The options, with one seed in a first look: for settings that only one of the neighbouring
     studies needs."""
     return argparse.Namespace(**{**vars(options), "seeds": 1}) if options.quick else options
+
+
+def examples_of(options: argparse.Namespace, task: str) -> int:
+    """Training examples of a task, of --sample-size where it is given."""
+    return options.sample_size or train_rows(task, options.data)
 
 
 def matching_epochs(examples: int, sampled: int) -> int:

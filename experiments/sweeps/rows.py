@@ -36,7 +36,8 @@ def first_failed_and_successful(
 def alike(
     records: Sequence[dict[str, Any]], like: Sequence[dict[str, Any]], varied: Sequence[str]
 ) -> list[dict[str, Any]]:
-    """Those of the records that differ from one of `like` in nothing but the fields `varied`."""
+    """Those of the records that differ from one of `like` in nothing but the fields `varied`, with
+    its folder of the data: a record copied from another machine names the folder there."""
 
     def rest(record: dict[str, Any]) -> tuple:
         return tuple(
@@ -45,8 +46,12 @@ def alike(
             if name not in varied
         )
 
-    wanted = {rest(record) for record in like}
-    return [record for record in records if rest(record) in wanted]
+    wanted = {rest(record): record["run"]["data_source"] for record in like}
+    found = []
+    for record in records:
+        if (data_source := wanted.get(rest(record))) is not None:
+            found.append({**record, "run": {**record["run"], "data_source": data_source}})
+    return found
 
 
 def row(record: dict[str, Any]) -> dict[str, Any]:
@@ -103,9 +108,9 @@ def curves(record: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
+def write_csv(path: Path, rows: Sequence[dict[str, Any]], say: bool = True) -> None:
     """Rows as CSV, sorted by what was run, replacing what was there: the same runs give the same
-    bytes; no rows an empty file."""
+    bytes; no rows an empty file. Says so, unless more will come."""
     # a seed is a number, or where one of its parts is held a text
     rows = sorted(
         rows,
@@ -115,7 +120,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
             if name != "run"
         ],
     )
-    _say_what_is_lost(path, len(rows))
+    if say:
+        _say_what_is_lost(path, len(rows))
     text = io.StringIO()
     names: dict[str, None] = {}  # of all rows, in order
     for row in rows:
@@ -124,7 +130,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]]) -> None:
     writer.writeheader()
     writer.writerows(rows)
     files.write_atomically(path, text.getvalue() if rows else "")
-    print(f"wrote {path}" if rows else f"nothing to write to {path}: it is empty", flush=True)
+    if say:
+        print(f"wrote {path}" if rows else f"nothing to write to {path}: it is empty", flush=True)
 
 
 def _say_what_is_lost(path: Path, rows: int) -> None:

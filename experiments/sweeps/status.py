@@ -1,6 +1,8 @@
-"""What is in a store: finished, running, stale, crashed and set-aside runs.
+"""What is in a store: finished, running, stale, crashed and set-aside runs. Of several stores
+also: which seeds are finished where, missing in all, or end otherwise in one than in another.
 
 Command : python -m experiments.sweeps.status --profile mini
+          python -m experiments.sweeps.status --profile paper --results A B
 A lease counts as running while its holder's process is there, or, for a holder on another machine,
 until it is silent for a minute.
 """
@@ -10,10 +12,11 @@ from pathlib import Path
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import REPOSITORY
-from experiments.sweeps.command import Parser, one_of, run_command
+from experiments.sweeps.command import Parser, one_of, run_command, seeds
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
-from experiments.sweeps.store import stored
+from experiments.sweeps.several_stores import compared
+from experiments.sweeps.store import copies, stored
 
 
 def status(results: Path) -> dict[str, list[str]]:
@@ -21,13 +24,15 @@ def status(results: Path) -> dict[str, list[str]]:
     finished = [record["outcome"] for record in stored(results)]
     failed = sum(outcome["failed"] for outcome in finished)
     diverged = sum(outcome["diverged"] for outcome in finished)
-    unused = len(list((results / "runs").glob("*.json"))) - len(finished)
+    doubles = copies(results)
+    unused = len(list((results / "runs").glob("*.json"))) - len(finished) - len(doubles)
     running = Locks(results).held_elsewhere()
     set_aside = sorted((results / "runs").glob("*.set-aside"))
     checkpoints = sorted((results / "checkpoints").glob("*.safetensors"))
     return {
         "finished": [f"{len(finished)} runs, {failed} failed, of them {diverged} diverged"],
         "unused": [f"{unused} files, damaged or of another version of this code"] if unused else [],
+        "copies": doubles,
         "running": [f"{run_id}, {holder}" for run_id, holder in running.items()],
         "crashed": crashes(results / "crashed"),
         "set aside": [path.name for path in set_aside],
@@ -60,16 +65,39 @@ def main() -> None:
     p.add_argument(
         "--results",
         type=Path,
+        nargs="+",
         metavar="DIR",
-        help="folder of finished runs (default results/<profile>)",
+        help="folders of finished runs (default results/<profile>); several are compared",
+    )
+    p.add_argument(
+        "--seeds",
+        type=seeds,
+        metavar="N",
+        help=(
+            "seeds that each setting should have, 1..N or A-B: what is missing is listed (of"
+            " several stores by default the profile's)"
+        ),
     )
     options = p.parse_args()
-    folder = options.results or REPOSITORY / "results" / options.profile
-    if options.results and not folder.is_dir():
-        raise BadInput(
-            f"no folder {folder}: expected one that a sweep has written to; see --results"
-        )
-    for heading, lines in status(folder).items():
+    folders = list(dict.fromkeys(options.results or [REPOSITORY / "results" / options.profile]))
+    for folder in folders:
+        if options.results and not folder.is_dir():
+            raise BadInput(
+                f"no folder {folder}: expected one that a sweep has written to; see --results"
+            )
+    for folder in folders:
+        if len(folders) > 1:
+            print(f"--- {folder}")
+        say(status(folder))
+    if len(folders) > 1 or options.seeds:
+        first, last = options.seeds or (1, PROFILES[options.profile].seeds)
+        print(f"--- {'all together' if len(folders) > 1 else 'by setting'}, seeds {first}-{last}")
+        say(compared(folders, range(first, last + 1)))
+
+
+def say(found: dict[str, list[str]]) -> None:
+    """Print lines under their headings."""
+    for heading, lines in found.items():
         for i, line in enumerate(lines or ["-"]):
             print(f"{heading if i == 0 else '':<12} {line}")
 

@@ -7,7 +7,9 @@ for it, and resuming is asking again.
 
 import contextlib
 import json
+import re
 import sys
+from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -70,6 +72,35 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
     return None
 
 
+def moved(results: Path, wanted: Iterable[Run], keep: bool) -> list[str]:
+    """A warning for each model and data set of the hub that stands at another commit than when this
+    was last asked of this store: its finished runs are of that one. With `keep` today's are kept,
+    in <results>/commits.json."""
+    path = results / "commits.json"
+    try:
+        known = dict(json.loads(path.read_text(encoding="utf-8")))
+    except (OSError, ValueError, TypeError):
+        known = {}
+    today = {}
+    for run in wanted:
+        for flag, source in (("--model", run.model), ("--data", run.data)):
+            name, _, commit = source.partition("@")
+            if re.fullmatch("[0-9a-f]{40}", commit):
+                today[name] = (commit, flag)
+    warnings = []
+    for name, (commit, flag) in today.items():
+        if known.get(name, commit) != commit:
+            warnings.append(
+                f"{name} is at commit {commit[:8]}, and the runs in {results} were made at"
+                f" {known[name][:8]}: they do not count here; to go on with those, {flag}"
+                f" {name}@{known[name]}"
+            )
+    commits = known | {name: commit for name, (commit, _) in today.items()}
+    if keep and commits != known:
+        write_atomically(path, json.dumps(commits, indent=1) + "\n")
+    return warnings
+
+
 def stored(results: Path) -> list[dict[str, Any]]:
     """The records of all finished runs in the store, by id."""
     records = []
@@ -100,6 +131,39 @@ def _holds(record: dict[str, Any], run_id: str) -> bool:
         and all(needed <= evaluation.keys() for evaluation in evaluations)
         and all(len(norms) == matrices for norms in history["gradient_norms"])
     )
+
+
+def ending(record: dict[str, Any]) -> dict[str, str]:
+    """What two trainings of a run have in common on one machine; as text, since a diverged one's
+    are not numbers."""
+    names = ("score", "train_loss", "dev_loss")
+    return {name: str(record["outcome"][name]) for name in names}
+
+
+def copies(results: Path) -> list[str]:
+    """A line for every file of a whole run under another name than its id's, as copying leaves
+    them ("0123 (1).json"): no such file is ever read as a run."""
+    found: list[tuple[str, str, dict[str, Any]]] = []
+    for path in sorted((results / "runs").glob("*.json")):
+        try:
+            record = json.loads(path.read_text(encoding="utf-8"))
+            run_id = Run(**record["run"]).id
+            if run_id != path.stem and _holds(record, run_id):
+                found.append((path.stem, run_id, record["outcome"] | {"ending": ending(record)}))
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+            continue
+    used = {Run(**record["run"]).id: record for record in stored(results)} if found else {}
+    lines = []
+    for name, run_id, outcome in found:
+        if run_id not in used:
+            said = f"which has none by its own name: rename it to {run_id}.json"
+        elif ending(used[run_id]) == outcome["ending"]:
+            said = "the same"
+        else:
+            score = used[run_id]["outcome"]["score"]
+            said = f"which ends otherwise: score {outcome['score']:.6g}, used is {score:.6g}"
+        lines.append(f"{name}: another file of run {run_id}, {said}")
+    return lines
 
 
 def read_measured(path: Path, rows: int | None = None) -> list[Any] | None:

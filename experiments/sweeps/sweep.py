@@ -5,20 +5,21 @@ import argparse
 import dataclasses
 import math
 import sys
-import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from experiments.finetuning import files
 from experiments.finetuning.errors import BadInput, RunsCrashed
+from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import train_rows
+from experiments.finetuning.tasks import task_of
 from experiments.sweeps import engine, store
-from experiments.sweeps.command import parse, parser, run_command
+from experiments.sweeps.command import check_device, parse, parser, run_command
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
+from experiments.sweeps.progress import Progress, counted, steps
 
 Records = list[dict[str, Any]]
 
@@ -37,6 +38,8 @@ class Experiment:
     write: Callable[[argparse.Namespace, Records], None]
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda p: None
     measured: Callable[[argparse.Namespace, Records], Records] | None = None
+    # whether `write` reads the answers of dev as a class, or a number, an example
+    class_an_example: bool = False
 
 
 def main(experiment: Experiment) -> None:
@@ -54,6 +57,7 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     planned = {}
     for experiment in experiments:
         planned[experiment.name] = list(dict.fromkeys(experiment.planned(options)))
+        check_answers(experiment, planned[experiment.name])
     say_what_is_planned(planned, options)
     if options.plan:
         return
@@ -68,6 +72,16 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
             crashed | unwritten,
             "and this is not in the CSVs (tracebacks: the results folder's crashed/)",
         )
+
+
+def check_answers(experiment: Experiment, planned: list[Run]) -> None:
+    """BadInput for tasks whose answers an experiment cannot read."""
+    for run in planned:
+        if experiment.class_an_example and task_of(run.task, run.data_source).kind == TOKENS:
+            raise BadInput(
+                f"{experiment.name} reads one class an example and {run.task} has a label a word:"
+                " expected other --tasks, or oscillating_scores, which is for such"
+            )
 
 
 def say_what_is_planned(planned: dict[str, list[Run]], options: argparse.Namespace) -> None:
@@ -94,6 +108,8 @@ def say_what_is_planned(planned: dict[str, list[Run]], options: argparse.Namespa
             f" train{_about(left, options)}",
             flush=True,
         )
+    for warning in store.moved(options.results, different, keep=not options.plan):
+        print(f"warning: {warning}", file=sys.stderr, flush=True)
     if options.quick:
         print(
             "this is a first look, with few seeds and settings; --seeds N asks for everything with"
@@ -164,6 +180,7 @@ def train_all(
     than before, which then stays as it was."""
     if not missing:
         return {}
+    check_device(options)
     from experiments.finetuning.training import train
 
     inspect_first(missing)
@@ -172,9 +189,10 @@ def train_all(
     writable.unlink(missing_ok=True)  # another sweep that starts now has the same
     crashed: dict[str, str] = {}
     otherwise: list[str] = []
-    with Locks(options.results) as locks, _Progress(missing, asked_by) as progress:
+    with Locks(options.results) as locks, Progress(missing, asked_by) as progress:
         runs = claimed(missing, options, locks, progress, again)
-        for run, result in engine.map(train, runs, options.engine, options.device):
+        how = options.engine, options.device, options.runs_per_gpu
+        for run, result in engine.map(train, runs, *how):
             if isinstance(result, engine.Crash):
                 name = f"{run.task}, {run.learning_rate:g}, {run.epochs} epochs, seed {run.seed}"
                 crashed[f"{run.id} ({name})"] = result.error
@@ -211,7 +229,7 @@ def claimed(
     missing: Sequence[Run],
     options: argparse.Namespace,
     locks: Locks,
-    progress: "_Progress",
+    progress: Progress,
     again: bool,
 ) -> Iterator[Run | None]:
     """Those of the runs whose lock this sweep gets, one by one; None while all that are left are
@@ -241,15 +259,9 @@ def claimed(
 def ends_otherwise(options: argparse.Namespace, run: Run, result: dict[str, Any]) -> str:
     """How a run that was trained again ends otherwise than the store has it; "" if it does not."""
     before = store.load(options.results, run)
-    if not before or _ending(before) == _ending(result):
+    if not before or store.ending(before) == store.ending(result):
         return ""
     return f"{run.id} (score {result['outcome']['score']}, was {before['outcome']['score']})"
-
-
-def _ending(record: dict[str, Any]) -> list[str]:
-    """What two trainings of a run must have in common; as text, since a diverged one's are not
-    numbers."""
-    return [str(record["outcome"][name]) for name in ("score", "train_loss", "dev_loss")]
 
 
 def train_for_weights(
@@ -279,13 +291,16 @@ def measure_all(
     items: Iterable[Any],
     options: argparse.Namespace,
     what: str,
+    total: int,
 ) -> Iterator[tuple[Any, Any]]:
-    """(item, function(item)) as they are finished; with a crash among them, RunsCrashed when all
-    others are."""
+    """(item, function(item)) of `total` items as they are finished; with a crash among them,
+    RunsCrashed when all others are."""
+    check_device(options)
     crashed: dict[str, str] = {}
     for old in (options.results / "crashed").glob(f"{what} *.txt"):
         old.unlink()
-    for item, result in engine.map(function, items, options.engine, options.device):
+    how = options.engine, options.device, options.runs_per_gpu
+    for item, result in counted(engine.map(function, items, *how), total, what):
         if isinstance(result, engine.Crash):
             name = f"{what} {len(crashed) + 1}"
             crashed[name] = result.error
@@ -313,56 +328,6 @@ def drop_weights(
     for run in unique([planned[name] for name in measuring]):
         if run.id not in measured:
             store.weights_path(options.results, run).unlink(missing_ok=True)
-
-
-class _Progress:
-    """A bar on a terminal and a line a minute elsewhere: the experiment that asked for the run,
-    finished, failed and crashed runs, time left (by steps, since runs differ in length)."""
-
-    def __init__(self, planned: Sequence[Run], asked_by: dict[str, str]) -> None:
-        from tqdm import tqdm
-
-        self.asked_by, self.started, self.total = asked_by, time.monotonic(), len(planned)
-        self.counts: Counter[str] = Counter()
-        self.bar = tqdm(total=sum(map(steps, planned)), unit="step", disable=None, smoothing=0)
-        self.last_line, self.done = self.started, 0
-
-    def __enter__(self) -> "_Progress":
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self.bar.close()
-
-    def finished(self, run: Run, how: str) -> None:
-        """One more run is done: successful, failed, crashed, or trained elsewhere by another
-        sweep."""
-        self.counts[how] += 1
-        self.done += steps(run)
-        others = "".join(
-            f", {self.counts[name]} {name}"
-            for name in ("crashed", "elsewhere")
-            if self.counts[name]
-        )
-        state = f"{self.counts.total()}/{self.total} runs, {self.counts['failed']} failed{others}"
-        self.bar.set_description_str(self.asked_by[run.id])
-        self.bar.set_postfix_str(state)
-        self.bar.update(steps(run))
-        now = time.monotonic()
-        if self.bar.disable and (now - self.last_line > 60 or self.counts.total() == self.total):
-            self.last_line = now
-            left = (self.bar.total - self.done) * (now - self.started) / self.done
-            print(
-                f"{self.asked_by[run.id]}: {state}, {self.bar.format_interval(now - self.started)}"
-                f" gone, about {self.bar.format_interval(left)} left",
-                flush=True,
-            )
-
-
-def steps(run: Run) -> int:
-    """Optimiser steps of a run."""
-    return run.epochs * math.ceil(
-        (run.train_examples or train_rows(run.task, run.data_source)) / run.batch_size
-    )
 
 
 def _about(missing: Sequence[Run], options: argparse.Namespace) -> str:

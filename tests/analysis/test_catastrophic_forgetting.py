@@ -152,3 +152,16 @@ def test_missing_column(tmp_path, draw):
     )
     with pytest.raises(BadInput, match="lacks the column words"):
         draw()
+
+
+def test_perplexities_of_another_model_do_not_stand_beside_these_curves(tmp_path, draw, capsys):
+    """A second model on the same store, whose perplexity cannot be measured."""
+    write(tmp_path, (True, False))
+    path = tmp_path / "catastrophic_forgetting_curves.csv"
+    curves = pd.read_csv(path, dtype=str)
+    curves["run"] = "f" + curves["run"]
+    curves["model"] = "other@2"
+    curves.to_csv(path, index=False)
+    with pytest.raises(BadInput, match="no perplexity of a run in"):
+        draw()
+    assert "left out the perplexities of 2 runs" in capsys.readouterr().out

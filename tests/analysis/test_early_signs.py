@@ -111,7 +111,9 @@ def test_no_early_signs_to_judge(early, change, said):
 def test_command(early, run_twice, tmp_path):
     early.to_csv(tmp_path / "early_signs.csv", index=False)
     assert run_twice("early_signs", tmp_path) == {
-        f"early_signs.{kind}" for kind in ("png", "pdf", "md", "csv")
+        f"{name}.{kind}"
+        for name in ("early_signs", "early_signs_restart")
+        for kind in ("png", "pdf", "md", "csv")
     }
     early.drop(columns="share").to_csv(tmp_path / "early_signs.csv", index=False)
     folders = ["--results", tmp_path, "--figures", tmp_path / "third"]

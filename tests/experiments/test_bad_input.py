@@ -287,6 +287,8 @@ def one_run(model, results):
     return [
         "--model",
         str(model),
+        "--tasks",
+        "rte",
         "--seeds",
         "1",
         "--learning-rates",
@@ -393,7 +395,7 @@ def test_a_mistyped_profile_is_not_judged(tmp_path):
 def test_a_folder_called_mini_is_not_the_data(tmp_path):
     (tmp_path / "mini").mkdir()
     done = call("experiments.bias_correction", "--plan", "--results", tmp_path, cwd=tmp_path)
-    assert done.returncode == 0 and "bias_correction (mini): 14 runs" in done.stdout, done.stderr
+    assert done.returncode == 0 and "bias_correction (mini): 20 runs" in done.stdout, done.stderr
 
 
 def test_an_experiment_named_twice_is_one(tmp_path):

@@ -1,10 +1,18 @@
 """CSVs that a person may bring: what each change of a good one leads to."""
 
+import importlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
+import pandas as pd
 import pytest
+from conftest import REPOSITORY
 
-from analysis.__main__ import draw
+from analysis import convergence_pitfalls
+from analysis.__main__ import draw, scripts
+from analysis.published.evidence import read_runs
 from analysis.shared.reading import BadInput, read_csv
 
 HEADER = "run,task,model,data,learning_rate,bias_correction,epochs,metric,score,failed,train_loss"
@@ -80,3 +88,99 @@ def test_an_exception_costs_one_figure_only(tmp_path, monkeypatch, capsys):
     assert drawn == ["small_datasets"]
     error = capsys.readouterr().err
     assert "bias_correction is not drawn: KeyError" in error and error.count("\n") == 1
+
+
+REFERENCE = REPOSITORY / "results" / "reference" / "mini"
+
+
+def cut(folder: Path, name: str, lines: slice) -> None:
+    """The CSVs of an analysis with the header and some lines of the reference's."""
+    for path in sorted(REFERENCE.glob(f"{name}*.csv")):
+        header, *rows = path.read_text().splitlines(keepends=True)
+        (folder / path.name).write_text(header + "".join(rows[lines]))
+
+
+@pytest.mark.parametrize(
+    "lines", [slice(0), slice(1), slice(-1, None)], ids=["no", "first", "last"]
+)
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("bias_correction", "checkpoint_selection", "convergence_pitfalls", "early_signs"),
+        *("catastrophic_forgetting", "generalization", "instability_measures", "loss_surfaces"),
+        *("vanishing_gradients", "benchmark"),
+    ],
+)
+def test_t12_a_csv_of_one_row_is_drawn_or_refused_in_one_line(
+    name, lines, tmp_path, monkeypatch, capsys
+):
+    cut(tmp_path, name, lines)
+    monkeypatch.setattr(
+        "sys.argv", ["x", "--results", str(tmp_path), "--figures", str(tmp_path / "f")]
+    )
+    try:
+        importlib.import_module(scripts()[name]).main()
+    except BadInput as refusal:
+        assert "\n" not in str(refusal) and ".csv" in str(refusal)
+
+
+@pytest.mark.parametrize("name", ["loss_surfaces", "vanishing_gradients"])
+def test_t12_rows_that_stand_twice_are_refused(name, tmp_path, monkeypatch):
+    cut(tmp_path, name, slice(None))
+    path = tmp_path / f"{name}.csv"
+    path.write_text(path.read_text() + path.read_text().split("\n", 1)[1])
+    monkeypatch.setattr("sys.argv", ["x", "--results", str(tmp_path)])
+    with pytest.raises(BadInput, match="stands twice"):
+        importlib.import_module(scripts()[name]).main()
+
+
+def test_u11_pitfalls_of_a_model_without_first_layer_norms(tmp_path, monkeypatch):
+    """DistilBERT, MPNet and ModernBERT, whose layers have other names, lack these columns."""
+    cut(tmp_path, "convergence_pitfalls", slice(None))
+    for path in tmp_path.glob("*.csv"):
+        table = pd.read_csv(path, dtype=str, keep_default_na=False)
+        kept = [name for name in table if not name.startswith("first_layer")]
+        assert len(kept) < len(table.columns)
+        table[kept].to_csv(path, index=False)
+    figures = tmp_path / "f"
+    monkeypatch.setattr("sys.argv", ["x", "--results", str(tmp_path), "--figures", str(figures)])
+    convergence_pitfalls.main()
+    assert (figures / "convergence_pitfalls.png").stat().st_size > 10_000
+    told_apart = pd.read_csv(figures / "convergence_pitfalls.csv")
+    assert len(told_apart)
+
+
+def test_s12_runs_on_a_part_of_the_training_set_are_no_evidence(tmp_path, capsys):
+    whole = (REFERENCE / "bias_correction.csv").read_text().splitlines()
+    lines = [f"{whole[0]},train_subset", f"{whole[1]},48", *(f"{line}," for line in whole[2:])]
+    (tmp_path / "bias_correction.csv").write_text("\n".join(lines) + "\n")
+    assert len(read_runs(tmp_path / "bias_correction.csv")) == len(whole) - 2
+    assert "1 runs on a part of their training data" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "environment",
+    [
+        {"MPLBACKEND": "module://matplotlib_inline.backend_inline"},
+        {"MATPLOTLIBRC": "usetex"},
+    ],
+    ids=["T1 a notebook's backend", "T8 a matplotlibrc"],
+)
+def test_matplotlib_settings_of_the_caller_change_nothing(environment, tmp_path):
+    if "MATPLOTLIBRC" in environment:
+        (tmp_path / "matplotlibrc").write_text(
+            "text.usetex: True\naxes.formatter.use_locale: True\n"
+        )
+        environment = {"MATPLOTLIBRC": str(tmp_path / "matplotlibrc"), "LC_ALL": "xx_YY"}
+    cut(tmp_path, "generalization", slice(None))
+    arguments = ["--results", str(tmp_path), "--figures", str(tmp_path / "f")]
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "analysis.generalization", *arguments],
+        cwd=REPOSITORY,
+        env={**os.environ, "PYTHONPATH": str(REPOSITORY), **environment},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    expected = REPOSITORY / "figures" / "reference" / "mini" / "generalization.png"
+    assert (tmp_path / "f" / "generalization.png").read_bytes() == expected.read_bytes()

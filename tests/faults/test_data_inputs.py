@@ -8,6 +8,7 @@ import pytest
 from builders import a_result
 
 from experiments import catastrophic_forgetting
+from experiments.finetuning import loading
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.run import Run
@@ -59,6 +60,20 @@ def test_refused_in_one_line(case, rte):
     with pytest.raises(BadInput, match=said) as refusal:
         rte(text)
     assert "\n" not in str(refusal.value)
+
+
+def test_an_empty_sentence_is_said(rte, tmp_path, tiny_run):
+    empty = ROW.replace("A cat sat.", " ")
+    rte(HEADER + empty + OTHER)
+    run = tiny_run(data="d", data_source=str(tmp_path))
+    assert "1 of 2 train examples of rte lack a text" in inspect_inputs_of(run)
+
+
+def inspect_inputs_of(run):
+    """Its warnings, whatever the vocabulary makes of the words."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(loading, "check_vocabulary", lambda *_: [])
+        return loading.inspect_inputs(run)
 
 
 def test_t2_an_empty_part(rte):
@@ -120,16 +135,21 @@ def test_u9_text_that_is_none(tmp_path, tiny_model):
         catastrophic_forgetting.planned(parse(p, arguments))
 
 
-def test_t3_a_head_that_could_not_be_used_is_refused_before_training(tmp_path, tiny_model):
+@pytest.mark.parametrize("kind", ["distilbert", "electra", "modernbert"])
+def test_t3_a_head_that_could_not_be_used_is_refused_before_training(kind, tmp_path, tiny_model):
+    """And without --fit-head the text does not say that the model has no head."""
     config = json.loads((tiny_model / "config.json").read_text())
     for path in tiny_model.iterdir():
         (tmp_path / path.name).write_bytes(path.read_bytes())
-    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": "distilbert"}))
+    (tmp_path / "config.json").write_text(json.dumps({**config, "model_type": kind}))
     p = parser("")
     catastrophic_forgetting.add_flags(p)
     flags = ["--model", str(tmp_path), "--plain", "--fit-head", "--results", str(tmp_path / "r")]
-    with pytest.raises(BadInput, match="--fit-head: .* of type distilbert"):
+    with pytest.raises(BadInput, match=f"--fit-head: .* of type {kind}"):
         catastrophic_forgetting.planned(parse(p, flags))
+    flags.remove("--fit-head")
+    reason = catastrophic_forgetting.unmeasured(parse(p, flags))
+    assert f"is of type {kind}" in reason and "no masked-LM head" not in reason
 
 
 def test_l3_a_tilde_is_home(monkeypatch, tmp_path):

@@ -35,6 +35,8 @@ def start(model, results, engine, *more):
         "experiments.bias_correction",
         "--model",
         model,
+        "--tasks",
+        "rte",
         "--seeds",
         "6",
         "--learning-rates",

@@ -16,8 +16,8 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from experiments.finetuning.checks import check_tokens, check_vocabulary, first_position
-from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.checks import check_mask, check_tokens, check_vocabulary, first_position
+from experiments.finetuning.encoders import checked_config, load_classifier, load_tokenizer
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.loading import inspect_inputs
 from experiments.finetuning.packing import decays
@@ -179,8 +179,11 @@ def test_s3_all_that_a_tokenizer_reads_counts(folder):
     assert len(ids) == 5
 
 
-def test_s3_the_reference_results_keep_their_ids(gte_small):
+def test_s3_the_reference_results_of_mini_keep_their_ids():
     assert identify_model(str(REPOSITORY / "experiments/mini/checkpoint")) == "checkpoint@6ba7558e"
+
+
+def test_s3_the_reference_results_of_gte_small_keep_their_ids(gte_small):
     assert identify_model(str(gte_small)) == "gte-small@ae667c1c"
 
 
@@ -216,7 +219,7 @@ def test_s18_a_vocabulary_that_fits_badly_warns(share, words, lowers, said):
 
 
 @pytest.mark.parametrize("kind", ["mpnet", "camembert", "data2vec-text", "roberta", "bert"])
-def test_u10_the_positions_there_are(kind):
+def test_u10_the_positions_there_are(kind, tiny_run, tmp_path):
     """Hugging Face's own forward takes just so many tokens, and one more is an IndexError."""
     config = AutoConfig.for_model(
         kind,
@@ -233,6 +236,22 @@ def test_u10_the_positions_there_are(kind):
         model(input_ids=torch.full((1, positions), 7))
         with pytest.raises((IndexError, RuntimeError, ValueError)):
             model(input_ids=torch.full((1, positions + 1), 7))
+    config.save_pretrained(tmp_path)
+    fits = tiny_run(model_source=str(tmp_path), max_length=positions)
+    assert checked_config(fits, 2).model_type == kind
+    with pytest.raises(BadInput, match=f"has {positions} positions, fewer than --max-length"):
+        checked_config(tiny_run(model_source=str(tmp_path), max_length=positions + 1), 2)
+
+
+@pytest.mark.parametrize("name", ["mask", "cls", "sep"])
+def test_u9_a_tokenizer_without_what_perplexity_needs(name, folder):
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text())
+    path.write_text(json.dumps({**settings, f"{name}_token": None}))
+    tokenizer = load_tokenizer(str(folder))
+    assert getattr(tokenizer, f"{name}_token_id") is None
+    with pytest.raises(BadInput, match=f"has no {name} token"):
+        check_mask(tokenizer, str(folder))
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "electra", "modernbert"])

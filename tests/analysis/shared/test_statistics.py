@@ -5,6 +5,7 @@ import pandas as pd
 import pytest
 
 from analysis.shared.statistics import (
+    effective_rates,
     fisher,
     largest_effective_rate,
     levene,
@@ -108,6 +109,7 @@ def test_largest_effective_rate_by_hand():
     """With correction the peak. Without it step 31 of 300 (beta2 0.999) is at the peak with (1 -
     0.9^31) / sqrt(1 - 0.999^31) = 0.9619 / 0.1748 of it; later steps have less."""
     assert largest_effective_rate(3e-4, True, 300, 0.1, 0.9, 0.999) == pytest.approx(3e-4)
+    assert effective_rates(3e-4, True, 4, 0.25, 0.9, 0.999, "constant").tolist() == [0, *[3e-4] * 3]
     assert largest_effective_rate(1.0, False, 300, 0.1, 0.9, 0.999) == pytest.approx(
         0.9619 / 0.1748, rel=1e-3
     )

@@ -1,12 +1,8 @@
-"""What all figures share: a pair of boxes for each value, few runs without quartiles, the
-README's example of a figure."""
-
-import sys
+"""What all figures share: a pair of boxes for each value, few runs without quartiles."""
 
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
-from conftest import REPOSITORY
 from matplotlib.patches import PathPatch
 
 from analysis.shared.names import by_task
@@ -49,26 +45,3 @@ def test_tasks_stand_in_the_papers_order():
             [((task, "m"), pd.DataFrame()) for task in ("qnli", "cola", "new", "mrpc", "rte")]
         )
     ] == ["rte", "mrpc", "cola", "qnli", "new"]
-
-
-def test_the_readmes_example_of_a_figure(a_run, tmp_path, monkeypatch):
-    example = (
-        (REPOSITORY / "experiments" / "README.md")
-        .read_text()
-        .split("```python\n")[2]
-        .split("```")[0]
-    )
-    pd.DataFrame(
-        [
-            a_run(0.5 + 0.1 * corrected, bias_correction=corrected, warmup_ratio=share)
-            for share in (0.1, 0.3)
-            for corrected in (False, True)
-        ]
-    ).to_csv(tmp_path / "warmup.csv", index=False)
-    monkeypatch.setattr(
-        sys, "argv", ["warmup", "--results", str(tmp_path), "--figures", str(tmp_path / "figures")]
-    )
-    names: dict = {"__name__": "warmup"}
-    exec(compile(example, "analysis/warmup.py", "exec"), names)
-    names["main"]()
-    assert (tmp_path / "figures" / "warmup.png").stat().st_size > 10_000

@@ -101,6 +101,40 @@ def test_schedule_by_hand():
     assert all(a > b for a, b in zip(factors[2:], factors[3:], strict=False))
 
 
+@pytest.mark.parametrize("warmup_ratio", [0.0, 0.1])
+def test_a_constant_rate_is_torchs_adam_without_a_scheduler(warmup_ratio):
+    """The loop that people write (torch.optim.Adam, no scheduler), and one with a warm-up by hand;
+    without weight decay, with eps so small that where it is added does not show."""
+    run = Run(
+        "m",
+        "d",
+        "rte",
+        learning_rate=1e-2,
+        bias_correction=True,
+        weight_decay=0.0,
+        warmup_ratio=warmup_ratio,
+        adam_epsilon=1e-15,
+        schedule="constant",
+    )
+    ours, theirs = small_model(torch.float64), small_model(torch.float64)
+    optimizer = PaperAdamW([ParameterGroup(list(ours.parameters()), [])], run, STEPS)
+    adam = torch.optim.Adam(theirs.parameters(), lr=1e-2, eps=1e-15)
+    generator = torch.Generator().manual_seed(1)
+    for t in range(STEPS):
+        for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+            a.grad = torch.randn(a.shape, generator=generator, dtype=a.dtype)
+            b.grad = a.grad.clone()
+        if warmup_ratio:
+            adam.param_groups[0]["lr"] = 1e-2 * min(1.0, t / 5)
+        optimizer.step()
+        adam.step()
+    start = small_model(torch.float64)["dense"].weight
+    moved = (theirs["dense"].weight - start).abs().max()
+    assert moved > 0.1
+    for a, b in zip(ours.parameters(), theirs.parameters(), strict=True):
+        assert (a - b).abs().max() < 1e-9 * moved
+
+
 def test_step_size_without_correction_spikes_as_published():
     """Paper, Fig. 6: the factor sqrt(1 - b2^t) / (1 - b1^t) is 0.316 at t = 1 and about 0.80 at
     t = 999."""

@@ -243,3 +243,92 @@ def test_scitail_from_the_hub_and_from_its_own_files(local_hub, tmp_path):
     assert split.texts[1] == ("another", "one") and split.labels.tolist() == [0, 1, 0, 1]
     with pytest.raises(BadInput, match="mini has no task scitail"):
         load_splits("scitail", "mini")
+
+
+LINES = {  # two lines of each task's train.tsv, as GLUE has them: texts and labels
+    "sst2": ["a fine film \t1", "dull \t0"],
+    "qqp": ["0\t1\t2\tIs it so ?\tIs it ?\t1", "1\t3\tcut short", "2\t3\t4\tWhy ?\tHow ?\t0"],
+    "wnli": ["0\tIt fell since it was weak.\tIt was weak.\t1", "1\tHe saw her.\tShe ran.\t0"],
+    "mnli": [
+        f"{i}\tp\tq\tfiction\tb\tb\tp\tp\tpremise {label}\thypothesis\t{label}\t{label}"
+        for i, label in enumerate(("neutral", "entailment", "contradiction"))
+    ],
+    "stsb": [
+        f"{i}\tnews\tf\t2012\t{i}\tnone\tnone\tone text\tanother\t{score}"
+        for i, score in enumerate((3.75, 0.5))
+    ],
+}
+FIRST = {  # texts, labels in order
+    "sst2": (("a fine film ",), [1, 0]),
+    "qqp": (("Is it so ?", "Is it ?"), [1, 0]),
+    "wnli": (("It fell since it was weak.", "It was weak."), [1, 0]),
+    "mnli": (("premise neutral", "hypothesis"), [1, 0, 2]),
+    "stsb": (("one text", "another"), [3.75, 0.5]),
+}
+
+
+@pytest.mark.parametrize("name", LINES)
+def test_further_tasks_of_glue_from_their_files(tmp_path, name):
+    """QQP's lines that are cut short are left out, as on the hub; MNLI's dev is the matched one and
+    has more columns than train."""
+    task = replace(TASKS[name], train_rows=len(FIRST[name][1]), dev_rows=len(FIRST[name][1]))
+    folder = tmp_path / task.folder
+    folder.mkdir()
+    dev = LINES[name]
+    if name == "mnli":
+        dev = [
+            "\t".join([*line.split("\t")[:-1], *["neutral"] * 4, line.split("\t")[-1]])
+            for line in dev
+        ]
+    if name == "qqp":
+        dev = [dev[0], dev[2]]
+    for path, columns, lines in (
+        ("train.tsv", task.tsv_columns, LINES[name]),
+        (task.dev_file, task.dev_columns or task.tsv_columns, dev),
+    ):
+        (folder / path).write_text("\n".join(["\t".join(columns), *lines]) + "\n")
+    for path, expected in tsv.tsv_files(task, tmp_path).values():
+        split = tsv.read_tsv(task, path, expected)
+        assert (split.texts[0], split.labels.tolist()) == FIRST[name]
+    assert split.labels.dtype == (np.float32 if name == "stsb" else np.int64)
+
+
+def test_further_tasks_of_glue_from_the_hub(local_hub):
+    texts = {name: lambda count: [f"text {i}" for i in range(count)] for name in tsv_names("mnli")}
+    columns = {**texts, "label": lambda count: [i % 3 for i in range(count)]}
+    rows = {"train": 6, "validation_matched": 3, "validation_mismatched": 4}
+    task = replace(TASKS["mnli"], train_rows=6, dev_rows=3)
+    splits = tasks._read_hub(task, local_hub("mnli", columns, rows))
+    assert splits["dev"].labels.tolist() == [0, 1, 2]
+
+
+def test_regression_from_the_hub(local_hub):
+    texts = {name: lambda count: [f"text {i}" for i in range(count)] for name in tsv_names("stsb")}
+    columns = {**texts, "label": lambda count: [i + 0.25 for i in range(count)]}
+    task = replace(TASKS["stsb"], train_rows=3, dev_rows=2)
+    splits = tasks._read_hub(task, local_hub("stsb", columns, {"train": 3, "validation": 2}))
+    assert splits["train"].labels.tolist() == [0.25, 1.25, 2.25]
+    assert splits["train"].labels.dtype == np.float32
+
+
+def tsv_names(name):
+    return TASKS[name].text_columns
+
+
+def test_the_real_sts_b(glue):
+    splits = load_splits("stsb", str(glue))
+    assert [len(split.labels) for split in splits.values()] == [5749, 1500]
+    labels = splits["train"].labels
+    assert (
+        labels.min() == 0 and labels.max() == 5 and labels.mean() == pytest.approx(2.70, abs=0.01)
+    )
+
+
+@pytest.mark.parametrize("score", ["high", "nan", ""])
+def test_a_score_that_is_no_number(tmp_path, score):
+    task = replace(TASKS["stsb"], train_rows=1, dev_rows=1)
+    line = f"0\tnews\tf\t2012\t1\tnone\tnone\tone text\tanother\t{score}"
+    path = tmp_path / "train.tsv"
+    path.write_text("\t".join(task.tsv_columns) + "\n" + line + "\n")
+    with pytest.raises(BadInput, match=f"line 2: label '{score}', expected a number"):
+        tsv.read_tsv(task, path, 1)

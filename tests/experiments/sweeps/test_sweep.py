@@ -50,7 +50,7 @@ def test_an_experiment_that_cannot_write_does_not_keep_the_others_from_it(tmp_pa
 
 def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_path):
     def crash(options, records):
-        list(sweep.measure_all(lambda item: 1 / 0, [1], options, "perplexities"))
+        list(sweep.measure_all(lambda item: 1 / 0, [1], options, "perplexities", 1))
 
     done = []
     experiments = [
@@ -67,8 +67,9 @@ def test_a_measurement_that_crashes_does_not_keep_the_others_from_writing(tmp_pa
         sweep.measure_all(
             abs,
             [1],
-            argparse.Namespace(results=tmp_path, engine="serial", device="cpu"),
+            argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1),
             "perplexities",
+            1,
         )
     )
     assert not list((tmp_path / "crashed").iterdir())
@@ -93,6 +94,8 @@ def test_a_crashed_run_is_named_left_out_and_tried_again(
     arguments = [
         "--model",
         str(tiny_model),
+        "--tasks",
+        "rte",
         "--seeds",
         "2",
         "--learning-rates",
@@ -134,7 +137,7 @@ def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
     result["outcome"] |= {"train_loss": float("nan"), "dev_loss": 0.5}
     store.save(tmp_path, run, result)
     record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
-    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu")
+    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1)
 
     def train_again(**changed):
         monkeypatch.setattr(
@@ -185,3 +188,11 @@ def test_one_seed_held_at_the_others_value(tiny_model, tmp_path):
         ],
     )
     assert set(pd.read_csv(tmp_path / "checkpoint_selection.csv")["seed"]) == {"1", "1/2/2"}
+
+
+def test_tasks_whose_answers_an_experiment_cannot_read(tmp_path):
+    """One class an example where there is a label a word; what looks at scores only goes on."""
+    arguments = ["--tasks", "tagging", "--plan", "--results", str(tmp_path)]
+    with pytest.raises(BadInput, match="checkpoint_selection reads one class.*tagging"):
+        sweep.sweep([checkpoint_selection.EXPERIMENT], arguments)
+    sweep.sweep([bias_correction.EXPERIMENT], arguments)

@@ -1,0 +1,300 @@
+"""What happened in this run? Reads logs of anybody's runs and says which shape they have.
+
+Command : bash run_all.sh diagnose PATH... [--labels 0.68 0.32 | --classes 6 | --group 8]
+Reads   : trainer_state.json, a run's or checkpoint's folder that holds one, console lines such as
+          {'loss': 0.69, 'epoch': 1.0}, a CSV with step, loss and scores, a run of our own store or
+          its folder; a path a seed; - is standard input.
+Prints  : for each log its shape, by which numbers, and how often this verdict is right; then what
+          to try, with the evidence of this study, and what a log cannot tell.
+Writes  : figures/diagnose.png, .pdf: loss against the label entropy, score against the best
+          constant answer, one line a seed.
+
+Shapes: never left chance (A), learnt and collapsed (B), NaN or exactly 0 (C), the metric lies (D),
+memorised, oscillates, learnt, cannot tell. This is no hypothesis: the rule and its accuracy are in
+analysis/diagnosis.
+"""
+
+import sys
+import textwrap
+from argparse import Namespace
+from collections import Counter
+from collections.abc import Sequence
+from math import isfinite
+from pathlib import Path
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from analysis.diagnosis.advice import TRY, table
+from analysis.diagnosis.chance import Chance, chance_of, check_shares
+from analysis.diagnosis.logs import read_logs, read_text
+from analysis.diagnosis.records import Log
+from analysis.diagnosis.rule import LETTERS, SHAPES, Verdict, judge, smoothed
+from analysis.shared.reading import REPOSITORY, BadInput, plain_parser, run_command
+from analysis.shared.statistics import wilson_interval
+from analysis.shared.style import WITH, WITHOUT, panels, save, write_in
+
+ACCURACY = Path(__file__).parent / "diagnosis" / "accuracy.csv"
+# of all lines of a panel together, of one at least: longer ones are drawn as means
+POINTS, FEWEST_POINTS = 1000, 60
+DETAILED = 5  # so many logs are told in full, more in a line each
+
+
+def read_options(arguments: Sequence[str] | None = None) -> Namespace:
+    p = plain_parser(__doc__)
+    p.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a log, or a folder of one")
+    labels = p.add_mutually_exclusive_group()
+    labels.add_argument(
+        "--labels",
+        nargs="+",
+        type=float,
+        metavar="SHARE",
+        help="shares of the labels, label 0 first (default: guessed from the loss)",
+    )
+    labels.add_argument(
+        "--classes", type=int, metavar="K", help="number of labels, equally frequent"
+    )
+    labels.add_argument(
+        "--group", type=int, metavar="N", help="a reranker's candidates, of which one is right"
+    )
+    p.add_argument(
+        "--score", metavar="NAME", help="the score to look at (default: the first known)"
+    )
+    p.add_argument(
+        "--figures",
+        type=Path,
+        default=REPOSITORY / "figures",
+        metavar="DIR",
+        help="folder to write to (default figures)",
+    )
+    return p.parse_args(arguments)
+
+
+def given_shares(options: Namespace) -> tuple[tuple[float, ...], str]:
+    """The label shares of the command line, and how they were given; () for none."""
+    if options.labels:
+        return check_shares(options.labels), "label shares as given"
+    for name in ("classes", "group"):
+        number = getattr(options, name)
+        if number is not None:
+            if number < 2:
+                raise BadInput(f"--{name} {number}: expected 2 or more")
+            return (1 / number,) * number, f"{number} equally frequent, as given by --{name}"
+    return (), ""
+
+
+def read_all(options: Namespace) -> tuple[list[Log], bool]:
+    """The logs at all paths, and whether one could not be read, which one line has said."""
+    logs, bad = [], False
+    for path in options.paths:
+        try:
+            if str(path) == "-":
+                logs.append(read_text(sys.stdin.read(), "standard input", options.score))
+            else:
+                logs += read_logs(path.expanduser(), options.score)
+        except BadInput as error:
+            print(f"error: {error}", file=sys.stderr)
+            bad = True
+    return logs, bad
+
+
+def logging_of(log_: Log) -> str:
+    """The kind of logging of the accuracy table that is nearest to a log's."""
+    steps = log_.training.step
+    if not len(steps):
+        return "evaluations only"
+    if len(steps) < 2:
+        return "500"
+    by_step = steps[-1] > len(steps)  # epochs and places are smaller
+    between = float(np.median(np.diff(steps))) if by_step else 300 / len(steps)
+    return "10" if between <= 20 else "50" if between <= 200 else "500"
+
+
+def how_often_right(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) -> str:
+    """A sentence from the committed confusion table."""
+    labels = "guessed" if chance.guessed else "given"
+    logging = logging_of(log_)
+    seen = "scores" if len(log_.evaluations.known("other")[0]) else "losses only"
+    same = accuracy[
+        (accuracy["log"] == "written out")
+        & (accuracy["logging"] == logging)
+        & (accuracy["labels"] == labels)
+        & (accuracy["seen"] == seen)
+        & (accuracy["verdict"] == verdict.shape)
+    ]
+    how = logging if logging == "evaluations only" else f"a record every {logging} steps"
+    if same.empty:
+        return f"how often this verdict is right was not measured ({how}, {seen}, labels {labels})"
+    total, right = int(same["runs"].sum()), int(same[same["truth"] == verdict.shape]["runs"].sum())
+    low, high = wilson_interval(right, total)
+    others = same[same["truth"] != verdict.shape].sort_values("runs", ascending=False)
+    rest = "".join(f", {row.runs} {row.truth}" for row in others.itertuples())
+    return (
+        f"right for {right} of {total} such verdicts ({low:.0%} to {high:.0%}{rest}) on held-out"
+        f" runs of mini ({how}, {seen}, labels {labels}); not measured on other models"
+    )
+
+
+def tell(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) -> None:
+    """All there is to say about one log."""
+    print(f"{log_.name}: {named(verdict.shape)}")
+    lines = [
+        "; ".join(verdict.because),
+        f"chance: {chance_said(log_, chance)}",
+        how_often_right(log_, chance, verdict, accuracy),
+        *log_.notes,
+    ]
+    for line in lines:
+        print(textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="    "))
+
+
+def tell_shortly(told: Sequence[tuple[Log, Chance, Verdict]], accuracy: pd.DataFrame) -> None:
+    """A line a log, its notes under it; then how often each kind of verdict is right."""
+    right: dict[str, None] = {}  # in order, each once
+    for log_, chance, verdict in told:
+        print(f"{log_.name}: {named(verdict.shape)}: {'; '.join(verdict.because)}")
+        for note in log_.notes:
+            print(f"  {note}")
+        right[f"{verdict.shape}: {how_often_right(log_, chance, verdict, accuracy)}"] = None
+    print()
+    for line in right:
+        print(textwrap.fill(line, 100, subsequent_indent="  "))
+
+
+def named(shape: str) -> str:
+    return f"{shape} ({LETTERS[shape]})" if shape in LETTERS else shape
+
+
+def chance_said(log_: Log, chance: Chance) -> str:
+    known = []
+    if isfinite(chance.entropy):
+        known.append(f"loss {chance.entropy:.3f} nats")
+    if isfinite(chance.level) and log_.metric:
+        known.append(f"{log_.metric} {chance.level:.3f}")
+    return f"{', '.join(known) or 'not known'} ({chance.said})"
+
+
+def advise(shapes: Sequence[str]) -> None:
+    """What to try for these shapes, the commonest first."""
+    for shape, _ in Counter(shapes).most_common():
+        print(f"\nWhat to try, in order ({shape}):")
+        for number, (what, evidence) in enumerate(TRY[shape], 1):
+            text = f"{number}. {what}. Evidence: {evidence()}."
+            print(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="     "))
+
+
+def limits() -> str:
+    """What no log of this kind can tell."""
+    runs = table("mini", "bias_correction")
+    runs = runs[(runs["task"] == "rte") & (runs["learning_rate"] == 3e-4)]
+    ratios = []
+    for name in ("first_layer_gradient", "classifier_gradient"):
+        ends = runs.groupby("failed")[name].median()
+        ratios.append(ends[False] / ends[True])
+    return (
+        "What a log cannot tell: whether the gradient vanishes. grad_norm is the norm of all"
+        " gradients, which the classifier's keeps up: in mini's failed runs the first layer's"
+        f" is {ratios[0]:,.0f} times smaller than in the others, the classifier's {ratios[1]:.1f}"
+        " times (medians). Nor whether labels are wrong, nor why: other causes give the same"
+        " curves."
+    )
+
+
+def draw(logs: Sequence[Log], chances: Sequence[Chance], verdicts: Sequence[Verdict]) -> plt.Figure:
+    """Loss and score over steps, a line a log."""
+    figure, (loss, score) = panels(1, 2, 3.9, 3.2)
+    entropies, levels = set(), set()
+    most = max(FEWEST_POINTS, POINTS // len(logs))
+    for log_, chance, verdict in zip(logs, chances, verdicts, strict=True):
+        color = WITHOUT if verdict.failed else WITH
+        dev, scores = log_.evaluations.known("loss"), log_.evaluations.known("other")
+        loss.plot(
+            *smoothed(*log_.training.known("loss"), most), color=color, linewidth=0.9, alpha=0.7
+        )
+        loss.plot(*smoothed(*dev, most), color=color, linestyle="--", linewidth=0.9, alpha=0.7)
+        score.plot(
+            *smoothed(*scores, most), color=color, linewidth=1, marker=".", markersize=4, alpha=0.8
+        )
+        if verdict.failed:
+            for axes, (steps, values) in ((loss, smoothed(*ends_of(log_), most)), (score, scores)):
+                axes.plot(steps[-1:], values[-1:], "x", color="black", markersize=5, zorder=3)
+        entropies |= {round(chance.entropy, 4)} - {None}
+        levels |= {round(chance.level, 4)}
+    for axes, values in ((loss, entropies), (score, levels)):
+        for value in values:
+            if isfinite(value):
+                axes.axhline(value, color="black", linestyle=":", linewidth=1)
+    if not score.lines or not any(len(log_.evaluations.known("other")[0]) for log_ in logs):
+        write_in(score, "no score in the log")
+    show_chance(loss, max([1.0, *filter(isfinite, entropies)]))
+    shapes = Counter(verdict.shape for verdict in verdicts)
+    counts = ", ".join(f"{shapes[shape]} {shape}" for shape in SHAPES if shapes[shape])
+    figure.suptitle(f"{len(logs)} log{'s' * (len(logs) > 1)}: {counts}", fontsize=10)
+    metrics = sorted({log_.metric for log_ in logs if log_.metric})
+    loss.set_ylabel("loss (nats)")
+    score.set_ylabel(" or ".join(metrics) or "score")
+    for axes in (loss, score):
+        axes.set_xlabel("step, or what the log has in its place")
+    figure.legend(
+        handles=legend(verdicts), loc="outside lower center", ncols=3, frameon=False, fontsize=8
+    )
+    return figure
+
+
+def show_chance(axes: plt.Axes, entropy: float) -> None:
+    """Cut off what lies above 2.5 label entropies: one loss of thousands would hide all else."""
+    top, highest = 2.5 * entropy, axes.dataLim.ymax
+    if highest > top:
+        axes.set_ylim(0, top)
+        text = f"up to {highest:,.0f}, cut off"
+        axes.text(0.98, 0.98, text, transform=axes.transAxes, ha="right", va="top", fontsize=8)
+
+
+def ends_of(log_: Log) -> tuple[np.ndarray, np.ndarray]:
+    """Training losses, or dev losses where there are none."""
+    known = log_.training.known("loss")
+    return known if len(known[0]) else log_.evaluations.known("loss")
+
+
+def legend(verdicts: Sequence[Verdict]) -> list[Line2D]:
+    failed = sum(bool(verdict.failed) for verdict in verdicts)
+    return [
+        Line2D([], [], color=WITHOUT, label=f"failed: {failed} of {len(verdicts)}"),
+        Line2D([], [], color=WITH, label=f"other: {len(verdicts) - failed}"),
+        Line2D([], [], color="black", marker="x", linestyle="none", label="end of a failed run"),
+        Line2D([], [], color="0.3", label="training loss; score"),
+        Line2D([], [], color="0.3", linestyle="--", label="dev loss"),
+        Line2D([], [], color="black", linestyle=":", label="label entropy; best constant answer"),
+    ]
+
+
+def main() -> None:
+    options = read_options()
+    shares, said = given_shares(options)
+    logs, bad = read_all(options)
+    if not logs:
+        sys.exit(2)
+    accuracy = pd.read_csv(ACCURACY)
+    chances = [chance_of(log_, shares, said) for log_ in logs]
+    verdicts = [judge(log_, chance) for log_, chance in zip(logs, chances, strict=True)]
+    told = list(zip(logs, chances, verdicts, strict=True))
+    if len(logs) <= DETAILED:
+        for log_, chance, verdict in told:
+            tell(log_, chance, verdict, accuracy)
+    else:
+        tell_shortly(told, accuracy)
+    if len(logs) > 1:
+        failed = sum(bool(verdict.failed) for verdict in verdicts)
+        low, high = wilson_interval(failed, len(logs))
+        print(f"\n{failed} of {len(logs)} failed (95 % interval {low:.0%} to {high:.0%})")
+    advise([verdict.shape for verdict in verdicts])
+    print("\n" + textwrap.fill(limits(), 100))
+    save(draw(logs, chances, verdicts), options.figures / "diagnose")
+    if bad:
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    run_command(main)

@@ -1,0 +1,210 @@
+"""What to try for each shape of a log, in order, with the evidence that this study has for it.
+
+Counts are read from the published points (runs.csv) and from results/reference; nothing is typed
+in. Where the study has none, the line says so.
+"""
+
+from collections.abc import Callable
+from functools import cache
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from analysis.diagnosis.rule import (
+    COLLAPSED,
+    LEARNT,
+    LIES,
+    MEMORISED,
+    NEVER,
+    NO_NUMBER,
+    OSCILLATES,
+    UNKNOWN,
+)
+from analysis.published.evidence import published_runs
+from analysis.shared.names import rate_name
+from analysis.shared.reading import REPOSITORY, read_csv
+
+REFERENCE = REPOSITORY / "results" / "reference"
+MIDDLE = 3e-4  # mini's rate at which most of its evidence was gathered
+Evidence = Callable[[], str]
+
+
+@cache
+def table(folder: str, name: str) -> pd.DataFrame:
+    """A committed table of runs."""
+    return read_csv(Path(REFERENCE) / folder / f"{name}.csv", ["failed", "score"])
+
+
+def where(runs: pd.DataFrame, **columns: Any) -> pd.DataFrame:
+    """The runs with these values."""
+    for name, value in columns.items():
+        runs = runs[runs[name] == value]
+    return runs
+
+
+def failed(runs: pd.DataFrame) -> str:
+    """Failed runs of n."""
+    return f"{int(runs['failed'].sum())} of {len(runs)}"
+
+
+def mini_rte(**columns: Any) -> pd.DataFrame:
+    """Runs of mini's entailment in training_length."""
+    return where(table("mini", "training_length"), task="rte", **columns)
+
+
+def published_rte(experiment: str, **columns: Any) -> pd.DataFrame:
+    """Published points of BERT-large on RTE at 2e-5."""
+    runs = published_runs(experiment)
+    return where(runs, task="rte", model="bert-large-uncased", learning_rate=2e-5, **columns)
+
+
+def correction() -> str:
+    small = where(table("small", "bias_correction"), task="rte", learning_rate=1e-4)
+    pairs = (
+        ("BERT-large on RTE at 2e-5 (published)", published_rte("bias_correction")),
+        (f"mini at {rate_name(MIDDLE)}", mini_rte(learning_rate=MIDDLE, epochs=3)),
+        ("gte-small on RTE at 1e-4", small),
+    )
+    said = []
+    for name, runs in pairs:
+        counts = [failed(where(runs, bias_correction=corrected)) for corrected in (False, True)]
+        said.append(f"{name} {counts[0]} fail without, {counts[1]} with")
+    return "; ".join(said)
+
+
+def lower_rate() -> str:
+    runs = mini_rte(bias_correction=False, epochs=3)
+    by_rate = [
+        f"{failed(where(runs, learning_rate=rate))} at {rate_name(rate)}"
+        for rate in sorted(runs["learning_rate"].unique())
+    ]
+    too_high = where(table("mini", "convergence_pitfalls"), condition="rate too high")
+    rate = rate_name(too_high["learning_rate"].iloc[0])
+    return (
+        f"mini without correction fails in {', '.join(by_rate)}; with it at {rate} in"
+        f" {failed(too_high)}"
+    )
+
+
+def another_seed() -> str:
+    runs = mini_rte(learning_rate=MIDDLE, bias_correction=False, epochs=3)
+    return (
+        f"of one and the same setting {failed(runs)} seeds fail (mini, without correction), so a"
+        " restart may learn; it does not cure the setting"
+    )
+
+
+def longer() -> str:
+    mini = mini_rte(bias_correction=False, epochs=20)
+    published = published_rte("training_length", bias_correction=False, epochs=20)
+    return (
+        f"without correction and with 20 epochs {failed(published)} fail (BERT-large on RTE,"
+        f" published), {failed(mini)} (mini)"
+    )
+
+
+def remedies() -> str:
+    runs = where(table("mini", "mitigations"), bias_correction=False)
+    said = []
+    for method, group in runs.groupby("method", sort=True):
+        said.append(f"{method} {failed(group)}")
+    return "mini without correction: " + ", ".join(said)
+
+
+def memorise_two() -> str:
+    runs = where(table("mini", "convergence_pitfalls"), condition="2 examples")
+    fitted = int((runs["last_loss"] < 0.07).sum())
+    return f"on mini {fitted} of {len(runs)} runs on 2 examples end below 0.07 nats"
+
+
+def best_checkpoint() -> str:
+    runs = read_csv(REFERENCE / "mini" / "checkpoint_selection.csv", ["run", "step", "score"])
+    runs = where(runs, learning_rate=MIDDLE, bias_correction=False, epochs=3)
+    best = runs[runs["step"] > 0].groupby("run")[["score", "majority_level"]].max()
+    last = runs.groupby("run")["failed"].first()
+    below = int((best["score"] <= best["majority_level"]).sum())
+    return (
+        f"mini without correction: {int(last.sum())} of {len(last)} have failed at the end, of the"
+        f" best checkpoints {below}; chosen on the reported set, so its score is too good"
+    )
+
+
+def no_nan() -> str:
+    runs = where(table("mini", "convergence_pitfalls"), condition="rate too high")
+    return (
+        f"mini in float32 at 250 times the rate: {failed(runs)} fail, {int(runs['diverged'].sum())}"
+        " with a loss that is no number; of float16 this study has no run"
+    )
+
+
+def few_examples() -> str:
+    runs = table("mini", "small_datasets")
+    said = []
+    for condition, group in where(runs, task="cola").groupby("condition", sort=True):
+        said.append(f"{condition} {failed(group)}")
+    return "failed, mini's CoLA without correction: " + "; ".join(said)
+
+
+def spread() -> str:
+    said = []
+    for corrected, name in ((True, "with correction"), (False, "without")):
+        runs = mini_rte(learning_rate=MIDDLE, bias_correction=corrected, epochs=3)
+        said.append(f"{100 * runs['score'].std(ddof=0):.1f} points {name}")
+    return f"standard deviation over 25 seeds of one setting, mini: {', '.join(said)}"
+
+
+def none() -> str:
+    return "this study has no evidence for it"
+
+
+CORRECTION: tuple[str, Evidence] = (
+    "see that Adam corrects its bias (torch.optim.AdamW and today's Trainer do; the original BERT"
+    " code, transformers.AdamW(correct_bias=False) and MLX's default do not)",
+    correction,
+)
+LOWER: tuple[str, Evidence] = ("lower the peak rate", lower_rate)
+PIPELINE: tuple[str, Evidence] = (
+    "train on 2 examples: a loss that does not go to 0 is a fault of data, labels or code",
+    memorise_two,
+)
+TRY: dict[str, list[tuple[str, Evidence]]] = {
+    NEVER: [
+        CORRECTION,
+        LOWER,
+        ("start again with another seed, three or more", another_seed),
+        ("train longer, with the rate decaying to 0", longer),
+        ("another regulariser in dropout's place, or lower rates below", remedies),
+        PIPELINE,
+    ],
+    COLLAPSED: [
+        LOWER,
+        CORRECTION,
+        ("evaluate more often and keep the best checkpoint", best_checkpoint),
+        ("start again with another seed", another_seed),
+    ],
+    NO_NUMBER: [
+        ("train in float32 or bfloat16 if it is float16 (overflow)", no_nan),
+        ("lower the rate and clip the gradient's norm at 1", lower_rate),
+        ("look for the first batch with a loss that is no number", none),
+    ],
+    LIES: [
+        ("compute the score by hand from the saved predictions and labels", none),
+        ("look whether it gets logits or answers, and whether answers are rounded", none),
+    ],
+    MEMORISED: [
+        ("more examples, or more passes over them", few_examples),
+        ("see that train and dev have the same labels in the same order", none),
+        ("keep the best checkpoint", best_checkpoint),
+    ],
+    OSCILLATES: [
+        ("let the rate decay to 0 in place of a constant one", none),
+        ("evaluate on more examples: 300 alone give a standard error of 3 points", none),
+        LOWER,
+    ],
+    LEARNT: [("train five seeds or more before you compare anything", spread)],
+    UNKNOWN: [
+        ("log more often and evaluate every epoch (--logging_steps 10)", none),
+        ("say what chance gives: --labels, --classes or --group", none),
+    ],
+}

@@ -1,0 +1,130 @@
+"""What chance gives in a log: the label entropy and the score of the best constant answer, as given
+or guessed."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from math import ceil, exp, isnan, log, nan
+
+import numpy as np
+
+from analysis.diagnosis.records import Log
+from analysis.shared.reading import BadInput
+
+FAR = 0.5  # nats above the label entropy: less right than guessing
+MOST_LABELS = 1_000_000  # a first loss above the entropy of so many is no guide to their number
+MOST_LIKELY_SHARE = 0.75  # of the commonest label, where a score that moved before suggests it
+
+
+@dataclass(frozen=True)
+class Chance:
+    """What a model that has learnt nothing gets."""
+
+    entropy: float  # nats: the loss of answering with the label shares; NaN: not known
+    level: float  # score of the best constant answer; NaN: not known
+    shares: tuple[float, ...]  # of the labels; () where not known
+    guessed: bool
+    said: str  # how it is known, for the reader
+
+
+def entropy_of(shares: Sequence[float]) -> float:
+    """In nats."""
+    return -sum(share * log(share) for share in shares if share > 0)
+
+
+def constant_level(metric: str | None, shares: Sequence[float]) -> float:
+    """The score of the best constant answer; F1 of label 1 with two labels, else macro. NaN where
+    the metric is not known."""
+    name = (metric or "").lower()
+    if any(part in name for part in ("matthews", "mcc", "pearson", "spearman", "entity")):
+        return 0.0
+    if not shares:
+        return nan
+    if "acc" in name:
+        return max(shares)
+    if "f1" in name:
+        if len(shares) == 2 and "macro" not in name:
+            return 2 * shares[1] / (1 + shares[1])
+        return max(2 * share / (1 + share) for share in shares) / len(shares)
+    return nan
+
+
+def check_shares(shares: Sequence[float]) -> tuple[float, ...]:
+    """Label shares that a person gave, made to sum to 1."""
+    total = sum(shares)
+    if len(shares) < 2 or min(shares) <= 0 or not 0.98 <= total <= 1.02:
+        said = " ".join(f"{share:g}" for share in shares)
+        raise BadInput(
+            f"--labels {said}: expected the shares of two or more labels, each above 0, that sum to"
+            " 1, such as 0.68 0.32"
+        )
+    return tuple(share / total for share in shares)
+
+
+def chance_of(log_: Log, shares: tuple[float, ...] = (), said: str = "") -> Chance:
+    """What chance gives in a log: by the shares that were given, by the run's own record, or
+    guessed."""
+    if shares:
+        return Chance(entropy_of(shares), constant_level(log_.metric, shares), shares, False, said)
+    if not isnan(log_.label_entropy):
+        return Chance(
+            log_.label_entropy, log_.constant_level, (), False, "from the labels of the run"
+        )
+    return guess(log_)
+
+
+def guess(log_: Log) -> Chance:
+    """From a score that never changes, else from where the loss begins: at ln k, of k labels that
+    are equally frequent."""
+    if any(part in (log_.metric or "") for part in ("pearson", "spearman")):
+        return Chance(nan, 0.0, (), True, "a correlation: loss at chance not known")
+    losses = all_losses(log_)
+    if fixed := guess_from_fixed_score(log_, losses):
+        return fixed
+    first = float(losses[0]) if len(losses) else nan
+    if not len(log_.training) and first > log_.mean_loss + FAR:
+        first = log_.mean_loss  # evaluations only, after training has been learnt by heart
+    if not first <= log(MOST_LABELS):
+        return Chance(nan, constant_level(log_.metric, ()), (), True, "not known")
+    # a loss begins at ln k and falls; 0.05 nats for what the first record has above it
+    labels = max(2, ceil(exp(first - 0.05)))
+    even = (1 / labels,) * labels
+    return Chance(
+        log(labels),
+        constant_level(log_.metric, even),
+        even,
+        True,
+        f"guessed: {labels} labels, equally frequent, as the first loss is {first:.3g}",
+    )
+
+
+def guess_from_fixed_score(log_: Log, losses: np.ndarray) -> Chance | None:
+    """Two labels whose shares are those of a score that no longer changes, if the loss is at their
+    entropy."""
+    scores, name = log_.evaluations.known("other")[1], log_.metric or ""
+    if len(scores) < 2 or scores[-1] != scores[-2] or not ("acc" in name or "f1" in name):
+        return None
+    share = float(scores[-1] if "acc" in name else scores[-1] / (2 - scores[-1]))
+    if not 0.5 <= share < 1 or abs(losses[-1] - entropy_of((share, 1 - share))) > 0.03:
+        return None
+    # a run that has learnt and is as sure as it is right has such a loss too
+    if np.ptp(scores) > 0 and share > MOST_LIKELY_SHARE:
+        return None
+    return Chance(
+        entropy_of((share, 1 - share)),
+        float(scores[-1]),
+        (1 - share, share),
+        True,
+        f"guessed: the score ends at {scores[-1]:.4g} twice and the loss at the entropy of labels"
+        " with that share",
+    )
+
+
+def all_losses(log_: Log) -> np.ndarray:
+    """Training and dev losses in the order of their steps."""
+    steps, losses = [], []
+    for part in (log_.training, log_.evaluations):
+        known = part.known("loss")
+        steps.append(known[0])
+        losses.append(known[1])
+    order = np.argsort(np.concatenate(steps), kind="stable")
+    return np.concatenate(losses)[order]

@@ -1,0 +1,114 @@
+"""What the page says first: the paper's main sentences, each with a verdict and its counts."""
+
+from pathlib import Path
+from typing import NamedTuple
+
+import pandas as pd
+
+from analysis.report.page import anchor
+
+
+class Headline(NamedTuple):
+    claim: str  # id of the claim that decides (analysis/published/claims.py)
+    section: str  # experiment whose section says more
+    sentence: str
+    says: str  # the effect in words: {effect}, or the failed of n of each group: {0}, {1}
+
+
+HEADLINES = (
+    Headline(
+        "correction_bert_rte_middle",
+        "bias_correction",
+        "Adam's bias correction keeps runs from failing",
+        "failed without it {0}, with it {1}",
+    ),
+    Headline(
+        "correction_alone",
+        "bias_correction",
+        "With bias correction, few runs fail",
+        "failed {0}",
+    ),
+    Headline(
+        "failed_at_label_entropy",
+        "generalization",
+        "A failed run ends at the label entropy, the loss of a constant answer",
+        "so end {effect} % of the failed seeds",
+    ),
+    Headline(
+        "gradient_first_layer",
+        "vanishing_gradients",
+        "In failed runs the gradient of the lowest layer vanishes",
+        "{effect} orders of magnitude below that of successful runs",
+    ),
+    Headline(
+        "forgetting_failed",
+        "catastrophic_forgetting",
+        "Failed runs forget what pre-training taught (a symptom, says the paper)",
+        "perplexity {effect} orders of magnitude up",
+    ),
+    Headline(
+        "iterations_cola",
+        "small_datasets",
+        "On little data it is iterations that lack, not examples",
+        "failed with as many epochs {0}, as many iterations {1}",
+    ),
+    Headline(
+        "small_loss_mean",
+        "generalization",
+        "A training loss near zero costs no dev score",
+        "runs of the lowest third of losses score {effect} points above the others",
+    ),
+    Headline(
+        "recipe_mean_rte",
+        "strong_baseline",
+        "Bias correction and 20 epochs score higher than the default recipe",
+        "{effect} points higher",
+    ),
+)
+NO_DATA = "no data"
+WORDS = {"holds": "yes", "does not hold": "no", "open": "open", NO_DATA: "no runs"}
+
+
+def first_screen(figures: Path) -> list[str]:
+    """A table of HEADLINES by the scorecard of a folder of figures; nothing where there is none."""
+    path = figures / "scorecard.csv"
+    if not path.is_file():
+        return []
+    claims = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not {"claim", "yours_verdict"} <= set(claims):
+        return []  # of a folder of folders, whose runs are not "yours"
+    claims = claims.set_index("claim")
+    rows = [line for headline in HEADLINES if (line := row(headline, claims))]
+    return [
+        "| what the paper says | these runs | the published runs |",
+        "|---|---|---|",
+        *rows,
+        "",
+        "**yes**, **no**: p < 0.05, adjusted for the number of claims, and at least 5 runs in a"
+        " group; **open**: too few runs to tell, or too small an effect. Seeds follow one another;"
+        " none was picked.",
+    ]
+
+
+def row(headline: Headline, claims: pd.DataFrame) -> str:
+    """A line of the table; empty where the scorecard does not have the claim."""
+    if headline.claim not in claims.index:
+        return ""
+    title = headline.section.replace("_", " ").capitalize()
+    sides = [cell(headline, claims.loc[headline.claim], side) for side in ("yours", "published")]
+    return f"| [{headline.sentence}](#{anchor(title)}) | {' | '.join(sides)} |"
+
+
+def cell(headline: Headline, claim: pd.Series, side: str) -> str:
+    """A verdict with what it rests on: "**yes**: failed without it 16 of 25, with it 0 of 25"."""
+    verdict = claim.get(f"{side}_verdict", NO_DATA)
+    word = f"**{WORDS.get(verdict, verdict)}**"
+    if verdict == NO_DATA:
+        return word
+    counts = claim.get(f"{side}_failed", "").split(" and ")
+    effect = claim[f"{side}_effect"]
+    rounded = f"{float(effect):.3g}" if effect else "?"
+    if "{effect}" in headline.says:
+        n = " and ".join(claim[f"{side}_n"].split(" and "))
+        return f"{word}: {headline.says.format(effect=rounded)} (n {n})"
+    return f"{word}: {headline.says.format(*counts)}"

@@ -1,0 +1,124 @@
+"""The rows of somebody's table: texts, and labels that are classes or numbers. BadInput names the
+first row that is neither."""
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.tables import Table
+
+
+def read_part(
+    table: Table, text_columns: Sequence[str], remarks: list[str]
+) -> tuple[list[tuple[str, ...]], list[str]]:
+    """Texts and labels of a part, labels as text. BadInput names the first row that lacks one."""
+    columns = [table.columns[name] for name in text_columns]
+    label_column = next(name for name in table.columns if name not in text_columns)
+    texts: list[tuple[str, ...]] = []
+    labels: list[str] = []
+    blank = 0
+    for row, (*cells, value) in enumerate(
+        zip(*columns, table.columns[label_column], strict=True), start=1
+    ):
+        where = f"{table.where} row {row}"
+        text = tuple(as_text(cell, where) for cell in cells)
+        label = as_label(value, table.class_names, where)
+        empty = not any(part.strip() for part in text)
+        if empty and not label:
+            blank += 1
+            continue
+        if empty:
+            names = " and ".join(text_columns)
+            raise BadInput(
+                f"{where}: {names} empty; expected a text: leave the row out, or fill it"
+            )
+        if not label:
+            raise BadInput(
+                f"{where}: {label_column} is empty; expected a label: leave the row out, or fill it"
+            )
+        texts.append(text)
+        labels.append(label)
+    if blank:
+        remarks.append(f"{table.where}: {blank} rows without text and label are left out")
+    if not texts:
+        raise BadInput(f"{table.where} has no rows: expected examples")
+    return texts, labels
+
+
+def as_text(cell: Any, where: str) -> str:
+    """A cell of text; a number as it is written, nothing as ""."""
+    if cell is None or isinstance(cell, str):
+        return cell or ""
+    if isinstance(cell, bool | int | float):
+        return str(cell)
+    raise BadInput(f"{where}: {type(cell).__name__} where text was expected; join it into one text")
+
+
+def as_label(value: Any, names: list[str] | None, where: str) -> str:
+    """A label as text, without blanks around it; a whole number without a point."""
+    if names and isinstance(value, int) and not isinstance(value, bool):
+        return names[value] if 0 <= value < len(names) else ""
+    text = as_text(value, where).strip()
+    number = as_number(text)
+    return str(int(number)) if number is not None and number.is_integer() else text
+
+
+def as_number(text: str) -> float | None:
+    """A finite number, or None."""
+    try:
+        number = float(text)
+    except ValueError:
+        return None
+    return number if math.isfinite(number) else None
+
+
+def as_numbers(labels: Sequence[str]) -> np.ndarray:
+    """The labels of a regression."""
+    numbers = []
+    for row, label in enumerate(labels, start=1):
+        number = as_number(label)
+        if number is None:
+            raise BadInput(
+                f"label {label!r} in row {row}: expected a finite number, since the metric is a"
+                " correlation; classes want accuracy, f1 or matthews_correlation"
+            )
+        numbers.append(number)
+    return np.array(numbers, dtype=np.float32)
+
+
+def class_names(read: dict[str, tuple[list, list[str]]], tables: dict[str, Table]) -> list[str]:
+    """The classes of the training set in their order. BadInput for labels that are no classes, and
+    for such as train has not."""
+    labels, where = read["train"][1], tables["train"].where
+    known = set(labels)
+    numbers = {label: as_number(label) for label in known}
+    if None not in numbers.values():
+        if fractions := [label for label in labels if not float(label).is_integer()]:
+            raise BadInput(
+                f"{where} has labels with a fraction ({fractions[0]} in row"
+                f" {labels.index(fractions[0]) + 1}): expected classes; for a regression give"
+                " --metric pearson or spearman"
+            )
+        names = sorted(known, key=float)
+    else:
+        names = sorted(known)
+    if declared := tables["train"].class_names:
+        names = [name for name in declared if name in known]
+    if len(names) == 1:
+        raise BadInput(
+            f"all {len(labels):,} labels of {where} are {names[0]!r}: expected two classes or more"
+        )
+    if len(names) > len(labels) / 2:
+        raise BadInput(
+            f"{where} has {len(names):,} different labels in {len(labels):,} rows:"
+            " expected classes that repeat; is it another column, or a text?"
+        )
+    if "dev" in read and (strange := sorted(set(read["dev"][1]) - known)):
+        raise BadInput(
+            f"{tables['dev'].where} has labels that train has not: {', '.join(strange)[:200]};"
+            f" expected of {', '.join(names)[:200]}"
+        )
+    return names

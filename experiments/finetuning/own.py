@@ -1,0 +1,269 @@
+"""A task of one's own: a table with one or two columns of text and one of labels.
+
+Command : --data FILE_OR_DIR_OR_HUB_NAME --text-columns A [B] --label-column L [--metric M]
+
+What is asked for stands in Run.data_source, as JSON, so that workers read the same; what was read
+stands in Run.data, as a hash of texts, labels, columns' names and metric. Decisions:
+
+- Without a dev part a fifth of the rows, 2,000 at most, is dev: drawn class by class, always the
+  same ones.
+- Labels are classes, unless the metric is a correlation: then they are numbers. Blanks around a
+  label do not count, and 1.0 is 1. Of two classes the second, in alphabetical or numerical order,
+  is the one that F1 counts.
+- Rows without text and label are left out. An empty text, or a missing label, is refused.
+"""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from experiments.finetuning.cells import as_numbers, class_names, read_part
+from experiments.finetuning.conll import (
+    Sentence,
+    conll_files,
+    has_lists,
+    label_names,
+    read_conll,
+    read_lists,
+    starts_without_b,
+)
+from experiments.finetuning.errors import BadInput
+from experiments.finetuning.files import at_revision, fingerprint
+from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
+from experiments.finetuning.labels import NONE, by_entity, metric_of, with_labels
+from experiments.finetuning.tables import load_file, part_files, read_file, read_hub
+
+OWN = "own:"  # begins the name of such a task, and of its data
+METRICS = {  # by kind; the first is taken where none is named
+    CLASSIFICATION: ("accuracy", "f1", "matthews_correlation"),
+    REGRESSION: ("pearson", "spearman"),
+}
+DEV_SHARE, MOST_DEV, SPLIT_SEED = 0.2, 2000, 1  # of a split without a dev part
+MANY_ROWS = 200_000  # from here on a line says what an epoch is
+
+
+@dataclass(frozen=True)
+class OwnData:
+    """What was asked for."""
+
+    data: str  # file, folder or hub name
+    text_columns: tuple[str, ...]
+    label_column: str
+    metric: str | None = None
+
+    def as_text(self) -> str:
+        return json.dumps(asdict(self), sort_keys=True)
+
+    @property
+    def kind(self) -> str:
+        return REGRESSION if self.metric in METRICS[REGRESSION] else CLASSIFICATION
+
+    @property
+    def name(self) -> str:
+        """The file's name, its folder's where it is called train, or the hub's without its
+        namespace; of a folder its name."""
+        path = Path(self.data.partition("@")[0])
+        return path.parent.name if path.stem == "train" else path.stem
+
+
+class Loaded(NamedTuple):
+    """What was read."""
+
+    task: Task
+    splits: dict[str, Split]
+    identity: str  # Run.data
+    remarks: list[str]  # what a person should know of it, a line each
+
+
+def is_own(source: str) -> bool:
+    """Whether a Run.data_source is an OwnData as text."""
+    return source.startswith("{")
+
+
+def asked_for(
+    data: str | None, text_columns: Sequence[str], label_column: str | None, metric: str | None
+) -> str:
+    """Run.data_source for the flags. BadInput where one of them is missing."""
+    if data and not text_columns and not label_column and conll_files(Path(data).expanduser()):
+        return OwnData(str(Path(data).expanduser().resolve()), (), "", metric).as_text()
+    if not (data and text_columns and label_column):
+        known = ""
+        if data and Path(data).is_file():
+            files = part_files(Path(data))
+            columns = load_file(files["train"]).column_names
+            known = f"; the columns of {data} are {', '.join(map(repr, columns))}"
+        raise BadInput(
+            "data of one's own needs --data FILE_OR_DIR --text-columns A [B] --label-column L"
+            f" together{known}"
+        )
+    if len(text_columns) > 2 or label_column in text_columns:
+        raise BadInput(
+            f"--text-columns {' '.join(text_columns)}: expected one or two, none of them the label"
+            " column"
+        )
+    where = Path(data).expanduser()
+    if where.exists():
+        data = str(where.resolve())
+    elif data.startswith((".", "/", "~")) or at_revision(data)[0].count("/") != 1:
+        raise BadInput(
+            f"no file or folder {data}: expected one, or a name on the data hub such as"
+            " nyu-mll/glue"
+        )
+    return OwnData(data, tuple(text_columns), label_column, metric).as_text()
+
+
+@lru_cache(maxsize=4)
+def load(source: str) -> Loaded:
+    """The task and the parts that a source means. BadInput for what cannot be trained on."""
+    asked = OwnData(**json.loads(source))
+    if not asked.text_columns:
+        files = conll_files(Path(asked.data))
+        return load_words(asked, {part: read_conll(path) for part, path in files.items()})
+    wanted = [*asked.text_columns, asked.label_column]
+    if Path(asked.data).exists():
+        tables = {part: read_file(p, wanted) for part, p in part_files(Path(asked.data)).items()}
+    else:
+        tables = read_hub(asked.data, wanted)
+    if has_lists(tables["train"], asked.text_columns):
+        words, labels = asked.text_columns[0], asked.label_column
+        sentences = {part: read_lists(table, words, labels) for part, table in tables.items()}
+        return load_words(asked, sentences)
+    remarks: list[str] = []
+    read = {part: read_part(table, asked.text_columns, remarks) for part, table in tables.items()}
+    if asked.kind == REGRESSION:
+        names: list[str] = []
+        splits = {part: Split(texts, as_numbers(labels)) for part, (texts, labels) in read.items()}
+    else:
+        names = class_names(read, tables)
+        ids = {name: i for i, name in enumerate(names)}
+        splits = {
+            part: Split(texts, np.array([ids[label] for label in labels]))
+            for part, (texts, labels) in read.items()
+        }
+    if "dev" not in splits:
+        splits |= split_off(splits["train"], remarks)
+    check_parts(splits, names, asked)
+    task = Task(
+        name=OWN + asked.name,
+        folder="",
+        text_columns=tuple(asked.text_columns),
+        labels=tuple(names),
+        metric=asked.metric or METRICS[asked.kind][0],
+        train_rows=len(splits["train"].labels),
+        dev_rows=len(splits["dev"].labels),
+        tsv_columns=(),
+        tsv_text=(),
+        tsv_label="",
+        kind=asked.kind,
+        compact=True,
+    )
+    remarks += what_to_know(splits, task)
+    contents = [(split.texts, split.labels.tolist()) for split in splits.values()]
+    read_as = [contents, wanted, names, task.metric]
+    columns = f"{'+'.join(asked.text_columns)} to {asked.label_column}"
+    identity = f"{task.name}@{fingerprint(repr(read_as).encode())} {columns}"
+    return Loaded(task, splits, identity, remarks)
+
+
+def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
+    """The same of sentences with a label a word: scored by entity where the labels are BIO, else
+    by word. BadInput for another metric, and for two columns of words."""
+    if asked.metric or len(asked.text_columns) > 1:
+        raise BadInput(
+            f"{asked.data} has a label a word: expected one column of words and no --metric, since"
+            " BIO labels are scored by entity and others by word"
+        )
+    names = label_names(parts, asked.data)
+    splits, remarks = {}, []
+    for part, sentences in parts.items():
+        splits[part] = with_labels(sentences, names)
+        if by_entity(names) and (starts := starts_without_b(sentences)):
+            remarks.append(f"{part} has {starts:,} I- without a B- before: each starts an entity")
+    if "dev" not in splits:
+        splits |= split_off(splits["train"], remarks)
+    if NONE not in names:
+        remarks.append(f"no label {NONE}: every word counts, so F1 is the share of right words")
+    task = Task(
+        name=OWN + asked.name,
+        folder="",
+        text_columns=asked.text_columns,
+        labels=names,
+        metric=metric_of(names),
+        train_rows=len(splits["train"].labels),
+        dev_rows=len(splits["dev"].labels),
+        tsv_columns=(),
+        tsv_text=(),
+        tsv_label="",
+        kind=TOKENS,
+    )
+    contents = []
+    for split in splits.values():
+        contents.append((split.texts, [labels.tolist() for labels in split.labels]))
+    identity = f"{task.name}@{fingerprint(repr([contents, names]).encode())} words to labels"
+    return Loaded(task, splits, identity, remarks)
+
+
+def split_off(split: Split, remarks: list[str]) -> dict[str, Split]:
+    """A part of the rows as dev, the others as train: class by class, drawn from SPLIT_SEED."""
+    random, rows = np.random.default_rng(SPLIT_SEED), len(split.labels)
+    share, is_dev = min(DEV_SHARE, MOST_DEV / rows), np.zeros(rows, dtype=bool)
+    classes = split.labels
+    if np.issubdtype(classes.dtype, np.floating) or classes.dtype == object:
+        classes = np.zeros(rows, dtype=np.int64)
+    for label in np.unique(classes):
+        of_label = random.permutation(np.flatnonzero(classes == label))
+        is_dev[of_label[: round(len(of_label) * share)]] = True
+    remarks.append(
+        f"no dev part: {is_dev.sum():,} of the {rows:,} rows, drawn class by class with seed"
+        f" {SPLIT_SEED}, are dev"
+    )
+    return {"train": part_of(split, ~is_dev), "dev": part_of(split, is_dev)}
+
+
+def part_of(split: Split, chosen: np.ndarray) -> Split:
+    """The chosen rows, in their order."""
+    return Split([split.texts[i] for i in np.flatnonzero(chosen)], split.labels[chosen])
+
+
+def check_parts(splits: dict[str, Split], names: list[str], asked: OwnData) -> None:
+    """BadInput for a part on which every answer is the best one."""
+    for part, split in splits.items():
+        different = len(np.unique(split.labels))
+        if different < 2:
+            said = f"{len(split.labels):,} rows with {different} different labels"
+            expected = "two classes or more" if names else "numbers that differ"
+            raise BadInput(f"{asked.data}: {part} has {said}; expected {expected} in each part")
+
+
+def what_to_know(splits: dict[str, Split], task: Task) -> list[str]:
+    """What is odd about the data, or decided, a line each."""
+    train, dev = splits["train"], splits["dev"]
+    lines = []
+    known = set(train.texts)
+    if shared := sum(text in known for text in dev.texts):
+        lines.append(f"{shared:,} of {len(dev.texts):,} dev texts stand in train too")
+    if task.kind == REGRESSION:
+        mean, spread = float(train.labels.mean()), float(train.labels.std())
+        if abs(mean) > 20 or not 0.05 < spread < 20:
+            lines.append(
+                f"labels have mean {mean:.4g} and standard deviation {spread:.4g}; the head starts"
+                " near 0 and fits numbers near 1: scale them"
+            )
+    elif missing := set(range(task.outputs)) - set(dev.labels.tolist()):
+        names = ", ".join(task.labels[label] for label in sorted(missing))
+        lines.append(f"dev has no example of {names[:200]}")
+    if task.metric == "f1" and task.outputs == 2:
+        lines.append(f"f1 is that of the class {task.labels[1]!r}")
+    if len(train.labels) >= MANY_ROWS:
+        steps = math.ceil(len(train.labels) / 16)
+        lines.append(
+            f"{len(train.labels):,} training examples are {steps:,} steps of 16 an epoch;"
+            " --sample-size N trains on fewer"
+        )
+    return lines

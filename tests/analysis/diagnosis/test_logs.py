@@ -1,0 +1,173 @@
+"""Logs of all forms, and files that are none."""
+
+import json
+import math
+import time
+
+import numpy as np
+import pytest
+from builders import a_result
+
+from analysis.diagnosis.logs import read_logs, read_text
+from analysis.shared.reading import BadInput
+
+HISTORY = [
+    {"epoch": 0.5, "step": 50, "loss": 0.7, "grad_norm": 2.0, "learning_rate": 1e-5},
+    {"epoch": 1.0, "step": 100, "eval_loss": 0.6, "eval_accuracy": 0.7, "eval_runtime": 2.0,
+     "eval_samples_per_second": 150.0},
+    {"epoch": 1.0, "step": 100, "loss": 0.65, "grad_norm": 1.0},
+    {"epoch": 1.0, "step": 100, "train_runtime": 9.0, "train_loss": 0.675},
+]  # fmt: skip
+STATE = {"log_history": HISTORY, "max_steps": 100, "global_step": 100}
+
+
+def console(history):
+    return "\n".join(str({k: v for k, v in row.items() if k != "step"}) for row in history)
+
+
+def as_csv(history):
+    names = ["step", "loss", "eval_loss", "eval_accuracy"]
+    rows = [",".join(str(row.get(name, "")) for name in names) for row in history[:3]]
+    return "\n".join([",".join(names), *rows]) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        json.dumps(STATE),
+        json.dumps(HISTORY),
+        console(HISTORY),
+        "\n".join(map(json.dumps, HISTORY)),
+        as_csv(HISTORY),
+        as_csv(HISTORY).replace(",", ";"),
+        # transformers 5 prints numbers in quotation marks; a progress bar stands before
+        "\n".join(f"50%|##| 1/2 { ({k: str(v) for k, v in row.items()}) }" for row in HISTORY),
+    ],
+)
+def test_the_same_log_in_every_form(text):
+    log = read_text(text, "a log")
+    assert log.training.loss.tolist() == [0.7, 0.65]
+    assert log.evaluations.loss.tolist() == [0.6] and log.evaluations.other.tolist() == [0.7]
+    assert log.metric == "eval_accuracy"
+    if "train_runtime" in text:
+        assert log.mean_loss == 0.675 and log.dev_examples == 300 and not log.notes
+    if "'step'" in text or '"step"' in text:
+        assert log.training.step.tolist() == [50, 100]
+
+
+def test_what_is_no_number_is_told_from_what_is_missing():
+    lines = "{'loss': 0.7, 'epoch': 1}\n{'loss': 'nan', 'grad_norm': inf, 'epoch': 2}\n"
+    log = read_text(lines, "a log")
+    assert log.training.broken.tolist() == [False, True]
+    assert math.isnan(log.training.loss[1])
+    log = read_text("step,loss,accuracy\n1,0.7,\n2,nan,\n3,,0.5\n", "a CSV")
+    assert log.training.broken.tolist() == [False, True] and len(log.evaluations) == 1
+    # a table whose missing cells read nan
+    log = read_text("step,loss,eval_loss\n1,0.7,nan\n2,nan,0.6\n", "a CSV")
+    assert not log.training.broken.any() and not log.evaluations.broken.any()
+
+
+def test_folders(tmp_path):
+    for step in (50, 100, 9):
+        folder = tmp_path / "run" / f"checkpoint-{step}"
+        folder.mkdir(parents=True)
+        state = {**STATE, "global_step": step, "log_history": HISTORY[: 1 if step < 100 else 4]}
+        (folder / "trainer_state.json").write_text(json.dumps(state))
+    assert len(read_logs(tmp_path / "run")[0].training) == 2  # of the last, by number
+    (going,) = read_logs(tmp_path / "run" / "checkpoint-50")
+    assert "step 50 of 100" in going.notes[0]
+    (tmp_path / "run" / "trainer_state.json").write_text(json.dumps(STATE))
+    assert read_logs(tmp_path / "run")[0].name == str(tmp_path / "run")
+
+
+def test_a_run_of_our_own_store(tmp_path):
+    record = {"schema": 4, "run": {"task": "rte", "head_seed": 3}, **a_result(0.5)}
+    record["outcome"]["label_entropy"] = 0.69
+    record["history"]["evaluations"].append({"step": 2, "accuracy": 0.6, "dev_loss": 0.65})
+    (tmp_path / "runs").mkdir()
+    (tmp_path / "runs" / "a.json").write_text(json.dumps(record))
+    (log,) = read_logs(tmp_path)
+    assert log.training.loss.tolist() == [0.7, 0.7] and log.evaluations.step.tolist() == [2]
+    assert (log.label_entropy, log.constant_level) == (0.69, 0.5) and "seed 3" in log.name
+
+
+def write(path, content):
+    if content is not None:
+        path.write_bytes(content)
+    else:
+        path.mkdir()
+    return path
+
+
+BAD = {
+    "a log without a loss": (b"{'grad_norm': 1.0, 'epoch': 1.0}\n", "has no loss"),
+    "a state without a loss": (json.dumps({"log_history": []}).encode(), "has no loss"),
+    "no UTF-8": ("{'loss': 0.7} é".encode("latin-1"), "is no UTF-8"),
+    "binary": (b"\x80\x02}q\x00.", "is no UTF-8"),
+    "empty": (b"", "is empty"),
+    "blank": (b" \n\n", "is empty"),
+    "a folder without a log": (None, "holds no log"),
+    "JSON of another kind": (b'{"hidden_size": 64}', "JSON of another kind"),
+    "a list of numbers": (b"[1, 2]", "JSON of another kind"),
+    "a store's run without its history": (
+        b'{"run": {}, "outcome": {}, "history": {}}',
+        "looks like a run of a store",
+    ),
+    "prose": (b"it did not converge\n", "holds no record"),
+    "a CSV of something else": (b"step,time\n1,2\n", "holds no record"),
+    "a CSV cut in a quotation": (b'step,loss\n1,"0.7\n', "has no loss|is no CSV"),
+}
+
+
+@pytest.mark.parametrize("name", BAD)
+def test_files_that_are_no_log(tmp_path, name):
+    content, said = BAD[name]
+    path = write(tmp_path / "a log", content)
+    with pytest.raises(BadInput, match=said) as error:
+        read_logs(path)
+    assert "expected" in str(error.value) and "\n" not in str(error.value)
+
+
+def test_no_file(tmp_path):
+    with pytest.raises(BadInput, match="no file or folder"):
+        read_logs(tmp_path / "not there")
+
+
+def test_a_score_that_is_not_there():
+    with pytest.raises(BadInput, match="no score 'rouge': it has .*eval_accuracy"):
+        read_text(json.dumps(STATE), "a log", "rouge")
+
+
+def test_several_runs_in_one_file_are_said():
+    assert "go back" in read_text(console(HISTORY + HISTORY), "a log").notes[0]
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_cut_state_is_read_as_far_as_its_records_go(indent):
+    """A file that was being written."""
+    text = json.dumps(STATE, indent=indent)
+    log = read_text(text[: text.index("train_runtime") - 3], "a log")
+    assert log.training.loss.tolist() == [0.7, 0.65]
+    assert "may be still going" in log.notes[0]
+
+
+def test_a_byte_order_mark(tmp_path):
+    (tmp_path / "log.csv").write_text(as_csv(HISTORY), encoding="utf-8-sig")
+    assert len(read_logs(tmp_path / "log.csv")[0].training) == 2
+
+
+def test_a_million_lines(tmp_path):
+    """A tenth of them here, in a tenth of what a person would wait."""
+    path = tmp_path / "long.txt"
+    line = "{{'loss': {:.4f}, 'grad_norm': 1.5, 'learning_rate': 1e-05, 'epoch': {:.5f}}}\n"
+    path.write_text("".join(line.format(0.7, i / 1e5) for i in range(100_000)))
+    started = time.process_time()
+    (log,) = read_logs(path)
+    assert len(log.training) == 100_000 and np.isclose(log.training.loss.mean(), 0.7)
+    assert time.process_time() - started < 3
+
+
+def test_a_pasted_log_may_have_seconds_without_examples_a_second():
+    text = """{'loss': 0.69, 'epoch': 0.5}
+{'eval_loss': 0.69, 'eval_accuracy': 0.5, 'eval_runtime': 3.1, 'epoch': 1.0}"""
+    assert read_text(text, "a log").dev_examples is None

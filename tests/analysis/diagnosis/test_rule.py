@@ -1,0 +1,204 @@
+"""The rule, on logs of which a person would say what they show."""
+
+from math import log, nan
+
+import numpy as np
+import pytest
+
+from analysis.diagnosis.chance import chance_of, check_shares, constant_level, entropy_of
+from analysis.diagnosis.records import from_records
+from analysis.diagnosis.rule import (
+    COLLAPSED,
+    LEARNT,
+    LIES,
+    MEMORISED,
+    NEVER,
+    NO_NUMBER,
+    OSCILLATES,
+    UNKNOWN,
+    judge,
+    lowest_possible,
+    smoothed,
+)
+from analysis.shared.reading import BadInput
+
+EVEN = (0.5, 0.5)
+
+
+def a_log(train=(), dev=(), scores=(), metric="accuracy", norms=(), closing=None):
+    """Records at 100, 200, ...; None is missing."""
+    records = []
+    for number, loss in enumerate(train):
+        records.append({"step": 100 * (number + 1), "loss": loss})
+        if number < len(norms):
+            records[-1]["grad_norm"] = norms[number]
+    for number in range(max(len(dev), len(scores))):
+        record = {"step": 100 * (number + 1)}
+        if number < len(dev):
+            record["eval_loss"] = dev[number]
+        if number < len(scores):
+            record[f"eval_{metric}"] = scores[number]
+        records.append(record)
+    if closing is not None:
+        records.append({"step": 1000, "train_runtime": 1.0, "train_loss": closing})
+    return from_records(records, "a log", None)
+
+
+SHAPES = {
+    "at chance from the start": (a_log([0.70, 0.69, 0.693], [0.693] * 3, [0.5] * 3), NEVER),
+    "at chance, by the losses alone": (a_log([0.70, 0.694, 0.693], [0.694, 0.693]), NEVER),
+    "at chance, by the training loss alone": (a_log([0.70, 0.694, 0.693]), NEVER),
+    "worse than chance": (a_log([1.3, 0.9, 0.8], [0.9, 0.8], [0.5, 0.47]), NEVER),
+    "DNABERT #78": (
+        a_log([0.3, 0.2, 0.69], [0.25, 0.69, 0.693], [0.94, 0.5, 0.5]),
+        COLLAPSED,
+    ),
+    "learns and jumps, no score": (a_log([0.5, 0.3, 2.08, 0.7, 0.693], [0.4, 0.70]), COLLAPSED),
+    "nan": (a_log([0.7, nan], [nan], [0.5]), NO_NUMBER),
+    "the Trainer's filter writes 0": (
+        a_log([0.6, 0.0, 0.0], [], [], norms=[1.0, nan, nan]),
+        NO_NUMBER,
+    ),
+    "exactly 0 from one record to the next": (a_log([0.6, 0.0, 0.0], [0.7], [0.5]), NO_NUMBER),
+    "0 from the first record": (a_log([0.0, 0.0, 0.0]), NO_NUMBER),
+    "one gradient that overflowed, as float16's scaler makes": (
+        a_log([0.6, 0.4, 0.3], [0.4], [0.9], norms=[1.0, np.inf, 2.0]),
+        LEARNT,
+    ),
+    "a loss too low for the score": (a_log([0.2], [0.1], [0.5]), LIES),
+    "a score that never moves": (a_log([0.5, 0.4, 0.4], [0.6, 0.5, 0.4], [0.5] * 3, "f1"), LIES),
+    "by heart": (a_log([0.3, 0.05, 0.001], [1.0, 1.9], [0.52, 0.51]), MEMORISED),
+    "by heart, no score": (a_log([0.3, 0.05, 0.001], [1.0, 1.9]), MEMORISED),
+    "by heart, the mean alone": (a_log([], [1.5, 1.9], [0.5, 0.5], closing=0.05), MEMORISED),
+    "up and down": (
+        a_log([0.4] * 8, [0.5] * 8, [0.6, 0.9, 0.6, 0.9, 0.6, 0.88, 0.61, 0.9]),
+        OSCILLATES,
+    ),
+    "up": (a_log([0.6, 0.4, 0.3], [0.5, 0.4], [0.7, 0.8]), LEARNT),
+    "sure of itself, but right": (a_log([0.1, 0.01], [0.5, 0.9], [0.9, 0.9]), LEARNT),
+    "no evaluation": (a_log([0.6, 0.4, 0.2]), UNKNOWN),
+    "losses apart, no score": (a_log([0.5, 0.3, 0.2], [0.6, 0.75]), UNKNOWN),
+    "one look at chance": (a_log([], [0.693], [0.5]), UNKNOWN),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SHAPES)
+def test_shapes(name):
+    log_, shape = SHAPES[name]
+    verdict = judge(log_, chance_of(log_, EVEN, "given"))
+    assert verdict.shape == shape, verdict.because
+    assert verdict.because
+    assert verdict.failed == (shape in (NEVER, COLLAPSED, NO_NUMBER) or None) or shape in (
+        LEARNT,
+        UNKNOWN,
+    )
+
+
+def test_the_median_move_must_exceed_the_sampling_error():
+    scores = [0.6, 0.7, 0.62, 0.7, 0.61, 0.69, 0.6, 0.7]
+    log_ = a_log([0.4] * 8, [0.6] * 8, scores)
+    assert judge(log_, chance_of(log_, EVEN)).shape == OSCILLATES
+    log_.dev_examples = 50  # a standard error of 0.067
+    assert judge(log_, chance_of(log_, EVEN)).shape == LEARNT
+
+
+def test_a_regression_is_judged_by_its_correlation():
+    log_ = a_log([2.3, 2.2], [2.3, 2.2], [0.0, 0.0], "pearson")
+    assert judge(log_, chance_of(log_)).shape == NEVER
+    log_ = a_log([2.3, 0.6], [2.3, 0.7], [0.3, 0.8], "pearson")
+    assert judge(log_, chance_of(log_)).shape == LEARNT
+
+
+@pytest.mark.parametrize(
+    "first, labels", [(0.70, 2), (0.6925, 2), (0.5, 2), (1.11, 3), (1.39, 4), (1.80, 6), (2.08, 8)]
+)
+def test_the_number_of_labels_is_guessed_from_where_the_loss_begins(first, labels):
+    chance = chance_of(a_log([first, 0.4], [0.5], [0.6]))
+    assert chance.guessed and chance.entropy == pytest.approx(log(labels))
+    assert chance.level == pytest.approx(1 / labels) and "guessed" in chance.said
+
+
+def test_shares_are_guessed_from_a_score_that_never_moves():
+    """CoLA's: 69 % acceptable, whose entropy is 0.62."""
+    chance = chance_of(a_log([0.66, 0.62, 0.62], [0.62, 0.62], [0.69, 0.69]))
+    assert chance.entropy == pytest.approx(entropy_of((0.31, 0.69))) and chance.level == 0.69
+    f1 = 2 * 0.69 / 1.69
+    chance = chance_of(a_log([0.66, 0.62, 0.62], [0.62, 0.62], [f1, f1], "f1"))
+    assert chance.shares == pytest.approx((0.31, 0.69))
+
+
+def test_a_calibrated_run_is_not_taken_for_one_at_chance():
+    """95 % right at a loss of 0.2, twice the same score: that is learnt, not 95 % of one label."""
+    log_ = a_log([0.68, 0.4, 0.2], [0.4, 0.21, 0.2], [0.8, 0.95, 0.95])
+    assert judge(log_, chance_of(log_)).shape == LEARNT
+
+
+@pytest.mark.parametrize(
+    "metric, shares, level",
+    [
+        ("accuracy", (0.3, 0.7), 0.7),
+        ("eval_f1", (0.32, 0.68), 2 * 0.68 / 1.68),
+        ("eval_f1", (0.68, 0.32), 2 * 0.32 / 1.32),
+        ("f1", (0.5, 0.3, 0.2), 2 * 0.5 / 1.5 / 3),
+        ("matthews_correlation", (0.3, 0.7), 0),
+        ("eval_spearmanr", (), 0),
+    ],
+)
+def test_the_best_constant_answer_as_scikit_learn_scores_it(metric, shares, level):
+    assert constant_level(metric, shares) == pytest.approx(level)
+    if not shares:
+        return
+    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+
+    labels = np.repeat(np.arange(len(shares)), np.round(100 * np.array(shares)).astype(int))
+    average = "binary" if len(shares) == 2 else "macro"
+    scorer = {
+        "a": accuracy_score,
+        "m": matthews_corrcoef,
+        "f": lambda true, answers: f1_score(true, answers, average=average, zero_division=0),
+    }[metric.replace("eval_", "")[0]]
+    constant = [scorer(labels, np.full_like(labels, label)) for label in range(len(shares))]
+    assert constant_level(metric, shares) == pytest.approx(max(constant))
+
+
+def test_what_a_dev_loss_rules_out():
+    """Whatever the answers are: drawn at random, 200 times."""
+    from sklearn.metrics import f1_score, matthews_corrcoef
+
+    random, tested = np.random.default_rng(1), 0
+    for _ in range(200):
+        labels = (np.arange(60) < 20).astype(int)
+        sure = random.normal(random.uniform(0, 3), 1.5, 60) * np.where(labels == 1, 1, -1)
+        loss = float(np.logaddexp(0, -sure * np.where(labels == 1, 1, -1)).mean())
+        answers = (sure > 0).astype(int)
+        for metric, score in (
+            ("accuracy", (answers == labels).mean()),
+            ("f1", f1_score(labels, answers, zero_division=0)),
+            ("mcc", matthews_corrcoef(labels, answers)),
+        ):
+            log_ = a_log([], [loss], [score], metric)
+            lowest = lowest_possible(log_, chance_of(log_, (2 / 3, 1 / 3)), loss)
+            assert np.isnan(lowest) or score >= lowest - 1e-9
+            tested += not np.isnan(lowest) and lowest > 0
+    assert tested > 50
+
+
+@pytest.mark.parametrize("shares", [(1.0,), (0.5, 0.3), (0.5, 0.6), (1.0, 0.0), (-0.5, 1.5)])
+def test_shares_that_are_none(shares):
+    with pytest.raises(BadInput, match="--labels"):
+        check_shares(shares)
+
+
+def test_smoothing_keeps_the_mean():
+    steps, values = np.arange(1.0, 101), np.arange(100.0)
+    short, means = smoothed(steps, values, 30)
+    assert len(short) == 30 and short[-1] == 100
+    counts = np.diff(np.concatenate([[0], short]))
+    assert (means * counts).sum() == pytest.approx(values.sum())
+
+
+def test_a_loss_that_begins_beyond_all_labels():
+    """The Trainer wrote one of 4,398 nats, then 0 in place of NaN."""
+    log_ = a_log([4398.4, 0.0, 0.0], [], [], norms=[nan, nan, nan])
+    chance = chance_of(log_)
+    assert np.isnan(chance.entropy) and judge(log_, chance).shape == NO_NUMBER

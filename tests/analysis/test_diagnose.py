@@ -1,0 +1,201 @@
+"""diagnose as a person calls it: what it prints, draws and refuses."""
+
+import json
+
+import matplotlib.pyplot as plt
+import pytest
+
+from analysis import diagnose
+from analysis.diagnose import logging_of
+from analysis.diagnosis.advice import TRY
+from analysis.diagnosis.chance import chance_of
+from analysis.diagnosis.records import from_records
+from analysis.diagnosis.rule import SHAPES, judge
+from analysis.shared.reading import BadInput, run_command
+
+
+@pytest.fixture
+def call(monkeypatch, tmp_path, capsys):
+    """A function that calls diagnose with arguments: status, what it printed, what it complained
+    of."""
+
+    def run(*arguments: object) -> tuple[int, str, str]:
+        figures = ["--figures", str(tmp_path / "figures")]
+        monkeypatch.setattr("sys.argv", ["diagnose", *map(str, arguments), *figures])
+        status = 0
+        try:
+            run_command(diagnose.main)
+        except SystemExit as ended:
+            status = int(ended.code or 0)
+        printed = capsys.readouterr()
+        return status, printed.out, printed.err
+
+    return run
+
+
+@pytest.fixture
+def failing(tmp_path):
+    """A run that stays at chance, as trainer_state.json."""
+    records = []
+    for number in range(1, 31):
+        records.append({"step": 10 * number, "loss": 0.694, "grad_norm": 1.0})
+    for number in range(1, 4):
+        records.append({"step": 100 * number, "eval_loss": 0.693, "eval_accuracy": 0.5})
+    path = tmp_path / "failing" / "trainer_state.json"
+    path.parent.mkdir()
+    state = {"log_history": records, "max_steps": 300, "global_step": 300}
+    path.write_text(json.dumps(state))
+    return path.parent
+
+
+def test_one_log(call, failing, tmp_path):
+    status, out, err = call(failing)
+    text = " ".join(out.split())
+    assert (status, err) == (0, "")
+    assert "failing: never left chance (A)" in text
+    assert "the label entropy is 0.693" in text and "guessed" in text
+    # how often this is right, from the committed table
+    assert "such verdicts (" in text and "held-out runs of mini (a record every 10 steps" in text
+    # evidence as results/reference/README.md has it
+    assert "43 of 50 fail without, 1 of 51 with" in text
+    assert "16 of 25 fail without, 0 of 25 with" in text and "4 of 5 fail without, 0 of 5" in text
+    assert "1 of 25 at 2e-4, 16 of 25 at 3e-4, 23 of 25 at 4e-4" in text
+    assert "7 of 25 fail (BERT-large on RTE, published), 0 of 15 (mini)" in text
+    assert "grad_norm is the norm of all gradients" in text
+    assert {path.name for path in (tmp_path / "figures").iterdir()} == {
+        "diagnose.png",
+        "diagnose.pdf",
+    }
+
+
+def test_several_seeds(call, failing, tmp_path):
+    learnt = tmp_path / "learnt.txt"
+    learnt.write_text(
+        "{'loss': 0.6, 'epoch': 1}\n{'eval_loss': 0.5, 'eval_accuracy': 0.8, 'epoch': 1}\n"
+    )
+    _, out, _ = call(failing, learnt, failing)
+    assert "2 of 3 failed (95 % interval 21% to 94%)" in out  # Wilson's, from a table
+    assert "learnt.txt: learnt\n" in out and "may be still going" in out
+
+
+@pytest.mark.parametrize(
+    "flags, chance",
+    [
+        (
+            ["--labels", "0.68", "0.32"],
+            "loss 0.627 nats, eval_accuracy 0.680 (label shares as given)",
+        ),
+        (
+            ["--group", "8"],
+            "loss 2.079 nats, eval_accuracy 0.125 (8 equally frequent, as given by --",
+        ),
+        (
+            ["--classes", "6"],
+            "loss 1.792 nats, eval_accuracy 0.167 (6 equally frequent, as given by",
+        ),
+    ],
+)
+def test_labels_as_given(failing, flags, chance):
+    options = diagnose.read_options([str(failing), *flags])
+    (log,), _ = diagnose.read_all(options)
+    assert diagnose.chance_said(log, chance_of(log, *diagnose.given_shares(options))).startswith(
+        chance
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments, said",
+    [
+        (["--labels", "0.5", "0.2"], "--labels 0.5 0.2: expected the shares"),
+        (["--classes", "1"], "--classes 1: expected 2 or more"),
+        (["--classes", "2", "--group", "2"], "not allowed with"),
+        (["--score", "bleu"], "has no score 'bleu'"),
+    ],
+)
+def test_flags_that_make_no_sense(call, failing, arguments, said):
+    status, out, err = call(failing, *arguments)
+    assert status == 2 and said in err and err.count("\n") == 1 and not out
+
+
+def test_many_logs_in_a_line_each(call, failing):
+    _, out, _ = call(*[failing] * 7)
+    lines = out.split("\n\n")[0].splitlines()
+    assert len(lines) == 7 and all(
+        "never left chance (A): training loss ends" in line for line in lines
+    )
+    assert out.count("such verdicts (") == 1 and "7 of 7 failed" in out
+
+
+def test_a_bad_file_among_good_ones(call, failing, tmp_path):
+    """One line each, status 2; the others are judged."""
+    (tmp_path / "empty").write_text("")
+    (tmp_path / "latin").write_bytes("{'loss': 1} é".encode("latin-1"))
+    status, out, err = call(failing, tmp_path / "empty", tmp_path / "latin", tmp_path / "none")
+    assert status == 2 and "never left chance" in out
+    lines = err.splitlines()
+    assert len(lines) == 3 and all(line.startswith("error: ") for line in lines)
+
+
+def test_nothing_to_read(call, tmp_path):
+    status, out, err = call(tmp_path)
+    assert status == 2 and "holds no log" in err and not out
+
+
+def test_what_a_run_that_still_goes_says(call, failing):
+    path = failing / "trainer_state.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "max_steps": 900}))
+    assert "stops at step 300 of 900" in " ".join(call(failing)[1].split())
+
+
+def test_every_shape_has_something_to_try():
+    assert set(TRY) == set(SHAPES)
+    for shape in SHAPES:
+        for what, evidence in TRY[shape]:
+            assert what and evidence()
+
+
+def test_the_figure_has_a_line_a_log_and_the_levels_of_chance(failing):
+    from pathlib import Path
+
+    from analysis.diagnosis.logs import read_logs
+
+    logs = read_logs(Path(failing)) * 2
+    chances = [chance_of(log) for log in logs]
+    figure = diagnose.draw(
+        logs, chances, [judge(*pair) for pair in zip(logs, chances, strict=True)]
+    )
+    loss, score = figure.axes
+    dotted = [line.get_ydata()[0] for line in loss.lines if line.get_linestyle() == ":"]
+    assert dotted == pytest.approx([0.6931], abs=1e-3)
+    assert [line.get_ydata()[0] for line in score.lines if line.get_linestyle() == ":"] == [0.5]
+    drawn = [line for line in score.lines if len(line.get_xdata()) == 3]
+    assert len(drawn) == 2 and drawn[0].get_ydata().tolist() == [0.5] * 3
+    assert "2 logs: 2 never left chance" in figure.get_suptitle()
+    plt.close(figure)
+
+
+def test_a_loss_of_thousands_does_not_hide_the_rest():
+    records = [{"step": 10, "loss": 4398.0}, {"step": 20, "loss": 0.7}, {"step": 30, "loss": 0.69}]
+    log = from_records(records, "a log", None)
+    chance = chance_of(log, (0.5, 0.5))
+    figure = diagnose.draw([log], [chance], [judge(log, chance)])
+    assert figure.axes[0].get_ylim() == (0, 2.5)
+    assert "up to 4,398" in figure.axes[0].texts[0].get_text()
+    assert "no score in the log" in figure.axes[1].texts[0].get_text()
+
+
+@pytest.mark.parametrize(
+    "steps, kind",
+    [([10, 20, 30], "10"), ([50, 100], "50"), ([500, 1000], "500"), ([], "evaluations only")],
+)
+def test_the_kind_of_logging(steps, kind):
+    records = [{"step": step, "loss": 0.7} for step in steps]
+    records.append({"step": 1000, "eval_loss": 0.7})
+    assert logging_of(from_records(records, "a log", None)) == kind
+
+
+def test_a_score_of_the_command_line_is_none_of_the_logs(failing):
+    from analysis.diagnosis.logs import read_logs
+
+    with pytest.raises(BadInput):
+        read_logs(failing, "rouge")
