@@ -188,8 +188,15 @@ def check_loaded(report: dict[str, Any], source: str) -> None:
 
 
 def check_finite(parameters: Iterable[tuple[str, Any]], source: str) -> None:
-    """BadInput for weights that are not finite: every run of theirs would count as failed."""
+    """BadInput for weights that are not finite, or matrices that hold one value only, as of a
+    checkpoint that was saved before its parts were gathered: every run of theirs would count as
+    failed. RoBERTa's only token type is 0 throughout."""
     for name, p in parameters:
+        if p.dim() > 1 and "token_type" not in name and bool((p == p.flatten()[0]).all()):
+            raise BadInput(
+                f"the weights of {source} are empty: {name} holds {float(p.flatten()[0]):g} only;"
+                " expected trained ones"
+            )
         if not bool(p.isfinite().all()):
             raise BadInput(
                 f"the weights of {source} are not finite: {name} has NaN or infinite values;"

@@ -86,6 +86,13 @@ def infinite_embedding(folder):
     set_weights(folder, change)
 
 
+def nothing_but_zeros(folder):
+    def change(tensors):
+        tensors["bert.encoder.layer.0.attention.self.key.weight"].zero_()
+
+    set_weights(folder, change)
+
+
 def relative_positions(folder):
     def change(tensors):
         name = "bert.encoder.layer.0.attention.self.distance_embedding.weight"
@@ -119,6 +126,7 @@ REFUSED = {
     "S1": (without_tokenizer, ["no tokenizer in", "tokenizer.json"]),
     "S4": (not_a_number, ["not finite", "bert.encoder.layer.1.output.dense.bias"]),
     "S4 infinite": (infinite_embedding, ["not finite", "embeddings.LayerNorm.weight"]),
+    "S4 zeros": (nothing_but_zeros, ["are empty", "layer.0.attention.self.key.weight holds 0"]),
     "S5 relative positions": (relative_positions, ["1 encoder weights", "distance_embedding"]),
     "S5 fewer layers": (fewer_layers, ["16 encoder weights", "encoder.layer.1"]),
     "S17": (decoder, ["is_decoder", "expected an encoder"]),
