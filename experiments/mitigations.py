@@ -41,6 +41,7 @@ gradient has the factor 1 / (1 - p) of its definition, which Lee et al.'s releas
 import argparse
 from typing import Any
 
+from experiments.finetuning.cost import step_operations
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture
@@ -168,16 +169,9 @@ def write(options: argparse.Namespace, records: Records) -> None:
         method = method_of(record["run"], known)
         kind = tuple(record["run"][name] for name in COST_FIELDS)
         if kind not in costs:
-            costs[kind] = step_operations(record["run"])
+            costs[kind] = step_operations(Run(**record["run"]))
         rows.append({"method": method, **row(record), "step_operations": costs[kind]})
     write_csv(options.results / "mitigations.csv", rows)
-
-
-def step_operations(run: dict[str, Any]) -> int:
-    """Floating-point operations of one step."""
-    from experiments.finetuning import cost  # here: it loads torch
-
-    return cost.step_operations(Run(**run))
 
 
 def method_of(run: dict[str, Any], known: dict[str, dict[str, Any]]) -> str:
