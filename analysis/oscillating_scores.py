@@ -22,6 +22,7 @@ MEASURES = {  # column: what the table calls it; in points of F1 but the last th
     "late_mean": "late mean",
     "late_std": "late std",
     "late_range": "late range",
+    "last_std": "last quarter's std",
     "deepest_dip": "deepest dip",
     "dev_std": "std by dev alone",
     "jump": "jump",
@@ -35,6 +36,14 @@ MEASURES = {  # column: what the table calls it; in points of F1 but the last th
 NO_POINTS = ("halves_together", "precision_with_recall", "plateau_epoch")
 NEEDED = [*GROUP, "run", "schedule", "metric", "score", "failed", *MEASURES]
 CURVES = [*GROUP, "run", "seed", "schedule", "step", "score", "precision", "recall"]
+WIDTHS = {
+    "late_std": "second\nhalf",
+    "last_std": "last\nquarter",
+    "dev_std": "dev\nalone",
+    "jump": "jump",
+    "dev_jump": "jump, dev\nalone",
+}
+GAINS = {"gain_there": "half that\nchose", "gain_held_out": "other\nhalf"}
 LOOKS = {"constant": (WITHOUT, "o"), "linear": (WITH, "s")}
 NAMES = {"constant": "constant rate", "linear": "linear decay to 0"}
 
@@ -52,11 +61,9 @@ def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:
         for axes, schedule in zip(of_line[:2], LOOKS, strict=True):
             draw_curves(axes, shown[shown["schedule"] == schedule], line, schedule, low)
         of_line[0].set_ylabel(f"dev {metric} (%)")
-        draw_pairs(of_line[2], line, {"late_std": "epochs", "dev_std": "dev alone",
-                                      "jump": "jumps", "dev_jump": "dev alone "})  # fmt: skip
-        of_line[2].set_ylabel(f"standard deviation of {metric}\n(points; second half of epochs)")
-        draw_pairs(of_line[3], line, {"gain_there": "half that\nchose",
-                                      "gain_held_out": "other\nhalf"})  # fmt: skip
+        draw_pairs(of_line[2], line, WIDTHS)
+        of_line[2].set_ylabel(f"standard deviation of {metric}\n(points)")
+        draw_pairs(of_line[3], line, GAINS)
         of_line[3].set_ylabel(f"best epoch less last\n({metric}, points)")
         named = dict(zip(GROUP, key, strict=True))
         examples = named["train_examples"]
@@ -168,7 +175,8 @@ def main() -> None:
         path,
         "Oscillating scores: how wide the band, whose it is, what the best epoch gains",
         "F1 in percent points, means over the n seeds. Late: over the evaluations of the second"
-        " half of the epochs; dip: their median less their lowest. Std by dev alone: of one"
+        " half of the epochs; dip: their median less their lowest. Where a run still learns, its"
+        " rise is in the late std; the last quarter has less of it. Std by dev alone: of one"
         " model's F1 over dev sets of this size (sentences drawn again, bootstrap). Jump: root"
         " mean square of the difference between neighbouring epochs; by dev alone: standard"
         " deviation of that difference when the same sentences are drawn again for both. Gain: of"

@@ -40,11 +40,12 @@ NEAR = 0.02  # of the second half's mean F1: from the first such epoch on a run 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     runs: list[Run] = []
+    rates = options.learning_rates if options.rates_given else [default_rate(options)]
     for schedule in [options.schedule] if options.schedule else SCHEDULES:
         runs += grid(
             one_seed_at_first(options),
             tasks=tasks_with_words(options),
-            learning_rates=options.learning_rates or [default_rate(options)],
+            learning_rates=rates,
             corrections=[True],
             epochs=options.epochs or [EPOCHS],
             schedule=schedule,
@@ -108,7 +109,8 @@ def counts_of(record: dict[str, Any]) -> np.ndarray:
 
 def band_of(counts: np.ndarray, metric: str) -> dict[str, float]:
     """How far the scores of the second half of the epochs lie apart, and how far sentences drawn
-    again (bootstrap) would move them. F1 from 0 to 1.
+    again (bootstrap) would move them. F1 from 0 to 1. Where a run still learns, `late_std` has its
+    rise in it; `last_std` is of the last quarter, and `jump` hardly sees a rise.
 
     `dev_std`: standard deviation of one model's F1 over dev sets of this size. `jump`: root mean
     square of F1's difference between neighbouring epochs; `dev_jump`: standard deviation of that
@@ -124,6 +126,7 @@ def band_of(counts: np.ndarray, metric: str) -> dict[str, float]:
         "late_mean": float(f1.mean()),
         "late_std": float(f1.std()),
         "late_range": float(np.ptp(f1)),
+        "last_std": float(level[-max(1, len(level) // 4) :].std()),
         "deepest_dip": float(np.median(f1) - f1.min()),
         "late_precision_std": float(late["precision"].std()),
         "late_recall_std": float(late["recall"].std()),

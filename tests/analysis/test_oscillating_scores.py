@@ -72,7 +72,7 @@ def test_panels_show_every_run_and_leave_out_the_rise(tables):
     late = curves[curves["step"] > 12]["score"].min()
     assert 0 < lowest_shown(curves) < 100 * late
     assert left.get_ylim() == right.get_ylim()
-    assert len(widths.get_xticks()) == 4 and len(gains.get_xticks()) == 2
+    assert len(widths.get_xticks()) == 5 and len(gains.get_xticks()) == 2
 
 
 def test_one_schedule_alone_is_drawn(tables):

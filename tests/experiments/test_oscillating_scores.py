@@ -50,6 +50,7 @@ def test_the_band_by_hand(answered, counts):
     assert found["late_mean"] == pytest.approx(late.mean())
     assert found["late_std"] == pytest.approx(late.std())
     assert found["late_range"] == pytest.approx(late.max() - late.min())
+    assert found["last_std"] == pytest.approx(f1[9:].std())
     assert found["deepest_dip"] == pytest.approx(np.median(late) - late.min())
     assert found["jump"] == pytest.approx(np.mean((late[1:] - late[:-1]) ** 2) ** 0.5)
     near = [abs(value - late.mean()) <= 0.02 for value in f1]
