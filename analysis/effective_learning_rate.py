@@ -32,7 +32,7 @@ from analysis.shared.statistics import (
     rate_columns,
     wilson_interval,
 )
-from analysis.shared.style import WITH, WITHOUT, label_log_axis, panels, save
+from analysis.shared.style import WITH, WITHOUT, panels, save
 from analysis.shared.tables import PANEL, readable, save_table
 
 SETTING = [*PANEL, "learning_rate", "bias_correction", "warmup_ratio", "adam_beta2"]
@@ -164,6 +164,12 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     return figure
 
 
+def label_rates(axes: plt.Axes) -> None:
+    """1e-3 and, of what lies between, 2 and 5 times a power of ten: more would overlap."""
+    axes.xaxis.set_major_formatter(lambda x, _: rate_name(x))
+    axes.xaxis.set_minor_formatter(lambda x, _: rate_name(x) if f"{x:e}"[0] in "25" else "")
+
+
 def draw_shares(axes: plt.Axes, group: pd.DataFrame) -> None:
     """A mark a setting with Wilson's interval, and a logistic curve for each kind of run."""
     for corrected, (color, marker, line) in LOOKS.items():
@@ -190,7 +196,7 @@ def draw_shares(axes: plt.Axes, group: pd.DataFrame) -> None:
         xycoords="axes fraction",
         fontsize=8,
     )
-    label_log_axis(axes.xaxis)
+    label_rates(axes)
 
 
 def draw_gradients(axes: plt.Axes, group: pd.DataFrame) -> None:
@@ -211,7 +217,7 @@ def draw_gradients(axes: plt.Axes, group: pd.DataFrame) -> None:
     axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set(xlabel="largest effective learning rate", ylabel="first layer's gradient at the end")
-    label_log_axis(axes.xaxis)
+    label_rates(axes)
 
 
 def main() -> None:
