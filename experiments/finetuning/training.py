@@ -16,14 +16,14 @@ from torch.nn.functional import cross_entropy
 
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.checks import unknown_share
-from experiments.finetuning.devices import set_float32
+from experiments.finetuning.devices import send, set_float32
 from experiments.finetuning.errors import INTERRUPTS
 from experiments.finetuning.glue import get_task
 from experiments.finetuning.histories import RECORDED, Recording
 from experiments.finetuning.loading import Network, load, prepare
 from experiments.finetuning.metrics import all_metrics, majority_level
 from experiments.finetuning.optimizers import PaperAdamW, all_tensors
-from experiments.finetuning.packing import PackedClassifier, pack
+from experiments.finetuning.packing import PackedBatch, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import TokenizedSplit, train_rows
@@ -224,26 +224,41 @@ def forward(
 ) -> torch.Tensor:
     """Logits [examples, labels] in float32, with the arithmetic of run.dtype. Dropout only when
     training."""
+    return logits_of(network, on_device(network, batch, run), run, training)
+
+
+def on_device(
+    network: Network, batch: dict[str, np.ndarray], run: Run
+) -> PackedBatch | dict[str, torch.Tensor]:
+    """What `network` reads of a batch, and its labels, where it computes."""
+    if isinstance(network, PackedClassifier):
+        return pack(batch, network.config, network.device)
+    read = {*inspect.signature(network.forward).parameters, "labels"}
+    wanted = {name: array for name, array in batch.items() if name in read}
+    return send(wanted, torch.device(run.device))
+
+
+def logits_of(
+    network: Network, inputs: PackedBatch | dict[str, torch.Tensor], run: Run, training: bool
+) -> torch.Tensor:
+    """As forward, of a batch that is on the device."""
     with torch.autocast(
         run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"
     ):
-        if isinstance(network, PackedClassifier):
-            return network(pack(batch, network.config, network.device), training).float()
-        inputs = {
-            name: torch.from_numpy(array).to(run.device)
-            for name, array in batch.items()
-            if name in inspect.signature(network.forward).parameters and name != "labels"
-        }
-        return network.train(training)(**inputs).logits.float()
+        if isinstance(inputs, PackedBatch):
+            return network(inputs, training).float()
+        assert not isinstance(network, PackedClassifier)
+        without_labels = {name: part for name, part in inputs.items() if name != "labels"}
+        return network.train(training)(**without_labels).logits.float()
 
 
 def batch_loss(
     network: Network, batch: dict[str, np.ndarray], run: Run, training: bool = True
 ) -> torch.Tensor:
     """Mean cross-entropy over the batch, in nats."""
-    return cross_entropy(
-        forward(network, batch, run, training), torch.from_numpy(batch["labels"]).to(run.device)
-    )
+    inputs = on_device(network, batch, run)
+    labels = inputs.labels if isinstance(inputs, PackedBatch) else inputs["labels"]
+    return cross_entropy(logits_of(network, inputs, run, training), labels)
 
 
 @torch.no_grad()
