@@ -10,8 +10,8 @@ from torch.nn.functional import scaled_dot_product_attention
 def hidden_from_attention(inside: Tensor, heads: int) -> Tensor:
     """What is added to attention scores, [examples * heads, 1, longest]: 0 where there is a token
     in [examples, longest], else -inf."""
-    hidden = torch.zeros(inside.shape, device=inside.device).masked_fill_(inside == 0, -math.inf)
-    return hidden.repeat_interleave(heads, dim=0)[:, None]
+    hidden = torch.where(inside == 0, -math.inf, 0.0)
+    return hidden.unsqueeze(1).expand(-1, heads, -1).reshape(len(inside) * heads, 1, -1)
 
 
 def attend(
@@ -32,5 +32,6 @@ def attend(
 
 def fused(query: Tensor, key: Tensor, value: Tensor, hidden: Tensor) -> Tensor:
     """The same by torch's kernels, which want four dimensions."""
-    parts = (query[None], key[None], value[None])
-    return scaled_dot_product_attention(*parts, attn_mask=hidden[None].to(query.dtype))[0]
+    query, key, value, hidden = (part.unsqueeze(0) for part in (query, key, value, hidden))
+    mask = hidden.to(query.dtype)
+    return scaled_dot_product_attention(query, key, value, attn_mask=mask).squeeze(0)
