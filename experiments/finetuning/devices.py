@@ -2,7 +2,9 @@
 
 import os
 
+import numpy as np
 import torch
+from torch import Tensor
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
@@ -24,3 +26,21 @@ def set_float32(run: Run) -> None:
             f"{torch.cuda.get_device_name()} has no TF32: expected a GPU of compute capability"
             f" {TF32_SINCE[0]}.{TF32_SINCE[1]} or later, or --dtype float32"
         )
+
+
+def send(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
+    """Arrays of whole numbers, or of truth values, on a device. On a CPU they are the arrays
+    themselves; elsewhere parts of one vector of int64: one copy, and to a GPU from pinned memory,
+    so that it does not wait for the copy to end."""
+    if device.type == "cpu":
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}
+    joined = torch.from_numpy(
+        np.concatenate([array.ravel() for array in arrays.values()], dtype=np.int64)
+    )
+    if device.type == "cuda":
+        joined = joined.pin_memory()
+    parts = joined.to(device, non_blocking=True).split([array.size for array in arrays.values()])
+    return {
+        name: part.view(array.shape)
+        for (name, array), part in zip(arrays.items(), parts, strict=True)
+    }

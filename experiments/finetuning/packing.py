@@ -27,7 +27,9 @@ from torch import Tensor, nn
 from torch.nn.functional import layer_norm, linear
 from transformers import PretrainedConfig, PreTrainedModel
 
+from experiments.finetuning.attention import attend, hidden_from_attention
 from experiments.finetuning.checks import first_position
+from experiments.finetuning.devices import send
 from experiments.finetuning.glue import UNREAD
 from experiments.finetuning.lora import Adapter, adapter_of
 
@@ -60,6 +62,7 @@ class PackedBatch:
     # where answers are read, in the order of the batch: the first token of each example, or with a
     # label a word every labelled one
     starts: Tensor
+    labels: Tensor | None  # of these answers, where the batch has them
     groups: list[AttentionGroup]  # in the order of the tokens
 
 
@@ -295,10 +298,7 @@ class PackedClassifier:
                 .reshape(3, examples * heads, longest, size)
                 .unbind()
             )
-            shares = torch.softmax(
-                torch.baddbmm(mask, query, key.transpose(1, 2), alpha=size**-0.5), -1
-            )
-            attended = torch.bmm(shares if keep is None else shares * keep, value)
+            attended = attend(query, key, value, mask, keep)
             attended = (
                 attended.view(examples, heads, longest, size)
                 .transpose(1, 2)
@@ -378,27 +378,22 @@ def pack(
     # wants few calls
     scores = config.num_attention_heads * mask.size * mask.shape[1]
     count = 1 if device.type != "cpu" else int(np.clip(scores / 4e5, 1, len(order)))
-    groups = []
-    for chosen in np.array_split(np.arange(len(order)), count):
+    arrays = {
+        "input_ids": batch["input_ids"][order][mask],
+        "token_type_ids": batch["token_type_ids"][order][mask],
+        "position_ids": positions[mask],
+        "starts": starts,
+    }
+    tokens = []
+    for i, chosen in enumerate(np.array_split(np.arange(len(order)), count)):
         inside = mask[chosen, : lengths[order[chosen[-1]]]]
-        hidden = np.where(inside, np.float32(0), np.float32(-np.inf)).repeat(
-            config.num_attention_heads, axis=0
-        )[:, None]
-        groups.append(
-            AttentionGroup(
-                int(inside.sum()),
-                torch.from_numpy(hidden).to(device),
-                torch.from_numpy(np.flatnonzero(inside)).to(device),
-            )
-        )
-
-    def row(array: np.ndarray) -> Tensor:
-        return torch.from_numpy(array).to(device)
-
-    return PackedBatch(
-        row(batch["input_ids"][order][mask]),
-        row(batch["token_type_ids"][order][mask]),
-        row(positions[mask]),
-        row(starts),
-        groups,
-    )
+        tokens.append(int(inside.sum()))
+        arrays |= {f"inside {i}": inside, f"slots {i}": np.flatnonzero(inside)}
+    if "labels" in batch:
+        arrays["labels"] = labels if labels.ndim < 2 else labels[labels != UNREAD]
+    sent = send(arrays, device)
+    groups = []
+    for i, count in enumerate(tokens):
+        hidden = hidden_from_attention(sent.pop(f"inside {i}"), config.num_attention_heads)
+        groups.append(AttentionGroup(count, hidden, sent.pop(f"slots {i}")))
+    return PackedBatch(**{"labels": None, **sent}, groups=groups)

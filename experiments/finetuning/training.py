@@ -16,7 +16,7 @@ import transformers
 from experiments.finetuning.answers import answers_of, mean_loss, scores_of, scores_of_halves
 from experiments.finetuning.checkpoints import Checkpoint
 from experiments.finetuning.checks import unknown_share
-from experiments.finetuning.devices import set_float32
+from experiments.finetuning.devices import send, set_float32
 from experiments.finetuning.errors import INTERRUPTS
 from experiments.finetuning.glue import TOKENS, UNREAD
 from experiments.finetuning.head_phase import train_head
@@ -24,7 +24,7 @@ from experiments.finetuning.histories import RECORDED, Answers, Recording
 from experiments.finetuning.loading import Network, load, prepare
 from experiments.finetuning.metrics import constant_loss, majority_level
 from experiments.finetuning.optimizers import PaperAdamW, all_tensors
-from experiments.finetuning.packing import PackedClassifier, pack
+from experiments.finetuning.packing import PackedBatch, PackedClassifier, pack
 from experiments.finetuning.probes import gradient_norms, probed_matrices
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import TokenizedSplit, task_of, train_rows
@@ -243,23 +243,34 @@ def forward(
 ) -> torch.Tensor:
     """Logits [answers, labels] in float32, an answer an example or a labelled token, with the
     arithmetic of run.dtype. Dropout only when training."""
+    return logits_of(network, on_device(network, batch, run), run, training)
+
+
+def on_device(
+    network: Network, batch: dict[str, np.ndarray], run: Run
+) -> PackedBatch | dict[str, torch.Tensor]:
+    """What `network` reads of a batch, and its labels, where it computes."""
+    if isinstance(network, PackedClassifier):
+        return pack(batch, network.config, network.device)
+    read = {*inspect.signature(network.forward).parameters, "labels"}
+    wanted = {name: array for name, array in batch.items() if name in read}
+    return send(wanted, torch.device(run.device))
+
+
+def logits_of(
+    network: Network, inputs: PackedBatch | dict[str, torch.Tensor], run: Run, training: bool
+) -> torch.Tensor:
+    """As forward, of a batch that is on the device."""
     with torch.autocast(
         run.device.split(":")[0], dtype=torch.bfloat16, enabled=run.dtype == "bfloat16"
     ):
-        if isinstance(network, PackedClassifier):
-            return network(pack(batch, network.config, network.device), training).float()
-        inputs = {
-            name: torch.from_numpy(array).to(run.device)
-            for name, array in batch.items()
-            if name in inspect.signature(network.forward).parameters and name != "labels"
-        }
-        logits = network.train(training)(**inputs).logits.float()
-    return logits if batch["labels"].ndim == 1 else logits[torch.from_numpy(read_at(batch))]
-
-
-def read_at(batch: dict[str, np.ndarray]) -> np.ndarray:
-    """Of a batch with labels [examples, tokens] which tokens have one."""
-    return batch["labels"] != UNREAD
+        if isinstance(inputs, PackedBatch):
+            return network(inputs, training).float()
+        assert not isinstance(network, PackedClassifier)
+        without_labels = {name: part for name, part in inputs.items() if name != "labels"}
+        logits = network.train(training)(**without_labels).logits.float()
+    labels = inputs.get("labels")
+    return logits if labels is None or labels.ndim == 1 else logits[labels != UNREAD]
 
 
 def batch_loss(
@@ -267,10 +278,11 @@ def batch_loss(
 ) -> torch.Tensor:
     """Mean loss over the answers of the batch: cross-entropy in nats, or a regression's squared
     error."""
-    labels = batch["labels"] if batch["labels"].ndim == 1 else batch["labels"][read_at(batch)]
-    return mean_loss(
-        forward(network, batch, run, training), torch.from_numpy(labels).to(run.device)
-    )
+    inputs = on_device(network, batch, run)
+    labels = inputs.labels if isinstance(inputs, PackedBatch) else inputs["labels"]
+    assert labels is not None
+    read = labels if labels.ndim == 1 else labels[labels != UNREAD]
+    return mean_loss(logits_of(network, inputs, run, training), read)
 
 
 @torch.no_grad()
