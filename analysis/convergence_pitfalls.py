@@ -27,13 +27,15 @@ from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import WITH, WITHOUT, save
 from analysis.shared.tables import PANEL, readable, save_table
 
-# nats, the loss of giving two labels equal chances; a small sample's own label entropy may be 0
+# nats, the loss of giving two labels equal chances; a small sample's own label entropy may be 0.
+# Of more labels with_diagnoses takes the label entropy of the largest sample, if that is higher
 UNINFORMED = np.log(2)
 # nats; a loss so far above UNINFORMED gives the right label 30 % on (geometric) average, less than
 # guessing does
 FAR = 0.5
 # root mean square of the change of the margins; so much is a factor of 1.65 in the odds
 STILL = 0.5
+REGRESSION = ("pearson", "spearman")  # metrics of tasks that are not judged
 # nats; two losses so close count as equal, a training loss below it as near 0
 SMALL = UNINFORMED / 10
 # of the way from the majority level to a perfect score; a dev score below it is near the majority
@@ -102,14 +104,15 @@ GRADIENTS: dict[str, tuple[str, dict]] = {
 }
 
 
-def diagnose(run: pd.Series) -> str:
-    """What the curves of a run say happened to it, one of DIAGNOSES."""
+def diagnose(run: pd.Series, uninformed: float = UNINFORMED) -> str:
+    """What the curves of a run say happened to it, one of DIAGNOSES; `uninformed`: nats, the loss
+    of answers that do not look at the input."""
     gone = GONE * run["first_layer_gradient_at_end"] < run["first_layer_gradient_at_start"]
     near_majority = run["score"] < run["majority_level"] + NEAR * (1 - run["majority_level"])
     if (
         run["diverged"]
         or not np.isfinite(run["last_loss"])
-        or run["highest_loss"] > UNINFORMED + FAR
+        or run["highest_loss"] > uninformed + FAR
     ):
         return "loss rose"
     if (
@@ -118,7 +121,7 @@ def diagnose(run: pd.Series) -> str:
         and not gone
     ):
         return "never moved"
-    if run["last_loss"] < SMALL and (run["last_dev_loss"] > UNINFORMED + FAR or near_majority):
+    if run["last_loss"] < SMALL and (run["last_dev_loss"] > uninformed + FAR or near_majority):
         return "memorised"
     if gone and run["constant_prediction"] and abs(run["last_loss"] - run["label_entropy"]) < SMALL:
         return "vanished"
@@ -144,7 +147,10 @@ def with_diagnoses(runs: pd.DataFrame) -> pd.DataFrame:
         runs["failed"].map({True: FAILED, False: NOT_FAILED}),
     )
     places = {name: i for i, name in enumerate(sorted(set(condition), key=place))}
-    return runs.assign(condition=condition, diagnosis=runs.apply(diagnose, axis=1)).sort_values(
+    entropy = runs.groupby(["task", "data"])["label_entropy"].transform("max")
+    levels = entropy.clip(lower=UNINFORMED)
+    found = [diagnose(run, level) for (_, run), level in zip(runs.iterrows(), levels, strict=True)]
+    return runs.assign(condition=condition, diagnosis=found).sort_values(
         [*PANEL, "condition"],
         key=lambda column: column.map(places) if column.name == "condition" else column,
     )
@@ -305,6 +311,11 @@ def main() -> None:
     options = parse(parser(__doc__))
     runs = with_diagnoses(read(options.results / "convergence_pitfalls.csv", NEEDED))
     curves = read(options.results / "convergence_pitfalls_curves.csv", NEEDED_CURVES)
+    if set(curves["metric"]) & set(REGRESSION):
+        raise BadInput(
+            "convergence_pitfalls judges by losses in nats, which a regression has not: expected"
+            " tasks with classes, or other experiments"
+        )
     save(draw(curves), options.figures / "convergence_pitfalls")
     diagnoses, seen = table(runs), medians(runs)
     save_table(

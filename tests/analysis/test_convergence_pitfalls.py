@@ -169,6 +169,28 @@ def test_only_the_curves_are_seen(make):
         assert diagnose(pd.Series(make(kind)).drop(list(hidden))) == kind
 
 
+def test_six_classes_begin_at_a_higher_loss(make):
+    """1.79 nats before training is no loss that rose; of a sample of one class neither, since the
+    task's own entropy counts."""
+    six = {"label_entropy": 1.7, "highest_loss": 1.85, "first_loss": 1.8}
+    rows = [
+        make("learnt", **six),
+        make("memorised", **{**six, "label_entropy": 0.0, "last_dev_loss": 2.5}),
+        make("learnt", **{**six, "highest_loss": 2.3}),
+    ]
+    found = with_diagnoses(pd.DataFrame(rows))["diagnosis"]
+    assert found.sort_index().tolist() == ["learnt", "memorised", "loss rose"]
+
+
+def test_a_regression_is_not_judged(runs, curves, tmp_path, capsys, monkeypatch):
+    runs.to_csv(tmp_path / "convergence_pitfalls.csv", index=False)
+    of_numbers = curves.assign(metric="pearson", run=[f"{i}" for i in range(len(curves))])
+    of_numbers.to_csv(tmp_path / "convergence_pitfalls_curves.csv", index=False)
+    monkeypatch.setattr(sys, "argv", ["x", "--results", str(tmp_path)])
+    with pytest.raises(BadInput, match="which a regression has not"):
+        main()
+
+
 def test_counts_and_shares(runs):
     rows = table(with_diagnoses(runs)).set_index("condition")
     assert list(rows.index) == [
