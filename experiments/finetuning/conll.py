@@ -8,7 +8,6 @@ entity of its type starts one, as in the CoNLL script; labels of other schemes (
 refused, since they would be scored by word.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -67,10 +66,10 @@ def read_conll(path: Path) -> list[Sentence]:
     return found
 
 
-def has_lists(table: Table, text_columns: Sequence[str]) -> bool:
-    """Whether a table's text column holds lists of words."""
-    cells = table.columns[text_columns[0]]
-    return bool(cells) and isinstance(cells[0], list | tuple)
+def has_lists(table: Table, words_column: str, labels_column: str) -> bool:
+    """Whether a table holds lists of words and lists of labels, by its first row."""
+    columns = table.columns[words_column], table.columns[labels_column]
+    return all(bool(cells) and isinstance(cells[0], list | tuple) for cells in columns)
 
 
 def read_lists(table: Table, words_column: str, labels_column: str) -> list[Sentence]:

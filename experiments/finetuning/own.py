@@ -130,8 +130,8 @@ def load(source: str) -> Loaded:
         tables = {part: read_file(p, wanted) for part, p in part_files(Path(asked.data)).items()}
     else:
         tables = read_hub(asked.data, wanted)
-    if has_lists(tables["train"], asked.text_columns):
-        words, labels = asked.text_columns[0], asked.label_column
+    words, labels = asked.text_columns[0], asked.label_column
+    if has_lists(tables["train"], words, labels):
         sentences = {part: read_lists(table, words, labels) for part, table in tables.items()}
         return load_words(asked, sentences)
     remarks: list[str] = []
