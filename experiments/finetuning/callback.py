@@ -19,9 +19,10 @@ Every record of the training log gets, so that trainer_state.json, TensorBoard a
 The verdict falls once, after 30 % of the steps, from the tenth before, on classifiers of texts or
 tokens (2 to 1,000 classes): a run is failing if the first layer gets under 3 / 1000 of the
 classifier's gradient and the cross-entropy is not 0.02 nats below the entropy of the labels, which
-the best constant answer reaches. Both are counted from what the model is given and answers, since
-the logged loss need not be the cross-entropy: under gradient accumulation transformers 5.23 logs
-the sum over BERT's micro-batches.
+the best constant answer reaches. Both are counted from what the model is given and answers, of all
+processes: the logged loss can be a multiple, since transformers 5.23 sums BERT's over micro-batches
+and over processes. Where only a part of a layer is trained (LoRA) there is no verdict, since
+nothing is known of how small that part's gradient may be.
 
 How often that is right: of 448 runs of small BERTs that were stored with the gradient of one matrix
 of the first layer, 190 of them failed, it catches 96 and flags 4 others, which learnt little (1 /
@@ -69,8 +70,9 @@ class GradientWatch(TrainerCallback):
 
     def on_train_begin(self, args: Any, state: Any, control: Any, **given: Any) -> None:
         """Find what to watch, and say what it is."""
-        self.parts, found = parts_of(given["model"])
-        (print if len(self.parts) == 3 else LOG.warning)(f"watching the gradients of {found}")
+        self.parts, self.whole, found = parts_of(given["model"])
+        self.speaks = state.is_world_process_zero
+        self.say(f"watching the gradients of {found}", print if len(self.parts) == 3 else None)
         begin, end = (round(share * state.max_steps) for share in WINDOW)
         self.window = (begin, max(end, begin + 1))
         self.norms: dict[str, list[torch.Tensor]] = {part: [] for part in self.parts}
@@ -125,13 +127,13 @@ class GradientWatch(TrainerCallback):
             return control
         self.hook.remove()
         share, (loss, entropy) = ratio(self.judged), self.gathered()
-        if math.isnan(entropy) or not set(self.parts) >= BOTH:
-            LOG.warning("no verdict on this run: it needs trained layers, a classifier, and labels")
+        if math.isnan(entropy) or not set(self.parts) >= BOTH or not self.whole:
+            self.say("no verdict on this run: it needs trained layers, a classifier, and labels")
             return control
         # a value that is not a number is as bad as can be
         self.failing = not share >= VANISHED and not loss < entropy - NEAR
         if self.failing:
-            LOG.warning(
+            self.say(
                 f"this run is failing: after {WINDOW[1]:.0%} of the steps the first layer gets"
                 f" {share:.1e} of the classifier's gradient, cross-entropy {loss:.3f}, label"
                 f" entropy {entropy:.3f}; {'stopped' if self.stop else 'stop it'}, take another"
@@ -155,6 +157,11 @@ class GradientWatch(TrainerCallback):
         entropy = -sum(share * math.log(share) for share in shares)
         return sum(part[1] for part in seen) / examples, entropy
 
+    def say(self, line: str, how: Any = None) -> None:
+        """One line, from one process; a warning unless `how` to say it."""
+        if self.speaks:
+            (how or LOG.warning)(line)
+
     def on_train_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:
         self.hook.remove()
 
@@ -169,36 +176,36 @@ def ratio(norms: dict[str, list[torch.Tensor]]) -> float:
     return first / last if last else math.nan
 
 
-def parts_of(model: nn.Module) -> tuple[dict[str, list[nn.Parameter]], str]:
+def parts_of(model: nn.Module) -> tuple[dict[str, list[nn.Parameter]], bool, str]:
     """The trained parameters of first layer, last layer and classifier, as far as there are such;
-    and in words what they are. The layers: of all module lists of blocks of one class the one with
+    whether the first layer is trained as a whole; and in words what they are."""
+    parts, whole = {}, False
+    name, layers = layers_of(model)
+    trained = [i for i, layer in enumerate(layers) if trained_of(layer)]
+    found = "no layer (no list of like modules with trained parameters)"
+    if trained:
+        first, last = trained[0], trained[-1]
+        parts["first_layer"] = trained_of(layers[first])
+        parts["last_layer"] = trained_of(layers[last])
+        whole = len(parts["first_layer"]) == len(list(layers[first].parameters()))
+        found = f"{name} {first + 1} and {last + 1} of {len(layers)}{'' if whole else ' (in part)'}"
+    inside, classifier = set(layers.modules()), "no classifier"
+    for path, module in model.named_modules():
+        if isinstance(module, nn.Linear) and module not in inside and trained_of(module):
+            parts["classifier"], classifier = trained_of(module), path
+    return parts, whole, f"{found}, {classifier}"
+
+
+def layers_of(model: nn.Module) -> tuple[str, nn.ModuleList]:
+    """The model's layers, and their name: of all module lists of blocks of one class the one with
     the most parameters, which contains any lists inside its blocks (experts, heads)."""
     name, layers, most = "", nn.ModuleList(), 0
     for path, module in model.named_modules():
-        if (
-            isinstance(module, nn.ModuleList)
-            and len(module) > 1
-            and len(set(map(type, module))) == 1
-        ):
+        if isinstance(module, nn.ModuleList) and len(module) > 1:
             size = sum(p.numel() for p in module.parameters())
-            if size > most:
+            if size > most and len(set(map(type, module))) == 1:
                 name, layers, most = path, module, size
-    parts, words, inside = {}, [], set(layers.modules())
-    trained = [i for i, layer in enumerate(layers) if trained_of(layer)]
-    if trained:
-        parts["first_layer"] = trained_of(layers[trained[0]])
-        parts["last_layer"] = trained_of(layers[trained[-1]])
-        words.append(f"{name} {trained[0] + 1} and {trained[-1] + 1} of {len(layers)}")
-    else:
-        words.append("no layer (no list of like modules with trained parameters)")
-    linear = [
-        (path, module)
-        for path, module in model.named_modules()
-        if isinstance(module, nn.Linear) and module not in inside and trained_of(module)
-    ]
-    if linear:
-        parts["classifier"] = trained_of(linear[-1][1])
-    return parts, ", ".join([*words, linear[-1][0] if linear else "no classifier"])
+    return name, layers
 
 
 def trained_of(module: nn.Module) -> list[nn.Parameter]:

@@ -210,8 +210,8 @@ def test_bfloat16_frozen_layers_and_wrapped_models(tmp_path, capsys):
     assert "bert.encoder.layer 2 and 3 of 3, classifier" in capsys.readouterr().out
     assert trainer.state.log_history[0]["first_layer_grad_norm"] > 0
     wrapped = nn.DataParallel(a_model())
-    parts, words = parts_of(wrapped)
-    assert words == "module.bert.encoder.layer 1 and 3 of 3, module.classifier"
+    parts, whole, words = parts_of(wrapped)
+    assert whole and words == "module.bert.encoder.layer 1 and 3 of 3, module.classifier"
     assert parts["classifier"] == list(wrapped.module.classifier.parameters())
     half = nn.Parameter(torch.ones(10_000, dtype=torch.bfloat16))
     half.grad = torch.full_like(half, 1e-3)
@@ -231,21 +231,24 @@ class Adapter(nn.Module):
         return self.base(inputs) + self.up(self.down(inputs))
 
 
-def test_adapters(tmp_path):
-    """Only what is trained counts; a list inside the blocks is not taken for them."""
+def test_adapters(tmp_path, caplog):
+    """Only what is trained counts, and is not judged; a list inside the blocks is not taken for
+    them."""
     model = a_model()
     model.bert.requires_grad_(False)
     for layer in model.bert.encoder.layer:
         layer.attention.self.query = Adapter(layer.attention.self.query)
         layer.experts = nn.ModuleList(nn.Linear(16, 16) for _ in range(8)).requires_grad_(False)
-    parts, words = parts_of(model)
-    assert words == "bert.encoder.layer 1 and 3 of 3, classifier"
+    parts, whole, words = parts_of(model)
+    assert not whole and words == "bert.encoder.layer 1 and 3 of 3 (in part), classifier"
     query = model.bert.encoder.layer[0].attention.self.query
     assert parts["first_layer"] == [query.down.weight, query.up.weight]
     trainer = a_trainer(model, tmp_path)
-    watch(trainer)
-    trainer.train()
+    watched = watch(trainer, stop=True)
+    with caplog.at_level(logging.WARNING, logger=callback.__name__):
+        trainer.train()
     assert trainer.state.log_history[0]["first_layer_grad_norm"] > 0
+    assert watched.failing is None and "no verdict" in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -271,7 +274,7 @@ def test_a_part_that_is_missing_is_said_once(spoil, said, tmp_path, caplog, caps
 
 def test_albert_shares_its_layers():
     config = AutoConfig.for_model("albert", **SMALL, embedding_size=8, num_hidden_layers=3)
-    parts, words = parts_of(AutoModelForSequenceClassification.from_config(config))
+    parts, _, words = parts_of(AutoModelForSequenceClassification.from_config(config))
     assert set(parts) == {"classifier"} and words.startswith("no layer")
 
 
@@ -307,18 +310,18 @@ ENTROPY = -(0.25 * math.log(0.25) + 0.75 * math.log(0.75))  # of examples()
     ],
 )
 def test_the_verdict(share, loss, failing, tmp_path, caplog):
-    """After 30 % of the steps, once, also where nothing is logged by then."""
-    for stop in (False, True):
-        caplog.clear()
-        trainer = a_trainer(Stuck(share, loss), tmp_path, max_steps=20, logging_steps=500)
-        watched = watch(trainer, stop=stop)
-        with caplog.at_level(logging.WARNING, logger=callback.__name__):
-            trainer.train()
-        assert watched.failing is failing
-        lines = [line.getMessage() for line in caplog.records]
-        assert len(lines) == failing and all("label entropy 0.562" in line for line in lines)
-        assert trainer.state.global_step == (6 if failing and stop else 20)
-        assert not trainer.model._forward_hooks
+    """After 30 % of the steps, once, also where nothing is logged by then; it ends the run only if
+    asked to."""
+    stop = share == 1e-3
+    trainer = a_trainer(Stuck(share, loss), tmp_path, max_steps=20, logging_steps=500)
+    watched = watch(trainer, stop=stop)
+    with caplog.at_level(logging.WARNING, logger=callback.__name__):
+        trainer.train()
+    assert watched.failing is failing
+    lines = [line.getMessage() for line in caplog.records]
+    assert len(lines) == failing and all("label entropy 0.562" in line for line in lines)
+    assert trainer.state.global_step == (6 if failing and stop else 20)
+    assert not trainer.model._forward_hooks
 
 
 @pytest.mark.parametrize(
