@@ -144,6 +144,15 @@ def lying_metric(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict |
         )
     fell = 1 - loss[-1] / chance.entropy if chance.entropy else nan
     if len(score) >= 3 and np.ptp(score) < 1e-9 and fell > thresholds.moved:
+        if chance.guessed and "acc" not in (log_.metric or ""):
+            return Verdict(
+                UNKNOWN,
+                [
+                    f"the score is {score[-1]:.4g} in all {len(score)} evaluations at a dev loss of"
+                    f" {loss[-1]:.3g} nats: uneven labels at chance, or a wrong metric: give"
+                    " --labels"
+                ],
+            )
         return Verdict(
             LIES,
             [
@@ -275,7 +284,10 @@ def when_it_failed(
         said = f"at step {table.step[best]:,.6g} it had {what.rstrip(', ')}"
         return Verdict(COLLAPSED, [*because, said], True)
     steps, losses = smoothed(*log_.training.known("loss"), BLOCKS)
-    if len(losses) and losses.min() < chance.entropy - thresholds.left_train:
+    known = log_.evaluations.known("other")[1]
+    # uneven labels have a lower entropy than the guess, which a run at chance falls to
+    uneven = chance.guessed and len(known) > 1 and np.ptp(known) == 0
+    if len(losses) and not uneven and losses.min() < chance.entropy - thresholds.left_train:
         said = f"at step {steps[losses.argmin()]:,.6g} the training loss was {losses.min():.3g}"
         return Verdict(COLLAPSED, [*because, said], True)
     if len(losses) < 2 and len(table) < 2 and isnan(log_.mean_loss):

@@ -202,3 +202,12 @@ def test_a_loss_that_begins_beyond_all_labels():
     log_ = a_log([4398.4, 0.0, 0.0], [], [], norms=[nan, nan, nan])
     chance = chance_of(log_)
     assert np.isnan(chance.entropy) and judge(log_, chance).shape == NO_NUMBER
+
+
+def test_uneven_labels_at_chance_are_no_wrong_metric():
+    """A failed run on labels of 81 %, whose entropy is 0.486, as the Trainer logged it."""
+    log_ = a_log([0.6, 0.49], [0.49, 0.487, 0.486], [0.0] * 3, "matthews_correlation")
+    assert judge(log_, chance_of(log_)).shape == NEVER
+    lower = a_log([0.6, 0.4], [0.42, 0.41, 0.4], [0.0] * 3, "matthews_correlation")
+    assert judge(lower, chance_of(lower)).shape == UNKNOWN
+    assert judge(log_, chance_of(log_, (0.19, 0.81))).shape == NEVER
