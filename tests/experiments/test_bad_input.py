@@ -53,7 +53,7 @@ def expect_one_line(done, *words):
         (["--learning-rates", "nan"], ["a learning rate from 1e-12 to 1"]),
         (["--learning-rates", "0"], ["a learning rate from 1e-12 to 1"]),
         (["--engine", "slurm"], ["unknown name 'slurm'", "ray, serial"]),
-        (["--dtype", "int8"], ["unknown name 'int8'", "float32, bfloat16"]),
+        (["--dtype", "int8"], ["unknown name 'int8'", "float32, tf32, bfloat16"]),
         (["--sedes", "5"], ["unrecognized arguments: --sedes", "--help"]),
         (
             ["--seeds", "2", "--head-seed", "1", "--order-seed", "1", "--dropout-seed", "1"],
@@ -92,7 +92,7 @@ def test_flags(arguments, words):
         ),
         (
             ["small_datasets", "--sample-size", "1600", "--plan"],
-            ["nearly all of mrpc", "expected fewer"],
+            ["nearly all of cola", "expected fewer"],
         ),
     ],
     ids=str,
@@ -235,7 +235,7 @@ def test_layers_by_other_names_are_not_taken_for_none(tmp_path, tiny_model, tiny
 def test_a_gpu_is_needed_to_train_but_not_to_plan(tmp_path):
     arguments = "experiments.bias_correction", "--device", "cuda", "--results", tmp_path
     expect_one_line(call(*arguments), "no CUDA device", "--device cpu")
-    assert "30 to train" in call(*arguments, "--seeds", "5", "--plan").stdout
+    assert "40 to train" in call(*arguments, "--seeds", "5", "--plan").stdout
 
 
 def test_data_hub_out_of_reach(tmp_path, tiny_model):

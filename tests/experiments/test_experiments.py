@@ -340,7 +340,10 @@ def sweep_all(arguments):
     """small_datasets with a sample of 800; in the others --sample-size would be the whole set."""
     with shorter():
         sweep.sweep([e for e in ALL if e.name != "small_datasets"], arguments)
-        sweep.sweep([small_datasets.EXPERIMENT], [*arguments, "--sample-size", "800"])
+        of_all = arguments[
+            : arguments.index("--points")
+        ]  # the rest are flags of single experiments
+        sweep.sweep([small_datasets.EXPERIMENT], [*of_all, "--sample-size", "800"])
 
 
 @pytest.mark.slow
