@@ -5,7 +5,7 @@
 #
 # OUT: folder to write to, with finished runs; nothing finished is trained again, so a stopped call goes on when it is
 # repeated. MODEL: gte-small; DATA: GLUE's TSV files; TEXT: WikiText-2. --plan only says what each would train.
-# About 27 hours on 2 cores for mini, 24 for small. CSVs are copied from OUT to here by hand, after a look at them.
+# About 28 hours on 2 cores for mini, 24 for small. CSVs are copied from OUT to here by hand, after a look at them.
 set -euo pipefail
 [[ $# -ge 4 ]] || { sed -n '2,/^set /{/^set /d; s/^# \{0,1\}//; p;}' "${BASH_SOURCE[0]}"; exit 2; }
 here="$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)"
@@ -32,6 +32,9 @@ make mini small_datasets vanishing_gradients bias_correction generalization stro
 make mini catastrophic_forgetting --seeds 25 --of-each 9
 make mini loss_surfaces --seeds 25 --pairs 10
 make mini reinitialization mitigations checkpoint_selection early_signs convergence_pitfalls instability_measures --seeds 25 --long-seeds 5
+# mini: the cause by itself (on seeds that no pilot had), and scores that jump
+make mini effective_learning_rate --seeds 26-30
+make mini oscillating_scores --seeds 5
 # mini: what a seed is, segment ids, labels with noise
 make mini-second-cpu sources_of_randomness --seeds 25 --repeats 1
 make mini-without-segment-ids bias_correction --tasks rte mrpc --learning-rates 3e-4 --seeds 25 --segment-ids off
