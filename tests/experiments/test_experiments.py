@@ -337,13 +337,12 @@ def swept(tiny_model, tmp_path_factory):
 
 
 def sweep_all(arguments):
-    """small_datasets with a sample of 800; in the others --sample-size would be the whole set."""
+    """small_datasets with a sample of 800; in the others --sample-size would be the whole set. It
+    comes first: convergence_pitfalls shows what else the store has."""
+    of_all = arguments[: arguments.index("--points")]  # before the flags of single ones
     with shorter():
-        sweep.sweep([e for e in ALL if e.name != "small_datasets"], arguments)
-        of_all = arguments[
-            : arguments.index("--points")
-        ]  # the rest are flags of single experiments
         sweep.sweep([small_datasets.EXPERIMENT], [*of_all, "--sample-size", "800"])
+        sweep.sweep([e for e in ALL if e.name != "small_datasets"], arguments)
 
 
 @pytest.mark.slow
