@@ -35,7 +35,9 @@ ERRORS = {
     "GatedRepo, logged in": (403, "Access to this resource is restricted. Ask for access."),
     "BadToken": (401, "Invalid credentials in Authorization header"),
     "RateLimit": (429, "We had to rate limit your IP."),
+    "RateLimit, later": (429, "We had to rate limit your IP."),  # when it is asked for files
     "Broken": (503, "Service Unavailable"),
+    "Broken, later": (503, "Service Unavailable"),
 }
 
 
@@ -45,7 +47,9 @@ class Repository:
 
     commits: dict[str, Files] = field(default_factory=dict)
     branches: dict[str, str] = field(default_factory=dict)
-    trouble: str = ""  # of ERRORS, for all requests (gated: for files only); or what Hub.cut says
+    # of ERRORS, for all requests (gated, later: for files only); "Silent": there is no answer; or
+    # what _Handler.file knows
+    trouble: str = ""
     downloads: list[tuple[str, str]] = field(default_factory=list)  # (file, range asked for)
 
     def push(self, files: Files, branch: str = "main") -> str:
@@ -70,6 +74,7 @@ class Hub:
         self.requests: list[str] = []
         self.connections: set[socket.socket] = set()
         self.server: ThreadingHTTPServer | None = None
+        self.gone = threading.Event()
         self.port = 0
 
     def model(self, name: str) -> Repository:
@@ -84,6 +89,7 @@ class Hub:
 
     def start(self) -> None:
         """Serve, on the port of before if there was one."""
+        self.gone.clear()
         handler = type("Handler", (_Handler,), {"hub": self})
         self.server = ThreadingHTTPServer(("127.0.0.1", self.port), handler)
         self.port = self.server.server_address[1]
@@ -92,6 +98,7 @@ class Hub:
     def stop(self) -> None:
         """Listen no more: who asks finds the connection refused."""
         assert self.server
+        self.gone.set()
         self.server.shutdown()
         for connection in list(self.connections):  # clients keep theirs open
             with suppress(OSError):
@@ -205,7 +212,7 @@ class _Handler(BaseHTTPRequestHandler):
             headers["X_Error_Code"] = kind.partition(",")[0]
         if kind == "EntryNotFound":
             headers["X_Repo_Commit"] = what
-        if kind == "RateLimit":
+        if kind.startswith("RateLimit"):
             headers |= {"RateLimit": '"resolvers";r=0;t=240', "Retry_After": "240"}
         self.say(status, json.dumps({"error": message}).encode(), **headers)
 
@@ -213,6 +220,8 @@ class _Handler(BaseHTTPRequestHandler):
         repository = self.hub.repositories.get((kind, name))
         if repository is None:
             raise _Refused("RepoNotFound")
+        if repository.trouble == "Silent":
+            self.hub.gone.wait(20)
         if repository.trouble in ("RateLimit", "Broken", "BadToken"):
             raise _Refused(repository.trouble)
         return repository
@@ -231,6 +240,8 @@ class _Handler(BaseHTTPRequestHandler):
             siblings = [{"rfilename": file} for file in sorted(files)]
             info = {"id": name, "sha": commit, "private": False, "gated": False, "tags": []}
             answer: object = {**info, "siblings": siblings, "downloads": 0, "likes": 0}
+        elif (trouble := self.repository(kind, name).trouble).endswith("later"):
+            raise _Refused(trouble)
         elif what == "tree":
             recursive = parse_qs(urlsplit(self.path).query).get("recursive") == ["true"]
             answer = listing(files, unquote(folder), recursive)

@@ -42,12 +42,16 @@ KINDS = {
 
 
 class _Client(httpx2.Client):
-    """huggingface_hub's client without its silent repetitions: no connection counts as offline,
-    and a hub that limits requests or is down is said at once."""
+    """huggingface_hub's client without its silent repetitions: no connection, and no answer within
+    HF_HUB_ETAG_TIMEOUT (10 s), count as offline; a hub that limits requests or is down is said at
+    once."""
 
     def send(self, request: Any, **options: Any) -> Any:
         if constants.is_offline_mode():
             raise OfflineModeIsEnabled("HF_HUB_OFFLINE is set")
+        if not any((request.extensions.get("timeout") or {}).values()):  # they would wait for ever
+            longest = httpx2.Timeout(constants.HF_HUB_ETAG_TIMEOUT)
+            request.extensions["timeout"] = longest.as_dict()
         try:
             response = super().send(request, **options)
         except (httpx2.ConnectError, httpx2.TimeoutException) as error:

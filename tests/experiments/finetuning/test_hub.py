@@ -78,7 +78,7 @@ def folder(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def client(hub, folder):
-    client = Client(hub, folder / "cache", folder / "results")
+    client = Client(hub, folder / "cache", folder / "results", HF_HUB_ETAG_TIMEOUT="6")
     yield client
     client.close()
 
@@ -154,7 +154,10 @@ MODELS: dict[str, tuple[Any, str, list[str]]] = {
     "gated-to-me": (None, "GatedRepo, logged in", ["it is gated; ask for access"]),
     "wrong-token": (None, "BadToken", ["does not know the token", "another HF_TOKEN"]),
     "rate-limit": (None, "RateLimit", ["limits requests (429); wait 240 seconds", "HF_TOKEN"]),
+    "rate-limit-later": (None, "RateLimit, later", ["limits requests (429); wait 240 seconds"]),
     "down": (None, "Broken", ["the hub answers 503; repeat the call later"]),
+    "down-later": (None, "Broken, later", ["the hub answers 503; repeat the call later"]),
+    "silent": (None, "Silent", ["it is not in the cache and http", "is out of reach"]),
     "cut": (None, "stump", ["the download broke off", "repeat the call"]),
     "no-config": (without("config.json"), "", ["it has no config.json"]),
     "no-weights": (without("model.safetensors"), "", ["has no *.safetensors"]),
@@ -202,7 +205,9 @@ def damaged(files):
 DATA: dict[str, tuple[Any, str, list[str]]] = {
     "gated": (None, "GatedRepo", ["it is gated; ask for access at http", "/datasets/", "--data"]),
     "rate-limit": (None, "RateLimit", ["limits requests (429); wait 240 seconds"]),
+    "rate-limit-later": (None, "RateLimit, later", ["limits requests (429); wait 240 seconds"]),
     "down": (None, "Broken", ["the hub answers 503"]),
+    "down-later": (None, "Broken, later", ["the hub answers 503"]),
     "file-missing": (
         without("rte/train-00000-of-00001.parquet"),
         "",
