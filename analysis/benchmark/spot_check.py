@@ -194,7 +194,6 @@ def draw(table: pd.DataFrame) -> plt.Figure:
         axes.set_xlabel(f"failed of {row['runs']}; seen: {row['failed']} (edge)")
         axes.set_title(f"{row['bias_correction']} bias correction\nknown: {known}")
     grid[0].set_ylabel("probability")
-    figure.tight_layout()
     return figure
 
 

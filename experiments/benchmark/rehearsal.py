@@ -78,7 +78,7 @@ def main() -> None:
     p = parser(__doc__)
     for module in modules().values():
         module.EXPERIMENT.add_flags(p)
-    options = parse(p)
+    options = parse(p, made_up=True)
     options.results.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=options.results, prefix="rehearsal-") as folder:
         wrong = rehearse(options, Path(folder))

@@ -106,15 +106,17 @@ def take_steps(
     classifier = matrices["classifier"].detach().clone()
     torch.manual_seed(run.dropout_seed)
     losses: list[float] = []
-    times, tokens = [], 0
+    times, tokens, dead = [], 0, []
     for batch in islice(batches_in_order(train_set, run, done=0), STEPS):
         started = seconds(run.device)
         probed = {} if losses else matrices
         losses.append(training_step(model, network, optimizer, batch, run, probed)[0])
         times.append(seconds(run.device) - started)
+        if len(losses) == 1:  # before any weight has moved
+            dead = dead_parts(model.named_parameters())
         tokens += int(batch["attention_mask"].sum())
         tick(f"step {len(losses)}")
-    wrong += wrong_losses(losses) + dead_parts(model.named_parameters())
+    wrong += wrong_losses(losses) + dead
     if torch.equal(classifier, matrices["classifier"]):
         wrong.append(f"the classifier's weights are the same after {STEPS} steps")
     memory = peak(run.device)  # before the weights are copied
@@ -173,7 +175,7 @@ def differing_paths(
     if not apart <= LOGITS_DIFFER[run.dtype]:  # also where it is not a number
         wrong.append(f"fast and plain path differ by {apart:.2g} in logits")
     # a norm far below the others is rounding
-    scale = norms[1].clamp(min=1e-3 * float(norms[1].max()))
+    scale = norms[1].clamp(min=1e-3 * float(norms[1].max()) + 1e-30)
     apart = float(((norms[0] - norms[1]).abs() / scale).max())
     if not apart <= NORMS_DIFFER[run.dtype]:
         wrong.append(f"fast and plain path differ by {apart:.0%} in gradient norms")

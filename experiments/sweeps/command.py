@@ -293,20 +293,25 @@ def parser(description: str) -> argparse.ArgumentParser:
     return p
 
 
-def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
-    """The options, with what was not given filled in from the profile."""
+def parse(
+    p: argparse.ArgumentParser, arguments: Sequence[str] | None = None, made_up: bool = False
+) -> argparse.Namespace:
+    """The options, with what was not given filled in from the profile. With `made_up` and
+    --random-weights no name is looked up on the hub."""
     options = p.parse_args(arguments)
+    options.look_up = look_up = not (made_up and options.random_weights)
     profile = profile_of(options)
     check_gpu_flags(options)
     options.rates_given = bool(options.learning_rates)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
-        whole_path(name, "model") for name in ([options.model] if options.model else profile.models)
+        whole_path(name, "model", look_up)
+        for name in ([options.model] if options.model else profile.models)
     ]
     if options.text_columns or options.label_column or options.metric or is_own(options.data):
         take_own_data(options)
     else:
-        options.data = whole_path(options.data or profile.data, "dataset")
+        options.data = whole_path(options.data or profile.data, "dataset", look_up)
     options.max_length = options.max_length or profile.max_length
     options.dtype = options.dtype or profile.dtype
     options.segment_ids = (
@@ -401,14 +406,14 @@ def learning_rates(options: argparse.Namespace) -> Sequence[float]:
     return options.learning_rates or profile_of(options).learning_rates
 
 
-def whole_path(name: str, kind: str) -> str:
+def whole_path(name: str, kind: str, look_up: bool = True) -> str:
     """A folder's whole path, so that workers find what the caller named; a hub name with the commit
     it means today (`kind`: model or dataset), so that they find the same; one of MINI as it is."""
     if name in MINI:
         return name
     if Path(name).is_dir():
         return str(Path(name).resolve())
-    if not may_be_on_hub(name, kind):
+    if not look_up or not may_be_on_hub(name, kind):
         return name
     from experiments.finetuning.hub import pinned
 

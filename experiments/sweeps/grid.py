@@ -100,7 +100,8 @@ def one_run(options: argparse.Namespace, model: str, seed: int, fields: dict[str
     for name in SEED_FLAGS:
         held = getattr(options, name)
         seeds[name] = seed if held is None else held
-    data = pinned_data(fields["task"], options.data)
+    looked_up = getattr(options, "look_up", True)
+    data = pinned_data(fields["task"], options.data) if looked_up else options.data
     made_from = {
         "model": identify_model(model),
         "data": identify_data(fields["task"], data),

@@ -337,12 +337,14 @@ def swept(tiny_model, tmp_path_factory):
 
 
 def sweep_all(arguments):
-    """small_datasets with a sample of 800; in the others --sample-size would be the whole set. It
-    comes first: convergence_pitfalls shows what else the store has."""
+    """small_datasets with a sample of 800; in the others --sample-size would be the whole set. Then
+    convergence_pitfalls, which shows what else the store has."""
+    apart = (small_datasets.EXPERIMENT, convergence_pitfalls.EXPERIMENT)
     of_all = arguments[: arguments.index("--points")]  # before the flags of single ones
     with shorter():
-        sweep.sweep([small_datasets.EXPERIMENT], [*of_all, "--sample-size", "800"])
-        sweep.sweep([e for e in ALL if e.name != "small_datasets"], arguments)
+        sweep.sweep([experiment for experiment in ALL if experiment not in apart], arguments)
+        sweep.sweep([apart[0]], [*of_all, "--sample-size", "800"])
+        sweep.sweep([apart[1]], of_all)
 
 
 @pytest.mark.slow
