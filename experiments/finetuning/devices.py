@@ -29,18 +29,33 @@ def set_float32(run: Run) -> None:
 
 
 def send(arrays: dict[str, np.ndarray], device: torch.device) -> dict[str, Tensor]:
-    """Arrays of whole numbers, or of truth values, on a device. On a CPU they are the arrays
-    themselves; elsewhere parts of one vector of int64: one copy, and to a GPU from pinned memory,
-    so that it does not wait for the copy to end."""
+    """Arrays on a device. On a CPU they are the arrays themselves; elsewhere parts of one vector:
+    one copy, and to a GPU from pinned memory, so that nothing waits for its end."""
     if device.type == "cpu":
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
-    joined = torch.from_numpy(
-        np.concatenate([array.ravel() for array in arrays.values()], dtype=np.int64)
-    )
+    vector = joined(arrays)
     if device.type == "cuda":
-        joined = joined.pin_memory()
-    parts = joined.to(device, non_blocking=True).split([array.size for array in arrays.values()])
-    return {
-        name: part.view(array.shape)
-        for (name, array), part in zip(arrays.items(), parts, strict=True)
-    }
+        vector = vector.pin_memory()
+    return parted(vector.to(device, non_blocking=True), arrays)
+
+
+def joined(arrays: dict[str, np.ndarray]) -> Tensor:
+    """All elements in one vector of int64: whole numbers and truth values as they are, fractions
+    (a regression's labels) by the bits of their float64."""
+    rows = []
+    for array in arrays.values():
+        wide = array.astype(np.float64 if array.dtype.kind == "f" else np.int64).ravel()
+        rows.append(wide.view(np.int64))
+    return torch.from_numpy(np.concatenate(rows))
+
+
+def parted(vector: Tensor, arrays: dict[str, np.ndarray]) -> dict[str, Tensor]:
+    """The parts of a joined vector by name, in the shapes of the arrays; fractions in their own
+    precision."""
+    rows = vector.split([array.size for array in arrays.values()])
+    parts = {}
+    for (name, array), row in zip(arrays.items(), rows, strict=True):
+        if array.dtype.kind == "f":
+            row = row.view(torch.float64).to(torch.from_numpy(array[:0]).dtype)
+        parts[name] = row.view(array.shape)
+    return parts

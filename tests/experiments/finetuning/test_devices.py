@@ -14,12 +14,14 @@ from transformers import AutoConfig, AutoModelForMaskedLM
 
 from experiments.finetuning import attention, packing
 from experiments.finetuning.attention import attend, fused, hidden_from_attention
+from experiments.finetuning.devices import joined, parted
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.glue import UNREAD
 from experiments.finetuning.loading import prepare
 from experiments.finetuning.optimizers import PaperAdamW, all_tensors
 from experiments.finetuning.packing import pack
 from experiments.finetuning.probes import masked_lm_perplexity, probed_matrices
-from experiments.finetuning.training import forward, make_repeatable, training_step
+from experiments.finetuning.training import batch_loss, forward, make_repeatable, training_step
 
 
 @pytest.fixture
@@ -132,6 +134,42 @@ def test_no_tensor_of_a_step_is_made_on_another_device(tiny_run, on_meta, archit
             assert loss == 0.5 and len(norms) == len(probed)
         assert {p.device for p in model.parameters()} == {META}
         assert {p.grad.device for p in all_tensors(groups) if p.grad is not None} == {META}
+
+
+def test_what_is_sent_in_one_copy_arrives_as_it_was():
+    """By the way of a GPU, on a CPU: whole numbers, truth values, fractions, several shapes."""
+    sent = {
+        "input_ids": np.array([[3, 2**40], [-100, 0]]),
+        "inside": np.array([True, False, True]),
+        "labels": np.array([0.1, -2.5, 1e-30, 5.0], dtype=np.float32),
+        "weights": np.array([0.1]),
+        "none": np.empty(0, dtype=np.int64),
+    }
+    vector = joined(sent)
+    assert vector.dtype == torch.int64 and vector.shape == (12,)
+    arrived = parted(vector, sent)
+    assert arrived.keys() == sent.keys()
+    for name, array in sent.items():
+        assert np.array_equal(arrived[name].numpy(), array), name
+    assert arrived["labels"].dtype == torch.float32 and arrived["weights"].dtype == torch.float64
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("labels", ["fractions", "words"])
+def test_other_labels_are_sent_with_their_batch(tiny_run, on_meta, labels, packed):
+    """A regression's, and one a word."""
+    run, model = tiny_run(device="meta", packed=packed), small_model("bert")
+    batch = a_batch(model, 9)
+    batch["labels"] = np.arange(6, dtype=np.float32) / 3
+    if labels == "words":
+        if not packed:
+            pytest.skip("which logits are read has no answer on the meta device")
+        batch["labels"] = np.where(batch["attention_mask"], 1, UNREAD)
+    with OneDevice() as mode, torch.no_grad():
+        network, _ = prepare(model.to(META), run)
+        mode.sent = 0
+        assert batch_loss(network, batch, run).device == META
+        assert mode.sent == 1
 
 
 @pytest.mark.parametrize("packed", [True, False])
