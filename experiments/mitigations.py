@@ -41,7 +41,6 @@ gradient has the factor 1 / (1 - p) of its definition, which Lee et al.'s releas
 import argparse
 from typing import Any
 
-from experiments.finetuning.cost import step_operations
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture
@@ -163,6 +162,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
+    from experiments.finetuning.cost import step_operations  # torch: seconds that planning spares
+
     known, rows = methods(options), []
     costs: dict[tuple, int] = {}
     for record in records:

@@ -84,6 +84,17 @@ def test_ray_is_imported_only_when_used():
     assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
 
 
+def test_planning_imports_no_torch():
+    """Four seconds of every --help, --plan and refused flag."""
+    code = (
+        "import sys, pkgutil, importlib, experiments; [importlib.import_module('experiments.' +"
+        " found.name) for found in pkgutil.iter_modules(experiments.__path__) if not found.ispkg"
+        " and found.name != '__main__']; sys.exit(bool({'torch', 'transformers', 'datasets',"
+        " 'scipy'} & set(sys.modules)))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], cwd=REPOSITORY).returncode == 0
+
+
 def test_the_readmes_example_is_what_the_files_say():
     page = (REPOSITORY / "experiments" / "README.md").read_text(encoding="utf-8")
     quoted = [part.split("```")[0] for part in page.split("```python\n")[1:]]

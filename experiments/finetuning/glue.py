@@ -45,6 +45,11 @@ class Task:
         return 1 if self.kind == REGRESSION else len(self.labels)
 
 
+def kind_of(labels: np.ndarray) -> str:
+    """The kind of task that labels [examples] are of: numbers of a regression are float32."""
+    return REGRESSION if np.issubdtype(labels.dtype, np.floating) else CLASSIFICATION
+
+
 SENTENCES = ("sentence1", "sentence2")
 
 

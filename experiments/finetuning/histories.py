@@ -15,8 +15,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, Task
-from experiments.finetuning.metrics import all_metrics, kind_of
+from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, Task, kind_of
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
 from experiments.finetuning.tokens import counts_as_text
@@ -134,6 +133,8 @@ def selection_half(labels: np.ndarray) -> np.ndarray:
 def score_and_loss(margins: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:
     """A metric of the predictions, and their mean cross-entropy in nats; NaN for both where a
     margin is not finite."""
+    from experiments.finetuning.metrics import all_metrics  # seconds that planning spares
+
     if not np.isfinite(margins).all():
         return np.nan, np.nan
     return (

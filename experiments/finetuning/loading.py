@@ -11,7 +11,8 @@ from experiments.finetuning.encoders import layers_above, load_classifier, load_
 from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays
-from experiments.finetuning.remedies import check_remedies, choose_trained
+from experiments.finetuning.possible import check_remedies
+from experiments.finetuning.remedies import choose_trained
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import (
     TokenizedSplit,

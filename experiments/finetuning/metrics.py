@@ -12,7 +12,7 @@ import numpy as np
 from scipy import stats
 from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
 
-from experiments.finetuning.glue import CLASSIFICATION, REGRESSION
+from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, kind_of
 
 # evaluate makes a folder for each metric, in HOME unless it is told where, and puts nothing in it
 _SCRATCH = tempfile.TemporaryDirectory(prefix="metrics-")
@@ -93,11 +93,6 @@ METRICS: dict[str, dict[str, type[_Metric]]] = {
     },
     REGRESSION: {"pearson": Pearson, "spearman": Spearman},
 }
-
-
-def kind_of(labels: np.ndarray) -> str:
-    """The kind of task that labels [examples] are of: numbers of a regression are float32."""
-    return REGRESSION if np.issubdtype(labels.dtype, np.floating) else CLASSIFICATION
 
 
 def scored(

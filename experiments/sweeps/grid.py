@@ -10,7 +10,7 @@ from typing import Any
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import REPOSITORY, portable
-from experiments.finetuning.remedies import check_remedies
+from experiments.finetuning.possible import check_remedies
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
 from experiments.finetuning.tasks import identify_data, pinned_data, train_rows

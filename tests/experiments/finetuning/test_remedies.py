@@ -21,7 +21,8 @@ from experiments.finetuning.head_phase import encoded, train_head
 from experiments.finetuning.loading import load, prepare
 from experiments.finetuning.lora import add_adapters
 from experiments.finetuning.packing import PackedClassifier, pack
-from experiments.finetuning.remedies import check_remedies, choose_trained
+from experiments.finetuning.possible import check_remedies
+from experiments.finetuning.remedies import choose_trained
 from experiments.finetuning.run import Run
 from experiments.finetuning.training import train
 
