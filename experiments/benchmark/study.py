@@ -27,6 +27,9 @@ KINDS = {
     "layerwise_decay": "layer-wise rates",
     "component_clipping": "component clipping",
     "decay_to_pretrained": "decay to pre-trained",
+    "frozen_layers": "lower layers frozen",
+    "lora_rank": "LoRA",
+    "head_epochs": "classifier first",
 }
 BASE = ("default", "corrected")  # any task's own seconds are those of one of these
 PERPLEXITY, SURFACE = "perplexity", "surface"  # kinds of what is measured afterwards
@@ -161,6 +164,8 @@ def plan(
     one device, memory and disk in GB."""
     rows, after = [], {}
     for name, runs in planned.items():
+        if not runs:  # no task for it: oscillating_scores without a label a word
+            continue
         after[name] = measured_afterwards(name, options, costs, runs, blocks)
         rows.append(row_of(name, runs, *after[name], costs))
     everything = sum(hours for hours, _ in after.values()), max(gb for _, gb in after.values())

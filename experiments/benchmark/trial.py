@@ -19,7 +19,9 @@ from transformers import PreTrainedModel
 
 from experiments.finetuning.encoders import load_masked_lm
 from experiments.finetuning.files import write_atomically
+from experiments.finetuning.head_phase import train_head
 from experiments.finetuning.loading import Network, prepare
+from experiments.finetuning.lora import MARK
 from experiments.finetuning.optimizers import PaperAdamW, all_tensors
 from experiments.finetuning.packing import PackedClassifier
 from experiments.finetuning.probes import (
@@ -101,6 +103,9 @@ def take_steps(
     network, groups = prepare(model.to(run.device), run)
     loaded = seconds(run.device) - started
     tick("loaded")
+    if run.head_epochs:
+        assert isinstance(network, PackedClassifier)  # what else is refused
+        train_head(model, network, first_of(train_set, EVALUATED), run, [])
     wrong = differing_paths(model, network, train_set.batch(np.arange(COMPARED)), run)
     optimizer, matrices = PaperAdamW(groups, run, steps(run)), probed_matrices(model)
     classifier = matrices["classifier"].detach().clone()
@@ -113,7 +118,7 @@ def take_steps(
         losses.append(training_step(model, network, optimizer, batch, run, probed)[0])
         times.append(seconds(run.device) - started)
         if len(losses) == 1:  # before any weight has moved
-            dead = dead_parts(model.named_parameters())
+            dead = dead_parts(with_gradient(model))
         tokens += int(batch["attention_mask"].sum())
         tick(f"step {len(losses)}")
     wrong += wrong_losses(losses) + dead
@@ -165,7 +170,8 @@ def differing_paths(
     logits, norms = [], []
     for path in (network, model):
         for p in model.parameters():
-            p.grad.zero_()
+            if p.grad is not None:  # some are not trained
+                p.grad.zero_()
         computed = forward(path, batch, run, training=False)
         cross_entropy(computed, labels).backward()
         logits.append(computed.detach())
@@ -189,6 +195,16 @@ def wrong_losses(losses: list[float]) -> list[str]:
     if not math.log(2) / NEAR <= losses[0] <= math.log(2) * NEAR:
         return [f"the loss starts at {losses[0]:.2g}, expected about ln 2 = 0.69"]
     return []
+
+
+def with_gradient(model: torch.nn.Module) -> list[tuple[str, torch.Tensor]]:
+    """The parameters that the first step gives a gradient: all that are trained but LoRA's A,
+    whose is 0 while B is."""
+    return [
+        (name, p)
+        for name, p in model.named_parameters()
+        if p.requires_grad and not name.endswith(f"{MARK}down")
+    ]
 
 
 def dead_parts(named: Iterable[tuple[str, torch.Tensor]]) -> list[str]:

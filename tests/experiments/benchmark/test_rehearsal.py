@@ -57,6 +57,25 @@ def test_nothing_is_wrong_with_a_sound_run(tiny_run, tmp_path):
     assert wrong == [] and cost["seconds_per_example"] > 0
 
 
+@pytest.mark.parametrize(
+    "remedy", [{"lora_rank": 2}, {"frozen_layers": 1}, {"head_epochs": 1}], ids=lambda r: [*r][0]
+)
+def test_nothing_is_wrong_with_a_remedy(tiny_run, remedy):
+    cost, wrong = trial.take_steps(tiny_run(learning_rate=1e-3, **remedy), real_inputs, silent)
+    assert wrong == [] and cost["seconds_per_step"] > 0
+
+
+def test_an_adapter_that_gets_no_gradient(tiny_run):
+    """B would be told, A not: its gradient is 0 while B is."""
+    run = tiny_run(lora_rank=2)
+    model, *_ = real_inputs(run)
+    trial.prepare(model, run)
+    for name, p in model.named_parameters():
+        p.grad = torch.full_like(p, float("classifier" in name))
+    (told,) = trial.dead_parts(trial.with_gradient(model))
+    assert "lora_up vanishes (of 4 matrices)" in told
+
+
 def dead_layer(model):
     model.bert.encoder.layer[0].output.LayerNorm.weight.zero_()
 
@@ -156,6 +175,9 @@ def test_kinds_of_runs(tiny_model):
         "layer-wise rates",
         "component clipping",
         "re-initialised",
+        "lower layers frozen",
+        "LoRA",
+        "classifier first",
     }
     more = bias_correction.planned(
         options(bias_correction.EXPERIMENT, *model[:4], "--tasks", "rte", "cola")
@@ -212,6 +234,17 @@ def small_study(monkeypatch, *modules):
         monkeypatch.setattr(of_module, "modules", lambda: names)
 
 
+def test_an_experiment_without_a_run_is_left_out_of_the_plan(tiny_run):
+    """As oscillating_scores has none in the profile paper."""
+    run = tiny_run()
+    row = {"model": run.model, "task": run.task, "kind": study.kind_of(run), "memory_gb": 1.0}
+    row |= {"parameters": 100, "seconds_per_step": 2.0, "load_seconds": 3.0, "matrices": 10}
+    costs = study.Costs([row | {"evaluation_seconds_per_example": 0.5}])
+    table = study.plan({"one": [run], "none": []}, SimpleNamespace(), costs, 0)
+    assert [line["experiment"] for line in table] == ["one", "all together"]
+    assert table[1]["hours"] == table[0]["hours"] > 0
+
+
 @pytest.fixture
 def study_of_two(monkeypatch):
     small_study(monkeypatch, bias_correction, mitigations)
@@ -235,9 +268,9 @@ def test_ready(study_of_two, tiny_model, tmp_path, capsys, monkeypatch):
     assert rehearsed(monkeypatch, *arguments) == 0
     printed = capsys.readouterr()
     assert "verdict: ready" in printed.out and printed.err == ""
-    assert "3 of 3" in printed.out and "all together" in printed.out
+    assert "4 of 4" in printed.out and "all together" in printed.out
     table = pd.read_csv(tmp_path / "rehearsal.csv")
-    assert table["part"].value_counts().to_dict() == {"trial": 3, "plan": 3, "verdict": 1}
+    assert table["part"].value_counts().to_dict() == {"trial": 4, "plan": 3, "verdict": 1}
     assert table["git_commit"].notna().all() and (table["weights"] == "pre-trained").all()
     assert table.loc[table["part"] == "trial", "wrong"].isna().all()
     whole = table[table["experiment"] == "all together"].iloc[0]
@@ -263,5 +296,5 @@ def test_a_damaged_model_is_not_ready(study_of_two, tiny_model, tmp_path, capsys
     assert "verdict: not ready" in printed.out
     assert "wrong: damaged, rte, default: BadInput: the weights of" in printed.err
     table = pd.read_csv(results / "rehearsal.csv")
-    assert table["part"].tolist() == ["trial"] * 3 + ["verdict"]
+    assert table["part"].tolist() == ["trial"] * 4 + ["verdict"]
     assert "not finite" in table["wrong"].iloc[-1]
