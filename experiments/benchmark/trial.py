@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import safetensors.torch
 import torch
-from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from experiments.finetuning.encoders import load_masked_lm
@@ -33,7 +32,8 @@ from experiments.finetuning.probes import (
     put_back,
 )
 from experiments.finetuning.run import Run
-from experiments.finetuning.tasks import TokenizedSplit
+from experiments.finetuning.tasks import TokenizedSplit, task_of
+from experiments.finetuning.tokens import TaggedSplit
 from experiments.finetuning.training import (
     batch_loss,
     batches_in_order,
@@ -49,9 +49,9 @@ STEPS = 3
 EVALUATED = 32  # dev examples
 COMPARED = 2  # examples on which the fast path is held against the plain one
 ON_SURFACE = 16  # examples of a point; the study has 128
-# Loss before the first update, nats: within this factor of ln 2. A new classifier of 1,024 inputs,
-# N(0, 0.02), gives differences of logits with a standard deviation of 0.9 at most; 2.7, three of
-# them, give 1.4 on even labels.
+# Loss before the first update, nats: within this factor of ln (classes). A new classifier of 1,024
+# inputs, N(0, 0.02), gives differences of logits with a standard deviation of 0.9 at most; 2.7,
+# three of them, give 1.4 on even labels of two classes.
 NEAR = 2.0
 DEAD = 1e-9  # of the largest gradient norm of any matrix
 # largest difference between fast and plain path, by dtype: of logits, of gradient norms (relative)
@@ -121,7 +121,7 @@ def take_steps(
             dead = dead_parts(with_gradient(model))
         tokens += int(batch["attention_mask"].sum())
         tick(f"step {len(losses)}")
-    wrong += wrong_losses(losses) + dead
+    wrong += wrong_losses(losses, task_of(run.task, run.data_source).outputs) + dead
     if torch.equal(classifier, matrices["classifier"]):
         wrong.append(f"the classifier's weights are the same after {STEPS} steps")
     memory = peak(run.device)  # before the weights are copied
@@ -152,12 +152,10 @@ def evaluation_seconds(network: Network, split: TokenizedSplit, run: Run) -> flo
 
 def first_of(split: TokenizedSplit, count: int) -> TokenizedSplit:
     """The first examples of a split."""
-    return replace(
-        split,
-        input_ids=split.input_ids[:count],
-        token_type_ids=split.token_type_ids[:count],
-        labels=split.labels[:count],
-    )
+    cut = {name: getattr(split, name)[:count] for name in ("input_ids", "token_type_ids", "labels")}
+    if isinstance(split, TaggedSplit):
+        cut |= {name: getattr(split, name)[:count] for name in ("words", "read")}
+    return replace(split, **cut)
 
 
 def differing_paths(
@@ -166,15 +164,15 @@ def differing_paths(
     """Where the fast path's logits or gradients are not the plain one's, dropout off."""
     if not isinstance(network, PackedClassifier):
         return []
-    labels, matrices = torch.from_numpy(batch["labels"]).to(run.device), probed_matrices(model)
+    matrices = probed_matrices(model)
     logits, norms = [], []
     for path in (network, model):
         for p in model.parameters():
             if p.grad is not None:  # some are not trained
                 p.grad.zero_()
-        computed = forward(path, batch, run, training=False)
-        cross_entropy(computed, labels).backward()
-        logits.append(computed.detach())
+        with torch.no_grad():
+            logits.append(forward(path, batch, run, training=False))
+        batch_loss(path, batch, run, training=False).backward()
         norms.append(torch.tensor(gradient_norms(matrices)))
     wrong = []
     apart = float((logits[0] - logits[1]).abs().max())
@@ -188,12 +186,14 @@ def differing_paths(
     return wrong
 
 
-def wrong_losses(losses: list[float]) -> list[str]:
-    """What is wrong with the losses of the first steps, in nats."""
+def wrong_losses(losses: list[float], outputs: int) -> list[str]:
+    """What is wrong with the losses of the first steps, in nats; with one output, of a regression,
+    nothing is expected of them but that they are finite."""
     if not all(map(math.isfinite, losses)):
         return ["the loss is not finite"]
-    if not math.log(2) / NEAR <= losses[0] <= math.log(2) * NEAR:
-        return [f"the loss starts at {losses[0]:.2g}, expected about ln 2 = 0.69"]
+    expected = math.log(outputs)
+    if outputs > 1 and not expected / NEAR <= losses[0] <= expected * NEAR:
+        return [f"the loss starts at {losses[0]:.2g}, expected about ln {outputs} = {expected:.2g}"]
     return []
 
 
@@ -289,7 +289,7 @@ def points_of_surface(run: Run, inputs: Inputs, trained: tuple[Path, Path], tick
     values = np.array(found)
     if not np.isfinite(values).all():
         return cost, ["a loss or gradient of the surface is not finite"]
-    wrong = wrong_losses([found[0][0]])
+    wrong = wrong_losses([found[0][0]], task_of(run.task, run.data_source).outputs)
     if (values[:, 1] <= 0).any():
         wrong.append("a gradient of the surface is 0")
     return cost, wrong

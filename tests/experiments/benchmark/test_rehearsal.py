@@ -57,6 +57,20 @@ def test_nothing_is_wrong_with_a_sound_run(tiny_run, tmp_path):
     assert wrong == [] and cost["seconds_per_example"] > 0
 
 
+def test_nothing_is_wrong_with_a_label_a_word(tiny_run):
+    """Five classes and none: the loss is expected near ln 6."""
+    cost, wrong = trial.take_steps(tiny_run(task="tagging"), real_inputs, silent)
+    assert wrong == [] and cost["evaluation_seconds_per_example"] > 0
+    assert abs(cost["first_loss"] - math.log(6)) < 0.1
+
+
+def test_the_first_loss_that_is_expected():
+    """Near the logarithm of the number of classes; of a regression none is."""
+    assert trial.wrong_losses([1.8], 6) == [] == trial.wrong_losses([9.0], 1)
+    assert "expected about ln 6 = 1.8" in trial.wrong_losses([0.69], 6)[0]
+    assert "not finite" in trial.wrong_losses([math.nan], 1)[0]
+
+
 @pytest.mark.parametrize(
     "remedy", [{"lora_rank": 2}, {"frozen_layers": 1}, {"head_epochs": 1}], ids=lambda r: [*r][0]
 )
