@@ -23,7 +23,7 @@ Numbers = list[float | None]
 def as_number(cell: Any) -> float | None:
     """A number, NaN where the log says nan, a share where it says percent; MISSING for what is
     neither."""
-    if isinstance(cell, bool) or cell is None:
+    if isinstance(cell, bool) or cell is None or "_" in str(cell):  # 0_7 would be 7
         return MISSING
     try:
         return float(cell)
@@ -149,10 +149,11 @@ def order_of(steps: np.ndarray, table: bool) -> tuple[np.ndarray | None, bool]:
     goes back. Only the rows of a `table` may have been sorted by anything; what a run printed is
     at most read from its end."""
     falls = np.flatnonzero(np.diff(steps) < 0)
+    lowest = np.minimum.accumulate(steps)
     if not len(falls):
         return None, False
     once = len(np.unique(steps)) == len(steps)
     backwards = len(falls) == len(steps) - 1 and len(steps) > 2
-    if once and (backwards or (table and (steps[falls + 1] > steps[0]).any())):
+    if once and (backwards or (table and (steps[falls + 1] > lowest[falls]).any())):
         return np.argsort(steps, kind="stable"), False
     return None, True

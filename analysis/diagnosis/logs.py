@@ -16,8 +16,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-import pandas as pd
-
 from analysis.diagnosis.cells import as_number
 from analysis.diagnosis.records import (
     DEV_LOSS,
@@ -92,6 +90,7 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
     """The log in a text of any of the forms. BadInput where it is of none, or has no loss."""
     if not text.strip():
         raise BadInput(f"{name} is empty: {EXPECTED}")
+    text = text.replace("\r\n", "\n").replace("\r", "\n")
     first = text.lstrip()[0]
     whole = None
     if first in "{[":
@@ -119,10 +118,10 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
 
 
 def as_dict(pairs: Sequence[tuple[str, Any]], name: str) -> dict[str, Any]:
-    """A record; BadInput where it has two losses of one name."""
+    """A record; BadInput where it has two losses or scores of one name."""
     record: dict[str, Any] = {}
     for key, value in pairs:
-        if is_loss(key) and key in record and record[key] != value:
+        if is_read(key) and key in record and record[key] != value:
             raise BadInput(
                 f"{name} has {key} twice in one record, {record[key]!r} and {value!r}: keep one"
             )
@@ -226,40 +225,55 @@ def check_record(
 def is_csv(text: str) -> bool:
     """Whether the first line names columns, among them a loss."""
     line = text.lstrip().split("\n", 1)[0]
-    return "{" not in line and any(is_loss(cell.strip().strip('"')) for cell in split(line))
+    return "{" not in line and any(is_loss(cell.strip('"').lower()) for cell in split(line))
 
 
 def split(line: str) -> list[str]:
     separator = max(",;\t", key=line.count)
-    return [cell.strip() for cell in next(csv.reader([line.rstrip("\r")], delimiter=separator))]
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
 
 
 def from_csv(text: str, name: str, metric: str | None) -> Log:
     """A CSV with a row a record: training, evaluation, or both in one row. An empty cell is
     missing; nan is a loss that is no number, but in a row that has the other loss missing too."""
-    text = text.lstrip()
-    first = text.split("\n", 1)[0]
-    separator = max(",;\t", key=first.count)
-    header = split(first)
-    for column in header:
-        if header.count(column) > 1 and is_read(column):
-            raise BadInput(f"{name} has the column {column} twice: keep one")
-    try:
-        table = pd.read_csv(io.StringIO(text), sep=separator, dtype=str, keep_default_na=False)
-    except (ValueError, pd.errors.ParserError) as error:
-        raise BadInput(f"{name} is no CSV ({str(error).splitlines()[0]}): {EXPECTED}") from None
-    if table.empty:
-        raise BadInput(f"{name} has a header and no rows: {EXPECTED}")
-    columns: dict[str, list[Any]] = {
-        str(column).strip(): table[column].str.strip().tolist() for column in table
-    }
-    losses = [key for key in columns if is_loss(key)]
-    for i in range(len(table) if len(losses) > 1 else 0):
-        found = {key: as_number(columns[key][i]) for key in losses}
-        if any(x is not None and x == x for x in found.values()):
-            for key, x in found.items():
+    header, rows = table_of(text.lstrip(), name)
+    columns: dict[str, list[Any]] = {}
+    for key, *cells in zip(header, *rows, strict=True):
+        columns[key] = cells
+    losses = [key for key in header if is_loss(key)]
+    for i in range(len(rows) if len(losses) > 1 else 0):
+        numbers = {key: as_number(columns[key][i]) for key in losses}
+        if any(x is not None and x == x for x in numbers.values()):
+            for key, x in numbers.items():
                 columns[key][i] = None if x != x else columns[key][i]
-    return from_columns(columns, len(table), name, metric)
+    return from_columns(columns, len(rows), name, metric)
+
+
+def table_of(text: str, name: str) -> tuple[list[str], list[list[str]]]:
+    """The header of a CSV, names that are read in small letters, and its rows, all as long.
+    BadInput where a row is longer: a decimal comma between commas moves all that stands after it.
+    """
+    separator = max(",;\t", key=text.split("\n", 1)[0].count)
+    reader = csv.reader(io.StringIO(text), delimiter=separator, strict=True)
+    try:
+        header, *rows = [[cell.strip() for cell in row] for row in reader if row]
+    except csv.Error as error:
+        raise BadInput(f"{name} is no CSV ({error}): {EXPECTED}") from None
+    header = [key.lower() if is_read(key.lower()) else key for key in header]
+    for key in header:
+        if header.count(key) > 1 and is_read(key):
+            raise BadInput(f"{name} has the column {key} twice: keep one")
+    if not rows:
+        raise BadInput(f"{name} has a header and no rows: {EXPECTED}")
+    for number, row in enumerate(rows, 2):
+        if any(row[len(header) :]):
+            raise BadInput(
+                f"{name} has {len(row)} columns in row {number}, expected {len(header)}, as in its"
+                " header; is a comma the decimal sign? replace it"
+            )
+        row[len(header) :] = []
+        row += [""] * (len(header) - len(row))
+    return header, rows
 
 
 def from_lines(text: str, name: str, metric: str | None) -> Log:

@@ -100,6 +100,8 @@ def from_records(records: Iterable[Mapping[str, Any]], name: str, metric: str | 
             closing, columns["train_loss"][i] = math.nan if mean is None else mean, cells.MISSING
     log = from_columns(columns, count, name, metric, table=False)
     log.mean_loss = closing
+    if closing < -cells.ROUNDING:
+        raise BadInput(f"{name}: train_loss is {closing:g}: expected a number from 0 on")
     log.dev_examples = evaluated(columns)
     return log
 
@@ -221,9 +223,10 @@ def chosen_score(columns: Iterable[str], name: str, metric: str | None) -> str |
     evaluation rather than of training."""
     known = list(columns)
     if metric:
-        for column in (metric, f"eval_{metric}"):
-            if column in known:
-                return column
+        for wanted in (metric, f"eval_{metric}"):
+            for column in known:
+                if column.lower() == wanted.lower():
+                    return column
         raise BadInput(f"{name} has no score {metric!r}: it has {', '.join(known)}")
     for ending in SCORES:
         found = [column for column in known if plain(column) == ending]

@@ -44,6 +44,10 @@ RIGHT = {
                       SCORES[:1] + SCORES[3:] + SCORES[1:3], (1, 10, 2, 3)), "sorted"),
     "thousands": (table(step=("1,000", "1,001", "1,002", "1,003")), "counted by their place"),
     "a line of text": (table().replace('"20","0.7",', '"20","later",'), "1 of 4 cells of loss"),
+    "in capitals": (table().replace("step,loss", "Step,Loss").replace("acc", "Acc"), ""),
+    "separators at the end": (table().replace("\n", ",\n"), ""),
+    "old line ends": (table().replace("\n", "\r"), ""),
+    "in no order": ("\n".join(table().split()[i] for i in (0, 3, 1, 4, 2)), "sorted"),
     "lists": (json.dumps({"loss": LOSSES, "eval_loss": LOSSES, "accuracy": SCORES}), ""),
     "two names": (table(header="step,loss,train_loss,accuracy").replace('0.7",', '0.8",', 1),
                   "both loss and train_loss"),
@@ -70,6 +74,14 @@ def with_step(value):
 
 REFUSED = {
     "decimal commas": (table(["0,72", "0,7", "0,69", "0,693"]), "loss is '0,72'.* decimal sign"),
+    "commas between commas": (
+        table(["0,72"] * 4).replace('"', ""),
+        "6 columns in row 2, expected 4",
+    ),
+    "an underscore": (table(["0_7"] * 4), "loss is '0_7': expected a number"),
+    "a loss in two cases": ("loss,Loss\n0.7,0.5\n", "the column loss twice"),
+    "a score twice in a record": ('{"loss": 0.7, "acc": 0.7, "acc": 0.5}', "acc twice in one rec"),
+    "a negative mean": ("{'loss': 0.7}\n{'train_runtime': 1.0, 'train_loss': -5.0}", "is -5"),
     "a comma in a score": (table(score=(0.5, "0,6", 0.6, 0.7)), "accuracy is '0,6'"),
     "printed with commas": (lines(table()).replace("0.72", "0,72"), "loss is '0,72'"),
     "fractions and percent": (table(score=(0.5, 60, 70, 80)), "accuracy is 0.5 in one .* and 80"),
