@@ -180,12 +180,13 @@ def draw_lines(lines: pd.DataFrame) -> plt.Figure:
                     label=None if i else label,
                 )
         axes.set(
-            yscale="log",
+            yscale="log" if (of_task["loss"] > 0).any() else "linear",
             xlabel="position, from the first-named model (0) to the second (1)",
             ylabel="loss (nats)",
             title=f"{task_name(task, data)}, {model_name(model, data)}",
         )
-        label_log_axis(axes.yaxis)
+        if axes.get_yscale() == "log":
+            label_log_axis(axes.yaxis)
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.16),

@@ -20,10 +20,18 @@ GRADIENTS = (
     *("first_layer_gradient", "first_layer_gradient_at_start", "first_layer_gradient_at_end"),
     *("classifier_gradient", "classifier_gradient_at_start", "classifier_gradient_at_end"),
 )
+# of oscillating_scores
+GAINS = ("gain_there", "gain_held_out", "halves_together")
+SPREADS = (
+    *("late_mean", "late_std", "late_range", "last_std", "deepest_dip", "dev_std", "jump"),
+    *("late_precision_std", "late_recall_std", "precision_with_recall", "dev_jump"),
+)
 CORRELATIONS = ("matthews_correlation", "pearson", "spearman")
 SHARES = ("accuracy", "f1", "token_f1", "entity_f1")  # metrics from 0 to 1
 METRICS = (*SHARES, *CORRELATIONS)
 MATRICES = ("output", "key", "query", "value", "pooler", "classifier")  # of vanishing_gradients
+PATHS = ("plain", "fast", "fast, bfloat16")  # of fast_path
+MOVED = ("nothing", "head", "order", "dropout", "all seeds", "rounding")  # sources_of_randomness
 LINES = ("pre-trained to failed", "pre-trained to successful", "failed to successful")
 
 
@@ -36,8 +44,8 @@ def _number(text: str, low: float = -inf, high: float = inf) -> bool:
     return isfinite(value) and low <= value <= high
 
 
-def _whole(low: float, text: str) -> bool:
-    return _number(text, low) and float(text).is_integer()
+def _whole(low: float, text: str, high: float = 1e15) -> bool:
+    return _number(text, low, high) and float(text).is_integer()
 
 
 def _seed(text: str) -> bool:
@@ -69,8 +77,8 @@ def _name(text: str) -> bool:
     return bool(text.strip())
 
 
-def _rate(text: str) -> bool:
-    return _number(text, 0) and float(text) > 0
+def _between(low: float, high: float, text: str) -> bool:
+    return _number(text) and low < float(text) < high
 
 
 # kind -> (whether a text is of it, what to say is expected)
@@ -82,13 +90,19 @@ KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
     "line": (partial(_one_of, LINES), ", ".join(LINES)),
     "labels": (_labels, "the digits 0 and 1, one a dev example"),
     "seed": (_seed, "a whole number from 0 on, or three such with / between them"),
-    "rate": (_rate, "a finite number above 0"),
+    "rate": (partial(_between, 0, inf), "a finite number above 0"),
     "share": (partial(_number, low=0, high=1), "a number from 0 to 1"),
     "score": (partial(_number, low=-1, high=1), "a number from -1 to 1"),
     "number": (_number, "a finite number"),
     "amount": (partial(_number, low=0), "a finite number from 0 on"),
     "count": (partial(_whole, 0), "a whole number from 0 on"),
     "some": (partial(_whole, 1), "a whole number from 1 on"),
+    # all of them are computed
+    "steps": (partial(_whole, 1, high=1e9), "a whole number from 1 to 1e9"),
+    "path": (partial(_one_of, PATHS), ", ".join(map(repr, PATHS))),
+    "moved": (partial(_one_of, MOVED), ", ".join(MOVED)),
+    # of the training before, and of a moment: below 1
+    "part": (partial(_between, 0, 1), "a number above 0 and below 1"),
     "loss": (partial(_from, 0), "a number from 0 on, inf or nothing"),
     "perplexity": (partial(_from, 1), "a number from 1 on, inf or nothing"),
 }
@@ -96,15 +110,17 @@ COLUMNS = {
     **dict.fromkeys(("failed", "diverged", "constant_prediction", "bias_correction"), "truth"),
     **dict.fromkeys(("pretrained", "decay_to_pretrained", "packed", "segment_ids"), "truth"),
     **dict.fromkeys(("run", "task", "model", "data", "dtype"), "name"),
-    **dict.fromkeys(("condition", "method", "recipe", "path", "moved", "embeddings"), "name"),
-    **{name: name for name in ("metric", "matrix", "line", "labels")},
+    **dict.fromkeys(("condition", "method", "recipe", "embeddings"), "name"),
+    **{name: name for name in ("metric", "matrix", "line", "labels", "path", "moved")},
     **dict.fromkeys(("seed", "failed_seed", "successful_seed"), "seed"),
     **dict.fromkeys(("learning_rate", "layerwise_decay"), "rate"),
     **dict.fromkeys((*SHARES, "precision", "recall", "majority_level"), "share"),
-    **dict.fromkeys(("warmup_ratio", "adam_beta1", "adam_beta2", "dropout", "mixout"), "share"),
-    **dict.fromkeys(("share", "position", "scheduled", "unknown_tokens", "unread_words"), "share"),
+    **dict.fromkeys(("warmup_ratio", "dropout", "mixout"), "share"),
+    **dict.fromkeys(("share", "adam_beta1", "adam_beta2"), "part"),
+    **dict.fromkeys(("position", "scheduled", "unknown_tokens", "unread_words"), "share"),
     **dict.fromkeys(("score", "final_score", "untrained_score", *CORRELATIONS), "score"),
-    **dict.fromkeys(("selection_score", "reporting_score"), "score"),
+    **dict.fromkeys(("selection_score", "reporting_score", *GAINS), "score"),
+    **dict.fromkeys(SPREADS, "share"),
     **dict.fromkeys(("a", "b"), "number"),
     **dict.fromkeys(("adam_epsilon", "weight_decay", "start_noise", "lora_alpha"), "amount"),
     **dict.fromkeys(("max_gradient_norm", "component_clipping", "seconds", "load"), "amount"),
@@ -113,7 +129,8 @@ COLUMNS = {
     **dict.fromkeys(("frozen_layers", "lora_rank", "head_epochs"), "count"),
     **dict.fromkeys(("head_seed", "order_seed", "dropout_seed", "sampling_seed"), "count"),
     **dict.fromkeys(("start_noise_seed", "base_seed"), "count"),
-    **dict.fromkeys(("epochs", "steps", "total_steps", "batch_size", "max_length"), "some"),
+    **dict.fromkeys(("steps", "total_steps"), "steps"),
+    **dict.fromkeys(("epochs", "batch_size", "max_length"), "some"),
     **dict.fromkeys(("train_examples", "train_subset", "examples", "layers", "words"), "some"),
     **dict.fromkeys(("evaluations_per_epoch", "threads", "cores", "runs", "round"), "some"),
     **dict.fromkeys(("train_loss", "dev_loss", "label_entropy", "loss", "norm"), "loss"),
@@ -129,7 +146,17 @@ COLUMNS = {
 # settings that a run may have none of, or that older runs lack
 MAY_BE_BLANK = {
     *(*METRICS, "precision", "recall", "untrained_score", "selection_score", "reporting_score"),
-    *("plateau_epoch", "condition", "method", "recipe", "path", "moved", "embeddings"),
+    *(
+        *SPREADS,
+        *GAINS,
+        "plateau_epoch",
+        "condition",
+        "method",
+        "recipe",
+        "path",
+        "moved",
+        "embeddings",
+    ),
     *("train_examples", "train_subset", "max_gradient_norm", "component_clipping"),
     *("sampling_seed", "mixout", "decay_to_pretrained", "layerwise_decay", "packed"),
     *("segment_ids", "start_noise", "start_noise_seed", "frozen_layers", "lora_rank"),
@@ -207,7 +234,7 @@ def _check_row(row: dict[str, str]) -> str:
         if not fits(text):
             shown = text if len(text) <= LONGEST else f"{text[:LONGEST]}..."
             return f"{column} is {shown!r}, expected {expected}"
-    return _contradiction(row) or _other_score(row) or _too_many_layers(row)
+    return _contradiction(row) or _other_score(row) or _beyond(row)
 
 
 def _may_be_blank(column: str, row: dict[str, str]) -> bool:
@@ -251,12 +278,12 @@ def _other_score(row: dict[str, str]) -> str:
     )
 
 
-def _too_many_layers(row: dict[str, str]) -> str:
-    if not {"layers", "layers_put_back"} <= set(row):
-        return ""
-    if float(row["layers_put_back"]) <= float(row["layers"]):
-        return ""
-    return f"layers_put_back is {row['layers_put_back']} of {row['layers']} layers"
+def _beyond(row: dict[str, str]) -> str:
+    """A layer or step beyond the last one."""
+    for part, whole in (("layers_put_back", "layers"), ("step", "total_steps")):
+        if {part, whole} <= set(row) and float(row[part]) > float(row[whole]):
+            return f"{part} is {row[part]} and {whole} {row[whole]}: expected at most that"
+    return ""
 
 
 def _key(path: Path, row: dict[str, str]) -> tuple[str, ...]:
@@ -278,6 +305,6 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
             continue
         if COLUMNS[column] == "truth":
             table[column] = table[column].astype(str).str.lower().map(TRUTH).astype(bool)
-        elif COLUMNS[column] in ("count", "some"):
+        elif COLUMNS[column] in ("count", "some", "steps"):
             table[column] = table[column].astype(int)
     return table

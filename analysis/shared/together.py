@@ -6,15 +6,16 @@ good as any other.
 """
 
 import re
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.shared.grids import GRIDS
 from analysis.shared.names import FURTHER_TASK_NAMES, MINI_TASK_NAMES, TASK_NAMES
-from analysis.shared.schema import COLUMNS, MATRICES, ROUNDING
+from analysis.shared.schema import COLUMNS, ROUNDING
 
 NAMES = [name for name, kind in COLUMNS.items() if kind == "name" and name != "run"]
 TASKS = {*TASK_NAMES, *FURTHER_TASK_NAMES, *MINI_TASK_NAMES}
@@ -22,8 +23,20 @@ TASKS = {*TASK_NAMES, *FURTHER_TASK_NAMES, *MINI_TASK_NAMES}
 OF_A_RUN = (
     *("task", "model", "data", "dtype", "pretrained", "learning_rate", "bias_correction", "epochs"),
     *("seed", "head_seed", "failed", "final_score", "majority_level", "metric", "label_entropy"),
+    *("steps", "total_steps", "layers", "words", "text", "pretrained_perplexity"),
 )
-SURFACE = ["failed_run", "successful_run", "classifier"]
+OF_A_PAIR = ("failed_seed", "successful_seed", "learning_rate", "examples", "task", "model", "data")
+# the settings of a run (experiments/finetuning/run.py), as far as a table has them
+SEEDS = ("head_seed", "order_seed", "dropout_seed")
+SETTINGS = (
+    *("path", "model", "data", "task", "learning_rate", "bias_correction", "epochs", "batch_size"),
+    *("max_length", "warmup_ratio", "adam_beta1", "adam_beta2", "adam_epsilon", "weight_decay"),
+    *("max_gradient_norm", "dropout", *SEEDS, "pretrained", "dtype", "train_examples"),
+    *("sampling_seed", "optimizer", "reinitialized_layers", "mixout", "decay_to_pretrained"),
+    *("layerwise_decay", "component_clipping", "packed", "segment_ids", "start_noise"),
+    *("start_noise_seed", "frozen_layers", "lora_rank", "lora_alpha", "head_epochs", "schedule"),
+    *("evaluations_per_epoch", "device"),
+)
 
 
 def canonical(name: Any) -> str:
@@ -67,113 +80,61 @@ def one_outcome(table: pd.DataFrame) -> str:
     """Rows of a run that contradict each other."""
     if "run" not in table or "path" in table:  # of fast_path: a run by two paths
         return ""
-    table = with_ids(table)
     at_its_end = "step" not in table or "matrix" in table
-    columns = table.columns.intersection([*OF_A_RUN, *(["score"] if at_its_end else [])])
-    differs = table.groupby("run")[list(columns)].nunique(dropna=False) > 1
+    return differing(with_ids(table), "run", [*OF_A_RUN, *(["score"] if at_its_end else [])])
+
+
+def one_pair(table: pd.DataFrame) -> str:
+    """Rows of a pair of runs that contradict each other."""
+    if not {"failed_run", "successful_run"} <= set(table):
+        return ""
+    pairs = table["failed_run"] + " and " + table["successful_run"]
+    return differing(table.assign(pair=pairs), "pair", OF_A_PAIR)
+
+
+def differing(table: pd.DataFrame, of: str, names: Sequence[str]) -> str:
+    """Where one of the columns differs among the rows that have the same value of `of`."""
+    differs = table.groupby(of)[list(table.columns.intersection(names))].nunique(dropna=False) > 1
     if not differs.to_numpy().any():
         return ""
-    run = differs.index[differs.any(axis=1)][0]
-    column = differs.columns[differs.loc[run]][0]
-    values = table.loc[table["run"] == run, column].unique()
-    return f"has the {column} {values[0]} and {values[1]} in rows of the run {run}: expected one"
+    which = differs.index[differs.any(axis=1)][0]
+    column = differs.columns[differs.loc[which]][0]
+    values = table.loc[table[of] == which, column].unique()
+    return f"has the {column} {values[0]} and {values[1]} in rows of the {of} {which}: expected one"
 
 
-def cut_curves(table: pd.DataFrame) -> str:
-    """A curve whose last score is not the one its run ended with: its last rows are gone."""
-    if not {"run", "step", "score", "final_score"} <= set(table):
+def one_of_each_seed(table: pd.DataFrame) -> str:
+    """Two runs with all settings and seeds alike, which would have one id."""
+    if not {"run", *SEEDS} <= set(table):
         return ""
-    scored = with_ids(table[table["score"].notna()]).sort_values("step", kind="stable")
-    last = scored.groupby("run", sort=True).last()
-    off = last[(last["score"] - last["final_score"]).abs() > ROUNDING]
-    if off.empty:
+    runs = with_ids(table).drop_duplicates("run")
+    alike = runs[runs.duplicated(list(table.columns.intersection(SETTINGS)), keep=False)]
+    if alike.empty:
         return ""
-    end = off.iloc[0]
+    first = alike.iloc[0]
     return (
-        f"has the run {off.index[0]} with a score of {end['score']:g} at its last step"
-        f" {end['step']:g} and {end['final_score']:g} as its final one: expected the same"
+        f"has several runs, such as {first['run']}, with the same settings and the seed"
+        f" {first['head_seed']}: expected each seed once in a setting"
     )
 
 
-def missing_layers(table: pd.DataFrame) -> str:
-    """Of vanishing_gradients: each run has at each step the same matrices, those of each layer from
-    1 on; layer 0 are pooler and classifier."""
-    for run, rows in table.groupby("run", sort=True):
-        inner = rows[rows["layer"] > 0]
-        if gap := _gap(inner["layer"].unique()):
+def cut_curves(table: pd.DataFrame) -> str:
+    """A curve that lacks evaluations, which are evenly spaced to a step, but for the last of a run
+    that diverged; or whose last score is not the one its run ended with."""
+    if not {"run", "step", "score", "final_score"} <= set(table):
+        return ""
+    scored = with_ids(table[table["score"].notna()])
+    for run, rows in scored.sort_values("step", kind="stable").groupby("run", sort=True):
+        between = np.diff(rows["step"].unique())
+        if len(between) > 1 and (np.ptp(between[:-1]) > 1 or between[-1] > between[:-1].max() + 1):
+            return f"lacks an evaluation of the run {run}: expected them equally spaced"
+        end = rows.iloc[-1]
+        if abs(end["score"] - end["final_score"]) > ROUNDING:
             return (
-                f"lacks layer {gap} of the run {run}, which has layer {int(inner['layer'].max())}"
-            )
-        matrices = set(inner["matrix"])
-        # DeBERTa's others have names that the experiment does not look for
-        if matrices - {"output"} and (missing := set(MATRICES[:4]) - matrices):
-            return f"lacks the matrix {min(missing)} of the run {run}"
-        steps = rows["step"].nunique()
-        for layer, names in rows.groupby("layer")["matrix"]:
-            expected = steps * (inner["matrix"] if layer else names).nunique()
-            if len(names) != expected:
-                return (
-                    f"has {len(names)} norms of layer {layer} of the run {run}: expected"
-                    f" {expected}, of each matrix at each of {steps} steps"
-                )
-    return ""
-
-
-def missing_perplexities(table: pd.DataFrame) -> str:
-    """Of catastrophic_forgetting: each run with no layer put back, with one, up to all."""
-    for (run, _), rows in table.groupby(["run", "embeddings"], sort=True):
-        layers = int(rows["layers"].max())
-        wanted = set(range(layers + 1)) - set(rows["layers_put_back"])
-        if wanted:
-            return f"lacks the run {run} with {min(wanted)} of {layers} layers put back"
-    return ""
-
-
-def missing_points(table: pd.DataFrame) -> str:
-    """Of loss_surfaces: each pair a square grid whose points are equally far from each other."""
-    for (failed, successful, _), rows in table.groupby(SURFACE, sort=True):
-        name = f"the surface of {failed} and {successful}"
-        axes = [np.sort(rows[column].unique()) for column in ("a", "b")]
-        if len(rows) != len(axes[0]) * len(axes[1]):
-            return (
-                f"has {len(rows)} points of {name}: expected {len(axes[0]) * len(axes[1])}, one for"
-                f" each of {len(axes[0])} a and {len(axes[1])} b"
-            )
-        if len(axes[0]) != len(axes[1]) or not np.allclose(axes[0], axes[1]) or not _even(axes[0]):
-            return f"lacks a row or column of {name}: expected the same equally spaced a and b"
-    return ""
-
-
-def missing_positions(table: pd.DataFrame) -> str:
-    """Of loss_surfaces_lines: each line from 0 to 1, its points equally far from each other."""
-    for (failed, successful, line), rows in table.groupby([*SURFACE[:2], "line"], sort=True):
-        positions = np.sort(rows["position"].to_numpy())
-        if positions[0] != 0 or positions[-1] != 1 or not _even(positions):
-            return (
-                f"lacks points of the line {line} of {failed} and {successful}: expected positions"
-                " from 0 to 1, equally spaced"
+                f"has the run {run} with a score of {end['score']:g} at its last step"
+                f" {end['step']:g} and {end['final_score']:g} as its final one: expected the same"
             )
     return ""
-
-
-def missing_shares(table: pd.DataFrame) -> str:
-    """Of early_signs: each run after the same shares of its training."""
-    shares = set(table["share"])
-    for run, found in table.groupby("run", sort=True)["share"]:
-        if missing := shares - set(found):
-            return f"lacks the run {run} after {min(missing):g} of its training"
-    return ""
-
-
-def _gap(layers: np.ndarray) -> int:
-    """The first layer from 1 to the highest that is not there; 0 if none."""
-    there = set(layers.tolist())
-    return next((n for n in range(1, 1 + len(there)) if n not in there), 0)
-
-
-def _even(values: np.ndarray) -> bool:
-    steps = np.diff(values)
-    return len(steps) < 1 or bool(np.ptp(steps) <= 1e-6 * np.abs(steps).max())
 
 
 # file -> the column that says which of an experiment's runs a row is of; elsewhere it may be blank
@@ -188,18 +149,7 @@ KINDS_OF_RUNS = {
     "sources_of_randomness": "moved",
     "catastrophic_forgetting": "embeddings",
 }
-ALL = (spelled, one_metric, one_outcome, cut_curves)
-# file -> the grid it has to fill, and the columns it needs for that
-GRIDS: dict[str, tuple[Callable[[pd.DataFrame], str], set[str]]] = {
-    "vanishing_gradients": (missing_layers, {"run", "step", "matrix", "layer"}),
-    "catastrophic_forgetting": (
-        missing_perplexities,
-        {"run", "embeddings", "layers", "layers_put_back"},
-    ),
-    "loss_surfaces": (missing_points, {*SURFACE, "a", "b"}),
-    "loss_surfaces_lines": (missing_positions, {*SURFACE[:2], "line", "position"}),
-    "early_signs": (missing_shares, {"run", "share"}),
-}
+ALL = (spelled, one_metric, one_outcome, one_pair, one_of_each_seed, cut_curves)
 
 
 def experiment_of(path: Path) -> str:

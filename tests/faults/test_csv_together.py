@@ -16,6 +16,7 @@ from analysis import vanishing_gradients
 from analysis.__main__ import scripts
 from analysis.shared import style, together
 from analysis.shared.reading import BadInput, NothingToDraw, read_csv
+from analysis.shared.schema import LINES
 
 REFERENCE = REPOSITORY / "results" / "reference" / "mini"
 Rows = Callable[[pd.DataFrame], pd.Series]
@@ -34,6 +35,7 @@ def first(count: int) -> Rows:
     return lambda table: pd.Series(range(len(table)), table.index) < count
 
 
+SAME = dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), "1")
 # what was done, to which CSV, to which of its rows, column and value (none: the rows are deleted),
 # what is said
 CHANGED = [
@@ -56,6 +58,15 @@ CHANGED = [
     ("a curve's metric", "generalization_curves", every(2), {"metric": "f1"}, "the metric"),
     ("a curve's seed", "generalization_curves", every(2), {"seed": "7"}, "the seed"),
     ("a curve cut", "generalization_curves", having(step="2000"), {}, "as its final one"),
+    (
+        "a curve with a hole",
+        "generalization_curves",
+        having(step="1000"),
+        {},
+        "lacks an evaluation",
+    ),
+    ("one evaluation", "checkpoint_selection", having(step="33"), {}, "lacks an evaluation"),
+    ("steps between", "vanishing_gradients", having(step="100"), {}, "lacks steps of the run"),
     ("no layer 3", "vanishing_gradients", having(layer="3"), {}, "lacks layer 3"),
     (
         "a layer 999999",
@@ -68,13 +79,45 @@ CHANGED = [
     ("no keys", "vanishing_gradients", having(matrix="key"), {}, "lacks the matrix key"),
     ("unknown matrix", "vanishing_gradients", first(1), {"matrix": "Output"}, "matrix is 'Output'"),
     ("a hole in k", "catastrophic_forgetting", having(layers_put_back="4"), {}, "with 4 of 24"),
-    ("k above all", "catastrophic_forgetting", first(1), {"layers_put_back": "25"}, "25 of 24"),
+    ("k above all", "catastrophic_forgetting", first(1), {"layers_put_back": "25"}, "at most that"),
     ("holes in a surface", "loss_surfaces", every(7), {}, "expected 361"),
     ("a surface's last row", "loss_surfaces", having(a="1.5"), {}, "same equally spaced"),
     ("a surface's middle", "loss_surfaces", having(a="0.0"), {}, "same equally spaced"),
     ("a line cut", "loss_surfaces_lines", having(position="1.0"), {}, "positions from 0 to 1"),
     ("a hole in a line", "loss_surfaces_lines", having(position="0.5"), {}, "equally spaced"),
     ("unknown line", "loss_surfaces_lines", first(1), {"line": "to and fro"}, "line is 'to and"),
+    (
+        "no first line",
+        "loss_surfaces_lines",
+        having(line=LINES[0]),
+        {},
+        "lacks the line pre-trained",
+    ),
+    ("a pair's seed", "loss_surfaces", every(5), {"failed_seed": "9"}, "the failed_seed"),
+    ("steps of a schedule", "bias_correction_learning_rate", every(7), {}, "from 1 to 300 once"),
+    (
+        "a shorter schedule",
+        "bias_correction_learning_rate",
+        every(1),
+        {"total_steps": "5"},
+        "step is",
+    ),
+    ("seeds all alike", "training_length", every(1), SAME, "with the same settings and the seed 1"),
+    ("layers that differ", "catastrophic_forgetting", every(5), {"layers": "25"}, "the layers"),
+    ("words that differ", "catastrophic_forgetting", every(5), {"words": "5"}, "the words"),
+    (
+        "lengths that differ",
+        "checkpoint_selection",
+        every(9),
+        {"total_steps": "900"},
+        "total_steps",
+    ),
+    ("unknown path", "fast_path", every(3), {"path": "Fast"}, "path is 'Fast'"),
+    ("share 0", "early_signs", having(share="0.1"), {"share": "0"}, "share is '0'"),
+    ("a beta of 1", "bias_correction", first(1), {"adam_beta1": "1.0"}, "adam_beta1 is '1.0'"),
+    ("steps without end", "bias_correction", first(1), {"steps": "1e11"}, "steps is '1e11'"),
+    ("epochs without end", "bias_correction", first(1), {"epochs": "1e300"}, "epochs is '1e300'"),
+    ("a deviation of 7", "oscillating_scores", first(1), {"late_std": "7"}, "late_std is '7'"),
     ("a share of a run", "early_signs", first(1), {}, "of its training"),
     ("negative layers", "reinitialization", first(3), {"reinitialized_layers": "-3"}, "is '-3'"),
     ("negative seed", "bias_correction", first(1), {"order_seed": "-1"}, "order_seed is '-1'"),
@@ -164,6 +207,14 @@ def test_the_names_of_tasks_are_known():
     from experiments.sweeps.command import TASKS
 
     assert set(TASKS) <= together.TASKS
+
+
+def test_the_settings_of_a_run_are_known():
+    """By which two runs of one seed are found; the names of a folder or a machine are none."""
+    from experiments.finetuning.run import Run
+
+    a_run = Run("model", "data", "rte", 1e-5, True)
+    assert set(a_run.hashed_fields()) <= set(together.SETTINGS)
 
 
 @pytest.mark.parametrize("name", ["$20_vs_$30", r"$\frac{$", "$x^2$", "one $"])
