@@ -16,7 +16,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from analysis.shared.names import by_task, model_name, rate_name, setting_name, task_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import belong, parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds
 from analysis.shared.style import (
     CORRECTION_HANDLES,
@@ -173,14 +173,15 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "bias_correction.csv", NEEDED)
-    save(draw(runs), options.figures / "bias_correction")
+    path = options.results / "bias_correction.csv"
+    runs = read_csv(path, NEEDED)
     steps = options.results / "bias_correction_learning_rate.csv"
-    if steps.is_file():
-        save(
-            draw_learning_rate(read_csv(steps, NEEDED_STEPS), runs),
-            options.figures / "bias_correction_learning_rate",
-        )
+    rates = read_csv(steps, NEEDED_STEPS) if steps.is_file() else None
+    if rates is not None:
+        belong(runs, rates, (path, steps), ["model", "task", "epochs"])
+    save(draw(runs), options.figures / "bias_correction")
+    if rates is not None:
+        save(draw_learning_rate(rates, runs), options.figures / "bias_correction_learning_rate")
     settings = table(runs)
     measured = ("train_loss", "first_layer_gradient")
     outcomes = [

@@ -15,7 +15,7 @@ import pandas as pd
 from matplotlib.figure import SubFigure
 
 from analysis.shared.names import METRIC_NAMES, model_name, number, rate_name, task_name
-from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
+from analysis.shared.reading import NothingToDraw, belong, parse, parser, read_csv, run_command
 from analysis.shared.style import LINES, save, write_in
 from analysis.shared.tables import save_table
 
@@ -272,8 +272,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "catastrophic_forgetting.csv", NEEDED)
-    curves = read_csv(options.results / "catastrophic_forgetting_curves.csv", NEEDED_CURVES)
+    paths = tuple(options.results / f"catastrophic_forgetting{end}.csv" for end in ("", "_curves"))
+    runs, curves = read_csv(paths[0], NEEDED), read_csv(paths[1], NEEDED_CURVES)
     known = runs["run"].isin(curves["run"])
     if not known.all():
         print(
@@ -286,6 +286,7 @@ def main() -> None:
             "nothing to draw: catastrophic_forgetting.csv has no perplexity of a "
             "run in catastrophic_forgetting_curves.csv"
         )
+    belong(runs, curves[curves["run"].isin(runs["run"])], paths)
     save(draw(runs, curves), options.figures / "catastrophic_forgetting")
     perplexities = table(runs, curves)
     save_table(

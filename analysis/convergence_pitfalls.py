@@ -22,7 +22,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from analysis.shared.names import METRIC_NAMES, number, rate_name, setting_name, task_name
-from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.shared.reading import BadInput, belong, parse, parser, read_csv, run_command
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import WITH, WITHOUT, save
 from analysis.shared.tables import PANEL, readable, save_table
@@ -309,13 +309,14 @@ def read(path: Path, needed: list[str]) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = with_diagnoses(read(options.results / "convergence_pitfalls.csv", NEEDED))
-    curves = read(options.results / "convergence_pitfalls_curves.csv", NEEDED_CURVES)
+    paths = tuple(options.results / f"convergence_pitfalls{end}.csv" for end in ("", "_curves"))
+    runs, curves = with_diagnoses(read(paths[0], NEEDED)), read(paths[1], NEEDED_CURVES)
     if set(curves["metric"]) & set(REGRESSION):
         raise BadInput(
             "convergence_pitfalls judges by losses in nats, which a regression has not: expected"
             " tasks with classes, or other experiments"
         )
+    belong(runs, curves, paths)
     save(draw(curves), options.figures / "convergence_pitfalls")
     diagnoses, seen = table(runs), medians(runs)
     save_table(

@@ -28,7 +28,7 @@ import pandas as pd
 from matplotlib.lines import Line2D
 
 from analysis.diagnosis.advice import TRY, table
-from analysis.diagnosis.chance import Chance, chance_of, check_shares
+from analysis.diagnosis.chance import MOST_LABELS, Chance, chance_of, check_shares
 from analysis.diagnosis.logs import read_logs, read_text
 from analysis.diagnosis.records import Log
 from analysis.diagnosis.rule import LETTERS, SHAPES, Verdict, judge, smoothed
@@ -79,8 +79,9 @@ def given_shares(options: Namespace) -> tuple[tuple[float, ...], str]:
     for name in ("classes", "group"):
         number = getattr(options, name)
         if number is not None:
-            if number < 2:
-                raise BadInput(f"--{name} {number}: expected 2 or more")
+            if not 2 <= number <= MOST_LABELS:
+                said = f"{number:,}" if abs(number) < 1e15 else "a number of many digits"
+                raise BadInput(f"--{name} {said}: expected 2 to {MOST_LABELS:,}")
             return (1 / number,) * number, f"{number} equally frequent, as given by --{name}"
     return (), ""
 
@@ -91,13 +92,22 @@ def read_all(options: Namespace) -> tuple[list[Log], bool]:
     for path in options.paths:
         try:
             if str(path) == "-":
-                logs.append(read_text(sys.stdin.read(), "standard input", options.score))
+                logs.append(read_text(standard_input(), "standard input", options.score))
             else:
                 logs += read_logs(path.expanduser(), options.score)
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
             bad = True
     return logs, bad
+
+
+def standard_input() -> str:
+    try:
+        return sys.stdin.read()
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"standard input is no UTF-8 text (byte {error.start}): convert it, e.g. with iconv"
+        ) from None
 
 
 def logging_of(log_: Log) -> str:

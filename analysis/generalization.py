@@ -14,7 +14,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.shared.names import METRIC_NAMES, p_name, rate_name, setting_name, task_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import belong, parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds, spearman
 from analysis.shared.style import WITH, WITHOUT, label_log_axis, panels, save
 from analysis.shared.tables import PANEL, readable, save_table
@@ -197,8 +197,9 @@ def correlate(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = with_bins(read_csv(options.results / "generalization.csv", NEEDED))
-    curves = read_csv(options.results / "generalization_curves.csv", NEEDED_CURVES)
+    paths = tuple(options.results / f"generalization{end}.csv" for end in ("", "_curves"))
+    runs, curves = with_bins(read_csv(paths[0], NEEDED)), read_csv(paths[1], NEEDED_CURVES)
+    belong(runs, curves, paths)
     save(draw(runs, curves), options.figures / "generalization")
     losses, correlations = table(runs), correlate(runs)
     save_table(

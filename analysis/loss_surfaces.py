@@ -15,7 +15,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.patheffects import withStroke
 
 from analysis.shared.names import model_name, number, rate_name, task_name
-from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.shared.reading import BadInput, belong, parse, parser, read_csv, run_command
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import LINES, label_log_axis, panels_for, save, write_in
 from analysis.shared.tables import save_table
@@ -180,12 +180,13 @@ def draw_lines(lines: pd.DataFrame) -> plt.Figure:
                     label=None if i else label,
                 )
         axes.set(
-            yscale="log",
+            yscale="log" if (of_task["loss"] > 0).any() else "linear",
             xlabel="position, from the first-named model (0) to the second (1)",
             ylabel="loss (nats)",
             title=f"{task_name(task, data)}, {model_name(model, data)}",
         )
-        label_log_axis(axes.yaxis)
+        if axes.get_yscale() == "log":
+            label_log_axis(axes.yaxis)
         axes.legend(
             loc="upper center",
             bbox_to_anchor=(0.5, -0.16),
@@ -316,8 +317,9 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    surfaces = read_csv(options.results / "loss_surfaces.csv", NEEDED)
-    lines = read_csv(options.results / "loss_surfaces_lines.csv", NEEDED_LINES)
+    paths = tuple(options.results / f"loss_surfaces{end}.csv" for end in ("", "_lines"))
+    surfaces, lines = read_csv(paths[0], NEEDED), read_csv(paths[1], NEEDED_LINES)
+    belong(lines, surfaces, paths[::-1], PAIR)
     if surfaces["a"].nunique() < 2 or surfaces["b"].nunique() < 2:
         raise BadInput(
             f"{options.results / 'loss_surfaces.csv'} has fewer than 2 x 2 points, too few "

@@ -13,7 +13,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.shared.names import METRIC_NAMES, rate_name, setting_name, task_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import belong, parse, parser, read_csv, run_command
 from analysis.shared.style import WITH, WITHOUT, panels, save, write_in
 from analysis.shared.tables import PANEL, readable, save_table
 
@@ -165,8 +165,10 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "oscillating_scores.csv", NEEDED)
-    curves = read_csv(options.results / "oscillating_scores_curves.csv", CURVES)
+    paths = tuple(options.results / f"oscillating_scores{end}.csv" for end in ("", "_curves"))
+    runs, curves = read_csv(paths[0], NEEDED), read_csv(paths[1], CURVES)
+    belong(runs, curves, paths)
+    belong(curves, runs, paths[::-1])
     path = options.figures / "oscillating_scores"
     save(draw(runs, curves), path)
     found = table(runs)

@@ -120,9 +120,13 @@ def draw(runs: pd.DataFrame, matrices: list[str]) -> plt.Figure:
             fontsize=10,
         )
         pair = part.subplots(1, 2, sharex=True, sharey=True)
+        above_0 = (group.loc[group["matrix"].isin((matrix, *HEAD)), "norm"] > 0).any()
         for axes, failed in zip(pair, OUTCOMES, strict=True):
-            axes.set_yscale("log")
+            if above_0:
+                axes.set_yscale("log")
             run = title(axes, group, failed)
+            if not above_0 and len(run):
+                write_in(axes, "no norm above 0")
             for (name, layer), style in styles.items():
                 line = run[(run["matrix"] == name) & (run["layer"] == layer)]
                 axes.plot(line["step"], line["norm"], **style)

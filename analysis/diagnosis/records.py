@@ -2,12 +2,13 @@
 
 import math
 import re
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from typing import Any
 
 import numpy as np
 
+from analysis.diagnosis import cells
 from analysis.shared.reading import BadInput
 
 TRAIN_LOSS = ("loss", "train_loss", "training_loss", "train/loss")
@@ -74,6 +75,11 @@ def is_loss(key: str) -> bool:
     return key in TRAIN_LOSS or key in DEV_LOSS
 
 
+def is_read(key: str) -> bool:
+    """Whether a column may be read."""
+    return is_loss(key) or key in (*NORM, *STEP, "epoch") or plain(key) in SCORES
+
+
 def from_records(records: Iterable[Mapping[str, Any]], name: str, metric: str | None) -> Log:
     """A list of dicts as in the Trainer's log_history."""
     columns: dict[str, list[Any]] = {}
@@ -81,18 +87,21 @@ def from_records(records: Iterable[Mapping[str, Any]], name: str, metric: str | 
     for record in records:
         for key, value in record.items():
             column = columns.setdefault(key, [])
-            column += [MISSING] * (count - len(column)) + [as_number(value)]
+            column += [cells.MISSING] * (count - len(column)) + [value]
         count += 1
     for column in columns.values():
-        column += [MISSING] * (count - len(column))
+        column += [cells.MISSING] * (count - len(column))
     # the Trainer's closing record: the mean over the whole run, no record of a step
     closing = math.nan
     if "train_runtime" in columns and "train_loss" in columns:
-        closes = [runtime is not MISSING for runtime in columns["train_runtime"]]
+        closes = [not cells.is_blank(runtime) for runtime in columns["train_runtime"]]
         for i in np.flatnonzero(closes):
-            closing, columns["train_loss"][i] = columns["train_loss"][i], MISSING
-    log = from_columns(columns, count, name, metric)
+            mean = cells.as_number(columns["train_loss"][i])
+            closing, columns["train_loss"][i] = math.nan if mean is None else mean, cells.MISSING
+    log = from_columns(columns, count, name, metric, table=False)
     log.mean_loss = closing
+    if closing < -cells.ROUNDING:
+        raise BadInput(f"{name}: train_loss is {closing:g}: expected a number from 0 on")
     log.dev_examples = evaluated(columns)
     return log
 
@@ -103,78 +112,126 @@ def evaluated(columns: Mapping[str, list[Any]]) -> int | None:
     seconds_of, speed_of = (
         columns.get(name, []) for name in ("eval_runtime", "eval_samples_per_second")
     )
-    for seconds, speed in zip(seconds_of, speed_of, strict=False):
-        if seconds and speed:
+    for pair in zip(seconds_of, speed_of, strict=False):
+        seconds, speed = map(cells.as_number, pair)
+        if seconds and speed and math.isfinite(seconds * speed):
             return round(seconds * speed)
     return None
 
 
-MISSING = None
-
-
-def as_number(value: Any) -> Any:
-    """A number, NaN where the log says nan; MISSING for what is neither."""
-    if isinstance(value, bool) or value is None:
-        return MISSING
-    try:
-        return float(value)
-    except (TypeError, ValueError):
-        return MISSING
-
-
 def from_columns(
-    columns: Mapping[str, list[Any]], count: int, name: str, metric: str | None
+    columns: Mapping[str, list[Any]],
+    count: int,
+    name: str,
+    metric: str | None,
+    table: bool = True,
 ) -> Log:
-    """A log from columns in which None stands for a value that is not there."""
+    """A log from columns of cells, None where nothing stands. `table`: not what a run printed."""
+    notes: list[str] = []
     score = chosen_score(columns, name, metric)
 
-    def column(names: Iterable[str]) -> list[Any]:
-        there = [name for name in names if name in columns]
-        return columns[there[0]] if there else [None] * count
+    def losses(names: Sequence[str]) -> cells.Numbers:
+        column = first_of(columns, names, notes)
+        return cells.losses(column, columns[column], name, notes) if column else [None] * count
 
-    step = column(STEP)
-    if all(value is None for value in step):
-        step = column(("epoch", "train/epoch"))
-    if any(value is None for value in step):
-        step = list(range(1, count + 1))  # by their place: pasted lines often lack both
-    loss, norm, dev_loss = column(TRAIN_LOSS), column(NORM), column(DEV_LOSS)
-    scores = columns[score] if score else [None] * count
+    loss, norm, dev_loss = losses(TRAIN_LOSS), losses(NORM), losses(DEV_LOSS)
+    scores = cells.scores(score, columns[score], name, notes) if score else [None] * count
     trained = [i for i in range(count) if loss[i] is not None]
     judged = [i for i in range(count) if dev_loss[i] is not None or scores[i] is not None]
-    log = Log(
-        name,
-        records_of(
-            [step[i] for i in trained], [loss[i] for i in trained], [norm[i] for i in trained]
-        ),
-        records_of(
-            [step[i] for i in judged],
-            [dev_loss[i] for i in judged],
-            [scores[i] for i in judged],
-            norm=False,
-        ),
-        score,
+    step = steps_of(columns, sorted({*trained, *judged}), count, name, notes)
+    training = records_of(
+        [step[i] for i in trained], [loss[i] for i in trained], [norm[i] for i in trained]
     )
-    if (np.diff(log.training.step) < 0).any() or (np.diff(log.evaluations.step) < 0).any():
-        log.notes.append(
+    evaluations = records_of(
+        [step[i] for i in judged],
+        [dev_loss[i] for i in judged],
+        [scores[i] for i in judged],
+        norm=False,
+    )
+    training, evaluations = in_order(training, evaluations, table, notes)
+    return Log(name, training, evaluations, score, notes=notes)
+
+
+def first_of(columns: Mapping[str, list[Any]], names: Sequence[str], notes: list[str]) -> str:
+    """The first of these columns that holds anything, "" if none does; noted where another one
+    holds something else in the same row."""
+    there = []
+    for name in names:
+        if not all(cells.is_blank(cell) for cell in columns.get(name, ())):
+            there.append(name)
+    for other in there[1:]:
+        pairs = zip(columns[there[0]], columns[other], strict=True)
+        if any(a != b and not cells.is_blank(a) and not cells.is_blank(b) for a, b in pairs):
+            notes.append(f"warning: it has both {there[0]} and {other}: {there[0]} is read")
+    return there[0] if there else ""
+
+
+def steps_of(
+    columns: Mapping[str, list[Any]], used: Sequence[int], count: int, name: str, notes: list[str]
+) -> list[Any]:
+    """The step of each record, else its epoch, else, where one of those that are used has neither,
+    its place: pasted lines often lack both."""
+    for names in (STEP, ("epoch", "train/epoch")):
+        column = first_of(columns, names, [])
+        if not column:
+            continue
+        found = cells.steps(column, [columns[column][i] for i in used], name, notes)
+        if all(x is None for x in found):
+            continue
+        if any(x is None for x in found):
+            break
+        step: list[Any] = [None] * count
+        for i, x in zip(used, found, strict=True):
+            step[i] = x
+        return step
+    return list(range(1, count + 1))
+
+
+def in_order(
+    training: Records, evaluations: Records, table: bool, notes: list[str]
+) -> tuple[Records, Records]:
+    """Both sorted by their steps where they are of one run and in another order; noted, as it is
+    where they look like several runs."""
+    parts, moved, several = [], False, False
+    for part in (training, evaluations):
+        order, again = cells.order_of(part.step, table)
+        several |= again
+        if order is not None:
+            moved = True
+            part = Records(*(getattr(part, name.name)[order] for name in fields(part)))
+        parts.append(part)
+    if several:
+        notes.append(
             "warning: its steps go back; several runs in one file are judged as one: give each a"
             " file of its own"
         )
-    return log
+    elif moved:
+        notes.append(
+            "warning: its records are not in the order of their steps: sorted; if they are of"
+            " several runs, give each a file of its own"
+        )
+    return parts[0], parts[1]
+
+
+def plain(column: str) -> str:
+    """The name of a score without what says that it is of an evaluation."""
+    return re.sub(r"^(eval|dev|val|valid|validation|test)[_/]", "", column.lower())
 
 
 def chosen_score(columns: Iterable[str], name: str, metric: str | None) -> str | None:
-    """The column of the score: the one asked for, or the first of SCORES that is there."""
+    """The column of the score: the one asked for, or the first of SCORES that is there, of an
+    evaluation rather than of training."""
     known = list(columns)
     if metric:
-        for column in (metric, f"eval_{metric}"):
-            if column in known:
-                return column
+        for wanted in (metric, f"eval_{metric}"):
+            for column in known:
+                if column.lower() == wanted.lower():
+                    return column
         raise BadInput(f"{name} has no score {metric!r}: it has {', '.join(known)}")
     for ending in SCORES:
-        for column in known:
-            plain = re.sub(r"^(eval|dev|val|valid|validation|test)[_/]", "", column.lower())
-            if plain == ending:
-                return column
+        found = [column for column in known if plain(column) == ending]
+        if found:
+            return min(found, key=lambda column: plain(column) == column.lower())
     return None
 
 
@@ -189,11 +246,13 @@ def records_of(
     steps = np.array(list(step), dtype=float)
     losses, others = list(loss), [None] * len(steps) if other is None else list(other)
     there = [
-        np.array([cell is not None for cell in cells], dtype=bool) for cells in (losses, others)
+        np.array([cell is not None for cell in values], dtype=bool) for values in (losses, others)
     ]
     arrays = []
-    for cells in (losses, others):
-        arrays.append(np.array([math.nan if cell is None else cell for cell in cells], dtype=float))
+    for values in (losses, others):
+        arrays.append(
+            np.array([math.nan if cell is None else cell for cell in values], dtype=float)
+        )
     broken = there[0] & ~np.isfinite(arrays[0])
     if norm:
         broken |= there[1] & ~np.isfinite(arrays[1])

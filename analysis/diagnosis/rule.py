@@ -75,7 +75,8 @@ def end_loss(log_: Log) -> float:
     steps, losses = log_.training.known("loss")
     if not len(steps):
         return log_.mean_loss
-    return float(losses[steps > 0.9 * steps[-1]].mean())
+    late = losses[steps > 0.9 * steps[-1]]
+    return float((late if len(late) else losses[-1:]).mean())  # none: the only step is 0
 
 
 def last(values: np.ndarray) -> float:

@@ -8,7 +8,7 @@ from typing import NoReturn
 
 import pandas as pd
 
-from analysis.shared import schema
+from analysis.shared import schema, together
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -20,6 +20,13 @@ STOPPED = 130  # exit status after Ctrl-C
 
 
 PROFILES = ("mini", "small", "paper")
+
+
+# experiments that may measure nothing, or find no run to measure
+MAY_BE_EMPTY = (
+    *("catastrophic_forgetting", "loss_surfaces", "oscillating_scores", "vanishing_gradients"),
+    "benchmark",
+)
 
 
 class BadInput(Exception):
@@ -82,19 +89,30 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     return options
 
 
-def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
-    """A CSV of an experiment; every run counts, so an unreadable or incomplete one is an error."""
+def _expect_rows(path: Path) -> None:
+    """BadInput where there is no such file, or one without a byte that its experiment always has
+    rows for; NothingToDraw where that may be."""
+    experiment = together.experiment_of(path)
     if not path.is_file():
         raise BadInput(
-            f"no file {path}: expected what experiments/{path.stem}.py writes; run it first, or"
-            " give --results"
+            f"no file {path}: expected what {experiment} writes; run it first, or give --results"
         )
     if not path.stat().st_size:
+        if not path.stem.startswith(MAY_BE_EMPTY):
+            raise BadInput(
+                f"{path} is an empty file: expected a row a run; was it cut, or did no run end? run"
+                f" {experiment} again"
+            )
         raise NothingToDraw(
             f"nothing to draw: {path.name} has no rows, since its experiment had no such runs or"
             " could measure nothing"
         )
-    again = f"run experiments/{path.stem}.py again"
+
+
+def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
+    """A CSV of an experiment; every run counts, so an unreadable or incomplete one is an error."""
+    _expect_rows(path)
+    again = f"run {together.experiment_of(path)} again"
     try:
         header = schema.header(path)
         if not header:
@@ -112,7 +130,21 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         raise BadInput(f"{path} is no CSV ({str(error).splitlines()[0]}); {again}") from None
     if table.empty:
         raise BadInput(f"{path} has no rows; {again}")
-    return table if path.parent == PUBLISHED else schema.typed(table)
+    if path.parent == PUBLISHED:
+        return table
+    table = schema.typed(table)
+    if problem := together.check(path, table):
+        raise BadInput(problem)
+    return table
+
+
+def belong(
+    runs: pd.DataFrame, part: pd.DataFrame, paths: Sequence[Path], keys: Sequence[str] = ("run",)
+) -> None:
+    """BadInput where the second CSV of an experiment has what its first lacks. `paths`: of the
+    first and the second; `keys`: the columns that say what a row is of."""
+    if problem := together.apart(runs, part, (paths[0].name, paths[1].name), keys):
+        raise BadInput(f"{paths[1].parent}: {problem}")
 
 
 def run_command(main: Callable[[], None]) -> None:

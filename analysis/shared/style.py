@@ -10,6 +10,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
+from matplotlib.text import Text
 
 from analysis.shared.names import METRIC_NAMES, rate_name
 from analysis.shared.tables import write_whole
@@ -237,8 +238,17 @@ def box_legend(figure: plt.Figure, handles: Sequence[Patch] = ()) -> None:
     )
 
 
+def write_plainly(figure: plt.Figure) -> None:
+    """Let a $ in somebody's names stand as it is, and begin no formula. Numbers of a logarithmic
+    axis are one, which matplotlib makes."""
+    for text in figure.findobj(Text):
+        if "$" in text.get_text() and r"\mathdefault" not in text.get_text():
+            text.set_parse_math(False)
+
+
 def save(figure: plt.Figure, path: Path) -> None:
     """<path>.pdf and <path>.png, without dates, so that the same data gives the same bytes."""
+    write_plainly(figure)
     path.parent.mkdir(parents=True, exist_ok=True)
     undated = {"CreationDate": None, "Creator": None, "Producer": None}
     write_whole(path.with_suffix(".pdf"), lambda file: figure.savefig(file, metadata=undated))

@@ -109,7 +109,9 @@ def test_labels_as_given(failing, flags, chance):
     "arguments, said",
     [
         (["--labels", "0.5", "0.2"], "--labels 0.5 0.2: expected the shares"),
-        (["--classes", "1"], "--classes 1: expected 2 or more"),
+        (["--classes", "1"], "--classes 1: expected 2 to 1,000,000"),
+        (["--classes", "100000000000"], "--classes 100,000,000,000: expected 2 to 1,000,000"),
+        (["--group", "1" + "0" * 400], "--group a number of many digits: expected 2 to"),
         (["--classes", "2", "--group", "2"], "not allowed with"),
         (["--score", "bleu"], "has no score 'bleu'"),
     ],

@@ -359,10 +359,11 @@ def test_a_full_disk_keeps_finished_runs(when, tmp_path, tiny_model, monkeypatch
     ("content", "words"),
     [
         (None, ["no file", "experiments/bias_correction.py"]),
+        ("", ["is an empty file", "experiments/bias_correction.py"]),
         ("\n", ["is no CSV"]),
         ("run,model\n", ["lacks the column task"]),
     ],
-    ids=["missing", "blank", "columns"],
+    ids=["missing", "empty", "blank", "columns"],
 )
 def test_analysis_input(tmp_path, content, words):
     if content is not None:
@@ -374,12 +375,12 @@ def test_analysis_input(tmp_path, content, words):
 
 
 def test_a_csv_without_rows_is_an_outcome(tmp_path):
-    (tmp_path / "bias_correction.csv").write_text("")
-    for script in ("bias_correction", "published.scorecard"):
+    (tmp_path / "vanishing_gradients.csv").write_text("")
+    for script in ("vanishing_gradients", "published.scorecard"):
         done = call(f"analysis.{script}", "--results", tmp_path, "--figures", tmp_path / "figures")
         assert done.returncode == 0 and not done.stderr
         assert script == "published.scorecard" or done.stdout.startswith(
-            "nothing to draw: bias_correction.csv has no rows"
+            "nothing to draw: vanishing_gradients.csv has no rows"
         )
 
 
