@@ -194,7 +194,7 @@ def check_finite(parameters: Iterable[tuple[str, Any]], source: str) -> None:
     for name, p in parameters:
         if p.dim() > 1 and "token_type" not in name and bool((p == p.flatten()[0]).all()):
             raise BadInput(
-                f"the weights of {source} are empty: {name} holds {float(p.flatten()[0]):g} only;"
+                f"the weights of {source} are empty: {name} holds {p.flatten()[0].item():g} only;"
                 " expected trained ones"
             )
         if not bool(p.isfinite().all()):
