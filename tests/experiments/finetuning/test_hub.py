@@ -41,6 +41,7 @@ class Client:
         return json.loads(self.process.stdout.readline())
 
     def close(self) -> None:
+        self.process.kill()  # it has nothing to finish, and torch takes seconds to go
         self.process.communicate()
 
 
