@@ -102,7 +102,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     options.text = whole_path(
-        options.text or profile_of(options).text, "dataset", getattr(options, "look_up", True)
+        options.text or profile_of(options).text, "text", getattr(options, "look_up", True)
     )
     check_text(
         options.text, validation=options.fit_head and not has_masked_lm_head(options.models[0])

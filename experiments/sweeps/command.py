@@ -408,7 +408,7 @@ def learning_rates(options: argparse.Namespace) -> Sequence[float]:
 
 def whole_path(name: str, kind: str, look_up: bool = True) -> str:
     """A folder's whole path, so that workers find what the caller named; a hub name with the commit
-    it means today (`kind`: model or dataset), so that they find the same; one of MINI as it is."""
+    it means today (`kind`: of hub.KINDS), so that they find the same; one of MINI as it is."""
     if name in MINI:
         return name
     if Path(name).is_dir():
