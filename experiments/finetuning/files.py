@@ -1,9 +1,12 @@
 """Files: hashes of their contents, writing them whole, where folders are on this machine."""
 
 import hashlib
+import json
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from experiments.finetuning.errors import BadInput
 
@@ -21,6 +24,17 @@ def fingerprint(*parts: bytes | Path) -> str:
         else:
             digest.update(part)
     return digest.hexdigest()[:8]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. OSError where there is none, and ValueError for a damaged one, one
+    nested deeper than Python goes, and what is no file: a pipe would be waited for without end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("no regular file")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:

@@ -7,11 +7,10 @@ A lease counts as running while its holder's process is there, or, for a holder 
 until it is silent for a minute.
 """
 
-import json
 from pathlib import Path
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import REPOSITORY
+from experiments.finetuning.files import REPOSITORY, read_json
 from experiments.sweeps.command import Parser, one_of, run_command, seeds
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
@@ -45,7 +44,7 @@ def crashes(folder: Path) -> list[str]:
     lines = []
     for path in sorted(folder.glob("*.json")):
         try:
-            crash = json.loads(path.read_text(encoding="utf-8"))
+            crash = read_json(path)
             run = f"{crash['run']['task']}, seed {crash['run']['order_seed']}"
             lines.append(f"{path.stem} ({run}): {crash['error']}")
         except (OSError, ValueError, KeyError, TypeError):
