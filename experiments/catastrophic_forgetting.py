@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import at_revision, fingerprint, write_atomically
+from experiments.finetuning.files import at_revision, fingerprint, named, write_atomically
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
 from experiments.finetuning.texts import check_text, identify_text, load_text
@@ -64,6 +64,7 @@ LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has
 def add_flags(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--text",
+        type=named,
         metavar="NAME_OR_DIR",
         help=(
             "running text for perplexity: mini, a folder with wiki.test.raw, or "

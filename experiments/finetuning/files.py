@@ -1,5 +1,6 @@
 """Files: hashes of their contents, writing them whole, where folders are on this machine."""
 
+import argparse
 import hashlib
 import json
 import os
@@ -56,6 +57,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def named(text: str) -> str:
+    """For argparse: a name or a path, but not an empty one: a shell variable that is not set would
+    mean the default, or the folder one is in."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is empty: expected a name or a path, or no such flag (is a shell variable"
+            " not set?)"
+        )
+    return text
+
+
+def folder(text: str) -> Path:
+    """For argparse: likewise, as a path."""
+    return Path(named(text))
 
 
 def portable(source: str) -> str:

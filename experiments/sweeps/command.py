@@ -11,7 +11,7 @@ from typing import Any, NoReturn
 from experiments.finetuning import own
 from experiments.finetuning.conll import conll_files
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
-from experiments.finetuning.files import REPOSITORY, may_be_on_hub
+from experiments.finetuning.files import REPOSITORY, folder, may_be_on_hub, named
 from experiments.finetuning.glue import TASKS, TOKENS
 from experiments.finetuning.tasks import MINI
 from experiments.sweeps import engine
@@ -100,6 +100,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--model",
+        type=named,
         metavar="NAME_OR_DIR",
         help=(
             "model on the hub (NAME@REVISION for another than the newest), or a transformers folder"
@@ -108,6 +109,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--data",
+        type=named,
         metavar="NAME_OR_DIR",
         help=(
             "mini, mini-noisy (10 %% of the training labels flipped), a data set on the hub such as"
@@ -119,10 +121,15 @@ def parser(description: str) -> argparse.ArgumentParser:
         ),
     )
     p.add_argument(
-        "--text-columns", nargs="+", metavar="NAME", help="one or two columns of text in your data"
+        "--text-columns",
+        nargs="+",
+        type=named,
+        metavar="NAME",
+        help="one or two columns of text in your data",
     )
     p.add_argument(
         "--label-column",
+        type=named,
         metavar="NAME",
         help="its labels: classes, or numbers where --metric is a correlation",
     )
@@ -270,12 +277,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--address",
+        type=named,
         metavar="HOST:PORT",
         help="Ray cluster to join (default: RAY_ADDRESS; without, Ray on this machine)",
     )
     p.add_argument(
         "--results",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help="folder of CSVs and finished runs (default results/<profile>)",
     )
@@ -413,6 +421,11 @@ def whole_path(name: str, kind: str, look_up: bool = True) -> str:
         return name
     if Path(name).is_dir():
         return str(Path(name).resolve())
+    if Path(name).exists():
+        raise BadInput(
+            f"{name} is no folder: expected one, such as that it is in,"
+            f" {Path(name).absolute().parent}"
+        )
     if not look_up or not may_be_on_hub(name, kind):
         return name
     from experiments.finetuning.hub import pinned
