@@ -15,6 +15,7 @@ stands in Run.data, as a hash of texts, labels, columns' names and metric. Decis
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.finetuning.cells import as_numbers, class_names, read_part
+from experiments.finetuning.cells import as_numbers, class_names, odd_labels, read_part
 from experiments.finetuning.conll import (
     Sentence,
     conll_files,
@@ -37,6 +38,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
 from experiments.finetuning.labels import NONE, by_entity, metric_of, with_labels
+from experiments.finetuning.spellings import check_labels
 from experiments.finetuning.tables import load_file, part_files, read_file, read_hub
 
 OWN = "own:"  # begins the name of such a task, and of its data
@@ -78,7 +80,8 @@ class Loaded(NamedTuple):
     task: Task
     splits: dict[str, Split]
     identity: str  # Run.data
-    remarks: list[str]  # what a person should know of it, a line each
+    # what a person should know of it, a line each; after WARNING what is odd
+    remarks: list[str]
 
 
 def is_own(source: str) -> bool:
@@ -141,6 +144,8 @@ def load(source: str) -> Loaded:
         splits = {part: Split(texts, as_numbers(labels)) for part, (texts, labels) in read.items()}
     else:
         names = class_names(read, tables)
+        for table in tables.values():
+            remarks += odd_labels(table)
         ids = {name: i for i, name in enumerate(names)}
         splits = {
             part: Split(texts, np.array([ids[label] for label in labels]))
@@ -182,6 +187,10 @@ def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
     names = label_names(parts, asked.data)
     splits, remarks = {}, []
     for part, sentences in parts.items():
+        counts: Counter[str] = Counter()
+        for sentence in sentences:
+            counts.update(label for _, label in sentence)
+        remarks += check_labels(counts, f"{asked.data} {part}", "words")
         splits[part] = with_labels(sentences, names)
         if by_entity(names) and (starts := starts_without_b(sentences)):
             remarks.append(f"{part} has {starts:,} I- without a B- before: each starts an entity")

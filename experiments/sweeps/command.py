@@ -13,6 +13,7 @@ from experiments.finetuning.conll import conll_files
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
 from experiments.finetuning.files import REPOSITORY, folder, may_be_on_hub, named
 from experiments.finetuning.glue import TASKS, TOKENS
+from experiments.finetuning.spellings import WARNING
 from experiments.finetuning.tasks import MINI
 from experiments.sweeps import engine
 from experiments.sweeps.profiles import (
@@ -361,7 +362,10 @@ def take_own_data(options: argparse.Namespace) -> None:
         flush=True,
     )
     for remark in remarks:
-        print(f"{task.name}: {remark}", flush=True)
+        if remark.startswith(WARNING):
+            print(remark, file=sys.stderr, flush=True)
+        else:
+            print(f"{task.name}: {remark}", flush=True)
     if options.profile == "mini" and options.model:
         paper = PROFILES["paper"]
         options.learning_rates = options.learning_rates or paper.learning_rates
