@@ -252,7 +252,7 @@ def fitted_head(options: argparse.Namespace) -> bytes:
     source, text = options.models[0], load_text(options.text, validation=True)
     made_from = fingerprint(identify_model(source).encode(), text.encode())
     path = options.results / "weights" / f"masked_lm_head-{made_from}.safetensors"
-    if not path.exists():
+    if not path.is_file():
         print("catastrophic_forgetting: fitting a masked-LM head", flush=True)
         model, lacking = load_without_head(source)
         head = fit_masked_lm_head(

@@ -37,7 +37,7 @@ from experiments.finetuning.conll import (
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
-from experiments.finetuning.labels import NONE, by_entity, metric_of, with_labels
+from experiments.finetuning.labels import NONE, by_entity, drawn_by_class, metric_of, with_labels
 from experiments.finetuning.spellings import check_labels
 from experiments.finetuning.tables import load_file, part_files, read_file, read_hub
 
@@ -220,14 +220,9 @@ def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
 
 def split_off(split: Split, remarks: list[str]) -> dict[str, Split]:
     """A part of the rows as dev, the others as train: class by class, drawn from SPLIT_SEED."""
-    random, rows = np.random.default_rng(SPLIT_SEED), len(split.labels)
-    share, is_dev = min(DEV_SHARE, MOST_DEV / rows), np.zeros(rows, dtype=bool)
-    classes = split.labels
-    if np.issubdtype(classes.dtype, np.floating) or classes.dtype == object:
-        classes = np.zeros(rows, dtype=np.int64)
-    for label in np.unique(classes):
-        of_label = random.permutation(np.flatnonzero(classes == label))
-        is_dev[of_label[: round(len(of_label) * share)]] = True
+    rows = len(split.labels)
+    share = min(DEV_SHARE, MOST_DEV / rows)
+    is_dev = drawn_by_class(split.labels, SPLIT_SEED, lambda count: round(count * share))
     remarks.append(
         f"no dev part: {is_dev.sum():,} of the {rows:,} rows, drawn class by class with seed"
         f" {SPLIT_SEED}, are dev"

@@ -97,5 +97,5 @@ def _tensor_names(path: Path) -> list[str]:
     with open(path, "rb") as file:
         try:
             return list(json.loads(file.read(int.from_bytes(file.read(8), "little"))))
-        except (ValueError, OverflowError, MemoryError):
+        except (ValueError, OverflowError, MemoryError, RecursionError):
             return []  # damaged: whoever loads it says so

@@ -2,6 +2,7 @@
 cannot be trained on ends in one line."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -171,6 +172,13 @@ BAD = {  # files by name, what else is asked for, what the line says
     "an empty JSON file": ({"t.jsonl": ""}, {}, "is empty"),
     "a header only": ({"t.csv": HEAD}, {}, "has no rows"),
     "broken JSON": ({"t.jsonl": '{"text": "a", "label"\n'}, {}, "cannot read"),
+    "JSON nested deeply": (
+        {"t.jsonl": '{"text": "a", "label": ' + "[" * 9000 + "]" * 9000 + "}"}, {}, "nested too",
+    ),
+    "JSON nested without end": ({"t.json": "[" * 100_000}, {}, "cannot read"),
+    "JSON nested line by line": (
+        {"t.json": '{"text": "a",\n"label":\n' + '{"a":\n' * 9000 + "1" + "}" * 9001}, {}, "nested",
+    ),
     "broken Parquet": ({"t.parquet": b"PAR1 and more"}, {}, "expected an undamaged Parquet file"),
     "a list as text": (
         {"t.jsonl": '{"text": ["a"], "label": "x"}\n' * 4}, {}, "row 1: list where text was expect",
@@ -317,6 +325,14 @@ def test_flags_that_do_not_go_together(tmp_path, arguments, expected):
     with pytest.raises(BadInput) as found:
         options(bias_correction.EXPERIMENT, "--data", str(path), *arguments)
     assert expected in str(found.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder" / "train.csv", tmp_path / "alone.csv"):
+        os.mkfifo(path)
+        with pytest.raises(BadInput, match=f"{path} is no regular file: expected one"):
+            own.load(asked(path.parent if path.stem == "train" else path))
 
 
 def test_no_such_file():
