@@ -41,7 +41,8 @@ study=(
   your_data               # Do runs fail on data of your own, and what can n seeds tell?        none
 )
 
-unset CDPATH PYTHONHOME PYTHONSTARTUP  # cd would print and go elsewhere; Python would find another's library
+# cd would print and go elsewhere; Python would find another's library, or no docstrings, which transformers reads
+unset CDPATH PYTHONHOME PYTHONSTARTUP PYTHONOPTIMIZE
 script="${BASH_SOURCE[0]}"
 while [[ -L $script ]]; do  # the repository is where this file really lies, whoever links to it
   link="$(readlink "$script")"

@@ -34,7 +34,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import at_revision, fingerprint, write_atomically
+from experiments.finetuning.files import at_revision, fingerprint, named, write_atomically
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
 from experiments.finetuning.texts import check_text, identify_text, load_text
@@ -64,6 +64,7 @@ LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has
 def add_flags(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--text",
+        type=named,
         metavar="NAME_OR_DIR",
         help=(
             "running text for perplexity: mini, a folder with wiki.test.raw, or "
@@ -102,7 +103,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def planned(options: argparse.Namespace) -> list[Run]:
     options.text = whole_path(
-        options.text or profile_of(options).text, "dataset", getattr(options, "look_up", True)
+        options.text or profile_of(options).text, "text", getattr(options, "look_up", True)
     )
     check_text(
         options.text, validation=options.fit_head and not has_masked_lm_head(options.models[0])
@@ -251,7 +252,7 @@ def fitted_head(options: argparse.Namespace) -> bytes:
     source, text = options.models[0], load_text(options.text, validation=True)
     made_from = fingerprint(identify_model(source).encode(), text.encode())
     path = options.results / "weights" / f"masked_lm_head-{made_from}.safetensors"
-    if not path.exists():
+    if not path.is_file():
         print("catastrophic_forgetting: fitting a masked-LM head", flush=True)
         model, lacking = load_without_head(source)
         head = fit_masked_lm_head(

@@ -6,6 +6,7 @@ cases.
     {"do": "plan", "arguments": [...]}       bias_correction, up to what it would train
     {"do": "inspect", "arguments": [...]}    and what each run's model and data are, loaded
     {"do": "train", "arguments": [...]}      the whole command
+    {"do": "forgetting", "arguments": [...]}  catastrophic_forgetting, up to what it would train
     {"do": "rows", "arguments": [TASK, SOURCE]}  of the training and the dev set
     {"do": "text", "arguments": [SOURCE]}    running text
     {"do": "masked_lm", "arguments": [SOURCE]}   a model with its masked-LM head
@@ -22,7 +23,7 @@ from collections.abc import Callable
 from functools import _lru_cache_wrapper
 from typing import Any
 
-from experiments import bias_correction
+from experiments import bias_correction, catastrophic_forgetting
 from experiments.finetuning import encoders, loading, tasks, texts
 from experiments.sweeps import sweep
 from experiments.sweeps.command import parse, parser, run_command
@@ -61,6 +62,12 @@ def train(arguments: list[str]) -> Any:
     sweep.sweep([bias_correction.EXPERIMENT], arguments)
 
 
+def forgetting(arguments: list[str]) -> Any:
+    flags = parser("")
+    catastrophic_forgetting.EXPERIMENT.add_flags(flags)
+    return len(catastrophic_forgetting.planned(parse(flags, arguments)))
+
+
 def text(arguments: list[str]) -> Any:
     return len(texts.load_text(*arguments))
 
@@ -77,6 +84,7 @@ DEEDS = {
     "plan": plan,
     "inspect": inspect,
     "train": train,
+    "forgetting": forgetting,
     "rows": rows,
     "text": text,
     "masked_lm": masked_lm,

@@ -154,7 +154,7 @@ def prepared(options: argparse.Namespace, folder: Path) -> Rehearsal:
         **versions(),
     }
     of_study = argparse.Namespace(**{**vars(options), **changed})
-    text = "" if made_up else whole_path(options.text or profile_of(options).text, "dataset")
+    text = "" if made_up else whole_path(options.text or profile_of(options).text, "text")
     return Rehearsal(of_study, text, folder, common)
 
 

@@ -2,12 +2,14 @@
 first row that is neither."""
 
 import math
+from collections import Counter
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.spellings import check_labels, check_writing
 from experiments.finetuning.tables import Table
 
 
@@ -46,6 +48,11 @@ def read_part(
     if not texts:
         raise BadInput(f"{table.where} has no rows: expected examples")
     return texts, labels
+
+
+def listed(labels: Sequence[str]) -> str:
+    """Labels for a message, with escapes where one could not be seen."""
+    return ", ".join(label if label.isprintable() else ascii(label) for label in labels)[:200]
 
 
 def as_text(cell: Any, where: str) -> str:
@@ -89,6 +96,19 @@ def as_numbers(labels: Sequence[str]) -> np.ndarray:
     return np.array(numbers, dtype=np.float32)
 
 
+def odd_labels(table: Table) -> list[str]:
+    """Warnings about the labels of a part that are classes. BadInput for such as cannot be meant.
+    Of names that the data declares nothing is said."""
+    if table.class_names:
+        return []
+    labels, written = [], []
+    for value in list(table.columns.values())[-1]:
+        if label := as_label(value, None, table.where):
+            labels.append(label)
+            written.append(as_text(value, table.where).strip())
+    return check_labels(Counter(labels), table.where) + check_writing(labels, written, table.where)
+
+
 def class_names(read: dict[str, tuple[list, list[str]]], tables: dict[str, Table]) -> list[str]:
     """The classes of the training set in their order. BadInput for labels that are no classes, and
     for such as train has not."""
@@ -118,7 +138,7 @@ def class_names(read: dict[str, tuple[list, list[str]]], tables: dict[str, Table
         )
     if "dev" in read and (strange := sorted(set(read["dev"][1]) - known)):
         raise BadInput(
-            f"{tables['dev'].where} has labels that train has not: {', '.join(strange)[:200]};"
-            f" expected of {', '.join(names)[:200]}"
+            f"{tables['dev'].where} has labels that train has not: {listed(strange)}; expected of"
+            f" {listed(names)}"
         )
     return names

@@ -72,7 +72,7 @@ class Checkpoint:
     def restore(self) -> dict[str, Any] | None:
         """Put the stored state in place and return the facts; None, and nothing changed, without
         a checkpoint one can use."""
-        if not self.every or not self.path.exists():
+        if not self.every or not self.path.is_file():
             return None
         try:
             with safetensors.safe_open(self.path, "pt") as file:
@@ -95,6 +95,7 @@ class Checkpoint:
             KeyError,
             IndexError,
             TypeError,
+            RecursionError,
             safetensors.SafetensorError,
         ) as error:
             print(

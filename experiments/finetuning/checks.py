@@ -7,6 +7,7 @@ once.
 
 import importlib.util
 import re
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.files import read_json
 
 LEXICONS = ("tokenizer.json", "vocab.txt", "vocab.json")  # one of these makes a tokenizer
 # or these, with the package
@@ -24,6 +26,12 @@ SETTINGS = (
     "added_tokens.json",
     "merges.txt",
     "bpe.codes",
+)
+ADAPTER = "adapter_config.json"  # how PEFT and its kin name theirs
+# files of weights that are added to the model's own, and are not here
+ADAPTERS = re.compile(
+    r"(^|.*[_.-])(adapters?|lora|peft)[_.-](.*[_.-])?(json|safetensors|bin|pth?|ckpt|h5)",
+    re.IGNORECASE,
 )
 LFS = b"version https://git-lfs"  # how the stand-in begins that git leaves for a large file
 # of a task's tokens: BERT's own vocabulary leaves less than 0.001 of GLUE's unknown
@@ -45,16 +53,11 @@ POSITIONS_AFTER_PADDING = (
 
 
 def check_files(folder: Path, source: str = "") -> None:
-    """BadInput unless a model's folder has a tokenizer, and files that are there themselves.
-    `source`: what a person calls the folder, if not by its path."""
+    """BadInput unless a model's folder has a tokenizer, and files that are there themselves, and
+    for weights beside the model's own that would have to be added to them. `source`: what a person
+    calls the folder, if not by its path."""
     for path in sorted(folder.iterdir()):
-        if path.suffix in (".json", ".txt", ".model", ".safetensors") and path.is_file():
-            with open(path, "rb") as file:
-                if file.read(len(LFS)) == LFS:
-                    raise BadInput(
-                        f"{path} is a pointer of git-lfs and not the file; get the file itself: git"
-                        " lfs pull"
-                    )
+        check_file(path)
     there = [name for name in (*LEXICONS, *SENTENCE_PIECE) if (folder / name).is_file()]
     if not there:
         raise BadInput(
@@ -75,6 +78,71 @@ def check_files(folder: Path, source: str = "") -> None:
     for name in there:
         if not (folder / name).read_bytes().strip():
             raise BadInput(f"{folder / name} is empty; expected the model's own vocabulary")
+    for name in (*LEXICONS, *SETTINGS):
+        if name.endswith(".json") and (folder / name).is_file():
+            check_object(folder / name)
+
+
+def check_file(path: Path) -> None:
+    """BadInput for what is no file, or stands for one that is not there, or is an adapter."""
+    if path.is_dir():
+        return
+    if path.exists() and not path.is_file():
+        raise BadInput(f"{path} is no regular file: expected a model's files in its folder")
+    if ADAPTERS.fullmatch(path.name):
+        raise BadInput(
+            f"{path} is of an adapter, which would not be applied; expected the merged model"
+            " (PEFT: merge_and_unload, then save_pretrained), or take the file away"
+        )
+    if path.suffix in (".json", ".txt", ".model", ".safetensors") and path.is_file():
+        with open(path, "rb") as file:
+            if file.read(len(LFS)) == LFS:
+                raise BadInput(
+                    f"{path} is a pointer of git-lfs and not the file; get the file itself: git"
+                    " lfs pull"
+                )
+
+
+def check_object(path: Path, so: str = "") -> dict[str, Any]:
+    """What a JSON file of a model holds. BadInput unless that is an object; `so`: what follows."""
+    try:
+        content = read_json(path)
+    except ValueError as error:
+        raise BadInput(
+            f"{path} is no whole JSON ({error}){so}; expected the model's own file, get it again"
+        ) from None
+    if not isinstance(content, dict):
+        raise BadInput(
+            f"{path} holds a {type(content).__name__}{so}; expected names with values, {{...}}: get"
+            " the model's own file again"
+        )
+    return content
+
+
+def odd_files(folder: Path) -> list[str]:
+    """Warnings about a model's folder: weights that are not read, a vocabulary with a token
+    twice."""
+    lines = []
+    read = {"model.safetensors"}
+    index = folder / "model.safetensors.index.json"
+    if not (folder / "model.safetensors").is_file() and index.is_file():
+        read = set(check_object(index).get("weight_map", {}).values())
+    if unread := sorted({path.name for path in folder.glob("*.safetensors")} - read):
+        lines.append(
+            f"{folder} has weights that are not read: {', '.join(unread)[:200]}; read is"
+            f" {', '.join(sorted(read))[:200]}"
+        )
+    if inside := sorted(folder.glob(f"*/{ADAPTER}")):
+        lines.append(f"{inside[0].parent} holds an adapter, which is not applied")
+    vocabulary = folder / "vocab.txt"
+    if vocabulary.is_file() and not (folder / "tokenizer.json").is_file():
+        tokens = Counter(vocabulary.read_text(encoding="utf-8", errors="replace").splitlines())
+        if twice := [token for token, count in tokens.items() if count > 1]:
+            lines.append(
+                f"{vocabulary} has {len(twice)} tokens twice, {twice[0]!r} first: only the last of"
+                " each is used; is it the model's own?"
+            )
+    return lines
 
 
 def check_tokenizer(tokenizer: Any, source: str) -> None:
@@ -84,6 +152,16 @@ def check_tokenizer(tokenizer: Any, source: str) -> None:
             f"the tokenizer of {source} has no pad token: expected one in tokenizer_config.json,"
             " such as [PAD]"
         )
+
+
+def odd_tokenizer(tokenizer: Any, source: str) -> list[str]:
+    """Warnings about a tokenizer's settings that change what a model sees."""
+    if getattr(tokenizer, "truncation_side", "right") == "right":
+        return []
+    return [
+        f"the tokenizer of {source} cuts long inputs at their start (truncation_side"
+        f" {tokenizer.truncation_side}), and published runs cut at the end; is it the model's own?"
+    ]
 
 
 def check_mask(tokenizer: Any, source: str) -> None:
@@ -194,7 +272,7 @@ def check_finite(parameters: Iterable[tuple[str, Any]], source: str) -> None:
     for name, p in parameters:
         if p.dim() > 1 and "token_type" not in name and bool((p == p.flatten()[0]).all()):
             raise BadInput(
-                f"the weights of {source} are empty: {name} holds {float(p.flatten()[0]):g} only;"
+                f"the weights of {source} are empty: {name} holds {p.flatten()[0].item():g} only;"
                 " expected trained ones"
             )
         if not bool(p.isfinite().all()):

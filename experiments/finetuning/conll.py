@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.tables import DEV_NAMES, Table, _one_named, _utf8
+from experiments.finetuning.tables import Table, train_and_dev, utf8
 
 SUFFIXES = (".conll", ".bio", ".iob", ".iob2")
 MOST_WORDS = 1000  # of a sentence; no model here reads half as many
@@ -28,18 +28,13 @@ def conll_files(data: Path) -> dict[str, Path]:
         return {"train": data} if data.suffix.lower() in SUFFIXES else {}
     if not data.is_dir():
         return {}
-    there = sorted(path for path in data.iterdir() if path.suffix.lower() in SUFFIXES)
-    train = _one_named(("train",), there, data)
-    dev = _one_named(DEV_NAMES, there, data) or _one_named(("test",), there, data)
-    if not train:
-        return {}
-    return {"train": train, "dev": dev} if dev else {"train": train}
+    return train_and_dev(data, SUFFIXES)[0]
 
 
 def read_conll(path: Path) -> list[Sentence]:
     """The sentences of a file. BadInput names the first line that is none."""
     sentences: list[Sentence] = [[]]
-    for number, line in enumerate(_utf8(path).split("\n"), start=1):
+    for number, line in enumerate(utf8(path).split("\n"), start=1):
         line = line.rstrip("\r")
         if not line.strip() or line.startswith("-DOCSTART-"):
             if sentences[-1]:

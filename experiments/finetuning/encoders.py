@@ -21,6 +21,7 @@ from transformers import (
     PreTrainedModel,
     PreTrainedTokenizerBase,
 )
+from transformers.activations import ACT2FN
 from transformers.models.roberta.modeling_roberta import RobertaClassificationHead
 from transformers.utils import logging as transformers_logging
 
@@ -30,6 +31,7 @@ from experiments.finetuning.checks import (
     check_files,
     check_finite,
     check_loaded,
+    check_object,
     check_tokenizer,
     first_position,
 )
@@ -42,6 +44,7 @@ from experiments.finetuning.probes import check_layers, layer_of
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import task_of
 
+OF_CONFIGURATION = "Validation error for field"  # transformers' words
 transformers_logging.set_verbosity_error()
 transformers_logging.disable_progress_bar()
 
@@ -101,6 +104,12 @@ def checked_config(run: Run, label_count: int) -> PretrainedConfig:
     inputs longer than the model's positions."""
     config = load_config(run.model_source, num_labels=label_count)
     check_configuration(config, run.model_source)
+    for name, value in config.to_dict().items():
+        if "act" in name.split("_") and isinstance(value, str) and value not in ACT2FN:
+            raise BadInput(
+                f"config.json of {run.model_source} has the {name} {value!r}: expected one that"
+                " transformers knows, such as gelu"
+            )
     positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
     if run.max_length > positions:
         raise BadInput(
@@ -250,13 +259,30 @@ def _load(kind: Any, source: str, wanted: tuple[str, ...], **options: Any) -> An
             f" ({str(error).strip().splitlines()[0]}); install it, or take another model"
         ) from None
     except Exception as error:  # whatever a configuration out of order makes transformers raise
-        reason = (
-            str(error).strip().splitlines()[0].rstrip(".")
-            if str(error).strip()
-            else type(error).__name__
-        )
         raise BadInput(
-            f"cannot load the model {source}: {reason.replace(str(folder), source)[:200]};"
-            " expected a transformers folder with safetensors weights, or a hub name and a"
-            " connection (give a folder with --model)"
+            f"cannot load {_what_failed(kind, source, folder, error)}:"
+            f" {_reason(error, folder, source)}"
         ) from None
+
+
+def _what_failed(kind: Any, source: str, folder: Path, error: Exception) -> str:
+    """What transformers could not load, with the file that says how."""
+    if kind is AutoConfig or OF_CONFIGURATION in str(error):
+        return f"{source}/config.json"
+    if kind is AutoTokenizer:
+        settings = folder / "tokenizer_config.json"
+        named = check_object(settings).get("tokenizer_class") if settings.is_file() else None
+        by = f" as {named}, which tokenizer_config.json names" if named else ""
+        return f"the tokenizer of {source}{by}"
+    return f"the model {source} by its config.json"
+
+
+def _reason(error: Exception, folder: Path, source: str) -> str:
+    """Why, in one line, and what was expected."""
+    lines = [line.strip() for line in str(error).strip().splitlines() if line.strip()]
+    if isinstance(error, KeyError) or not lines:
+        lines = [f"{type(error).__name__} {''.join(lines)}".strip()]
+    # OF_CONFIGURATION ends in a colon, and what is wrong stands in the next line
+    said = " ".join(lines[:2]) if lines[0].endswith(":") else lines[0]
+    said = said.partition(" Errors: ")[0].rstrip(".").replace(str(folder), source)[:250]
+    return f"{said}; expected the files of one transformers model, as save_pretrained writes them"

@@ -1,9 +1,13 @@
 """Files: hashes of their contents, writing them whole, where folders are on this machine."""
 
+import argparse
 import hashlib
+import json
 import os
+import stat
 import tempfile
 from pathlib import Path
+from typing import Any
 
 from experiments.finetuning.errors import BadInput
 
@@ -21,6 +25,17 @@ def fingerprint(*parts: bytes | Path) -> str:
         else:
             digest.update(part)
     return digest.hexdigest()[:8]
+
+
+def read_json(path: Path) -> Any:
+    """What a JSON file holds. OSError where there is none, and ValueError for a damaged one, one
+    nested deeper than Python goes, and what is no file: a pipe would be waited for without end."""
+    if not stat.S_ISREG(path.stat().st_mode):
+        raise ValueError("no regular file")
+    try:
+        return json.loads(path.read_text(encoding="utf-8"))
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
 
 
 def write_atomically(path: Path, content: str | bytes) -> None:
@@ -42,6 +57,22 @@ def write_atomically(path: Path, content: str | bytes) -> None:
         os.fsync(folder)
     finally:
         os.close(folder)
+
+
+def named(text: str) -> str:
+    """For argparse: a name or a path, but not an empty one: a shell variable that is not set would
+    mean the default, or the folder one is in."""
+    if not text.strip():
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is empty: expected a name or a path, or no such flag (is a shell variable"
+            " not set?)"
+        )
+    return text
+
+
+def folder(text: str) -> Path:
+    """For argparse: likewise, as a path."""
+    return Path(named(text))
 
 
 def portable(source: str) -> str:

@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, Task, kind_of
+from experiments.finetuning.glue import CLASSIFICATION, Task
+from experiments.finetuning.labels import drawn_by_class
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
 from experiments.finetuning.tokens import counts_as_text
@@ -121,13 +122,7 @@ def selection_half(labels: np.ndarray) -> np.ndarray:
     """Which dev examples [examples] choose between models; the others report. Half of each class,
     the smaller half where its number is odd, always the same ones (after Zhang et al. 2021, section
     3; not their very examples, since generators differ). Of numbers half of all."""
-    random, chosen = np.random.default_rng(HALVES_SEED), np.zeros(len(labels), dtype=bool)
-    if kind_of(labels) == REGRESSION:
-        labels = np.zeros(len(labels), dtype=np.int64)
-    for label in np.unique(labels):
-        of_label = random.permutation(np.flatnonzero(labels == label))
-        chosen[of_label[: len(of_label) // 2]] = True
-    return chosen
+    return drawn_by_class(labels, HALVES_SEED, lambda count: count // 2)
 
 
 def score_and_loss(margins: np.ndarray, labels: np.ndarray, metric: str) -> tuple[float, float]:

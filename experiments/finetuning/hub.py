@@ -26,18 +26,19 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from experiments.finetuning.checks import LEXICONS, SENTENCE_PIECE, SETTINGS
+from experiments.finetuning.checks import ADAPTER, LEXICONS, SENTENCE_PIECE, SETTINGS
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, may_be_on_hub
 
 # of a model's repository, which may hold the same weights in five more formats
 CONFIGURATION = ("config.json",)
-TOKENIZER = (*LEXICONS, *SENTENCE_PIECE, *SETTINGS)
+TOKENIZER = (*LEXICONS, *SENTENCE_PIECE, *SETTINGS, ADAPTER)  # an adapter to refuse it
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
-# as the client says: as we say, and a name of it
+# what a name stands for: the client's word for it, ours, a name of it, the flag that takes a folder
 KINDS = {
-    "model": ("model", "google-bert/bert-large-uncased"),
-    "dataset": ("data set", "nyu-mll/glue"),
+    "model": ("model", "model", "google-bert/bert-large-uncased", "--model"),
+    "dataset": ("dataset", "data set", "nyu-mll/glue", "--data"),
+    "text": ("dataset", "text", "Salesforce/wikitext", "--text"),
 }
 
 
@@ -76,17 +77,17 @@ huggingface_hub.utils.logging.set_verbosity_error()  # a failed download is repo
 @lru_cache(maxsize=32)
 def pinned(source: str, kind: str = "model") -> str:
     """NAME@COMMIT for a hub name, with or without a branch: today's commit, or out of reach of the
-    hub the one in the cache; anything else as it is. `kind`: model or dataset. BadInput where
-    neither knows it."""
+    hub the one in the cache; anything else as it is. `kind`: of KINDS. BadInput where neither
+    knows it."""
     if Path(source).is_dir() or not may_be_on_hub(source, kind):
         return source
     name, revision = at_revision(source)
     try:
-        found = huggingface_hub.HfApi().resolve_revision(name, repo_type=kind, revision=revision)
+        found = huggingface_hub.HfApi().resolve_revision(
+            name, repo_type=KINDS[kind][0], revision=revision
+        )
     except Exception as error:
-        raise BadInput(
-            refusal(error, source, kind, "--model" if kind == "model" else "--data")
-        ) from None
+        raise BadInput(refusal(error, source, kind)) from None
     return f"{name}@{found.resolved}"
 
 
@@ -107,7 +108,7 @@ def model_folder(source: str, wanted: tuple[str, ...]) -> Path:
     return Path(folder)
 
 
-def load_data(source: str, configuration: str | None, flag: str = "--data") -> Any:
+def load_data(source: str, configuration: str | None, kind: str = "dataset") -> Any:
     """The splits of a data set on the hub. BadInput where it cannot be had, and for another commit
     than the one asked for: out of reach of the hub `datasets` takes whatever its cache has."""
     import datasets  # heavy
@@ -120,7 +121,7 @@ def load_data(source: str, configuration: str | None, flag: str = "--data") -> A
         loaded = commit and _cached_data(name, configuration or "default", commit)
         loaded = loaded or datasets.load_dataset(name, configuration, revision=revision)
     except Exception as error:  # whatever a card or a file out of order makes datasets raise
-        raise BadInput(refusal(error, source, "dataset", flag)) from None
+        raise BadInput(refusal(error, source, kind)) from None
     files: list[str] = []
     for of_split in loaded.cache_files.values():
         files += [file["filename"] for file in of_split]
@@ -155,17 +156,17 @@ def _cached_data(name: str, configuration: str, commit: str) -> Any:
     return None
 
 
-def refusal(error: BaseException, source: str, kind: str, flag: str = "--model") -> str:
+def refusal(error: BaseException, source: str, kind: str) -> str:
     """One line for a model or data set that could not be had: what, why, and what to do."""
-    what = f"{KINDS[kind][0]} {source}"
+    _, what, _, flag = KINDS[kind]
     reason, remedy = _why(error, source, kind)
-    return f"cannot load the {what}: {reason}; {remedy}, or give a folder with {flag}"
+    return f"cannot load the {what} {source}: {reason}; {remedy}, or give a folder with {flag}"
 
 
 def _why(error: BaseException, source: str, kind: str) -> tuple[str, str]:
     """What went wrong, and what a person can do about it."""
     name, revision = at_revision(source)
-    page = f"{constants.ENDPOINT}/{'datasets/' if kind == 'dataset' else ''}{name}"
+    page = f"{constants.ENDPOINT}/{'' if kind == 'model' else 'datasets/'}{name}"
     for cause in _causes(error):
         if isinstance(cause, GatedRepoError) or "is a gated dataset" in str(cause):
             return "it is gated", f"ask for access at {page}, then log in (HF_TOKEN)"
@@ -174,7 +175,7 @@ def _why(error: BaseException, source: str, kind: str) -> tuple[str, str]:
         if _is_missing(cause):
             return (
                 "the hub has none of that name, or it is private",
-                f"expected a name such as {KINDS[kind][1]}, or log in (HF_TOKEN)",
+                f"expected a name such as {KINDS[kind][2]}, or log in (HF_TOKEN)",
             )
         if isinstance(cause, HfHubHTTPError):
             return _answer(cause)

@@ -1,6 +1,6 @@
 """Labels of words: as ids, by which scheme they are scored, and the entities that BIO spells."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -55,3 +55,15 @@ def found_in(labels: np.ndarray, names: Sequence[str]) -> set[tuple[str, int, in
     if by_entity(names):
         return entities([names[i] for i in labels])
     return {(names[label], i, i) for i, label in enumerate(labels) if names[label] != NONE}
+
+
+def drawn_by_class(labels: np.ndarray, seed: int, size: Callable[[int], int]) -> np.ndarray:
+    """Which examples [examples] are drawn: `size` of the number of a class from each class, always
+    the same ones for a seed. Of numbers, and with a label a word, from all together."""
+    random, chosen = np.random.default_rng(seed), np.zeros(len(labels), dtype=bool)
+    if np.issubdtype(labels.dtype, np.floating) or labels.dtype == object:
+        labels = np.zeros(len(labels), dtype=np.int64)
+    for label in np.unique(labels):
+        of_label = random.permutation(np.flatnonzero(labels == label))
+        chosen[of_label[: size(len(of_label))]] = True
+    return chosen

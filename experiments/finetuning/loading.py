@@ -1,13 +1,21 @@
 """What a run is made of: model, tokenizer and data, and what computes and what is trained."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, TypeAlias
 
 import torch
 from transformers import PreTrainedModel
 
-from experiments.finetuning.checks import check_tokens, check_vocabulary, unknown_share
+from experiments.finetuning.checks import (
+    check_tokens,
+    check_vocabulary,
+    odd_files,
+    odd_tokenizer,
+    unknown_share,
+)
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
+from experiments.finetuning.files import located
 from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.packing import PackedClassifier, decays
@@ -45,6 +53,9 @@ def inspect_inputs(run: Run) -> list[str]:
     *_, tokenizer, train_set, dev_set = load(run)
     share = unknown_share(train_set.input_ids, tokenizer)
     odd = check_vocabulary(share, tokenizer, run.model_source, run.task)
+    odd += odd_tokenizer(tokenizer, run.model_source)
+    if (folder := Path(located(run.model_source))).is_dir():
+        odd += odd_files(folder)
     for name, split in load_splits(run.task, run.data_source).items():
         blank = sum(not all(part.strip() for part in texts) for texts in split.texts)
         if blank:  # GLUE's QQP has a few

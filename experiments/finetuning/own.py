@@ -15,6 +15,7 @@ stands in Run.data, as a hash of texts, labels, columns' names and metric. Decis
 
 import json
 import math
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import lru_cache
@@ -23,7 +24,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.finetuning.cells import as_numbers, class_names, read_part
+from experiments.finetuning.cells import as_numbers, class_names, odd_labels, read_part
 from experiments.finetuning.conll import (
     Sentence,
     conll_files,
@@ -36,7 +37,8 @@ from experiments.finetuning.conll import (
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
-from experiments.finetuning.labels import NONE, by_entity, metric_of, with_labels
+from experiments.finetuning.labels import NONE, by_entity, drawn_by_class, metric_of, with_labels
+from experiments.finetuning.spellings import check_labels
 from experiments.finetuning.tables import load_file, part_files, read_file, read_hub
 
 OWN = "own:"  # begins the name of such a task, and of its data
@@ -78,7 +80,8 @@ class Loaded(NamedTuple):
     task: Task
     splits: dict[str, Split]
     identity: str  # Run.data
-    remarks: list[str]  # what a person should know of it, a line each
+    # what a person should know of it, a line each; after WARNING what is odd
+    remarks: list[str]
 
 
 def is_own(source: str) -> bool:
@@ -141,6 +144,8 @@ def load(source: str) -> Loaded:
         splits = {part: Split(texts, as_numbers(labels)) for part, (texts, labels) in read.items()}
     else:
         names = class_names(read, tables)
+        for table in tables.values():
+            remarks += odd_labels(table)
         ids = {name: i for i, name in enumerate(names)}
         splits = {
             part: Split(texts, np.array([ids[label] for label in labels]))
@@ -182,6 +187,10 @@ def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
     names = label_names(parts, asked.data)
     splits, remarks = {}, []
     for part, sentences in parts.items():
+        counts: Counter[str] = Counter()
+        for sentence in sentences:
+            counts.update(label for _, label in sentence)
+        remarks += check_labels(counts, f"{asked.data} {part}", "words")
         splits[part] = with_labels(sentences, names)
         if by_entity(names) and (starts := starts_without_b(sentences)):
             remarks.append(f"{part} has {starts:,} I- without a B- before: each starts an entity")
@@ -211,14 +220,9 @@ def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
 
 def split_off(split: Split, remarks: list[str]) -> dict[str, Split]:
     """A part of the rows as dev, the others as train: class by class, drawn from SPLIT_SEED."""
-    random, rows = np.random.default_rng(SPLIT_SEED), len(split.labels)
-    share, is_dev = min(DEV_SHARE, MOST_DEV / rows), np.zeros(rows, dtype=bool)
-    classes = split.labels
-    if np.issubdtype(classes.dtype, np.floating) or classes.dtype == object:
-        classes = np.zeros(rows, dtype=np.int64)
-    for label in np.unique(classes):
-        of_label = random.permutation(np.flatnonzero(classes == label))
-        is_dev[of_label[: round(len(of_label) * share)]] = True
+    rows = len(split.labels)
+    share = min(DEV_SHARE, MOST_DEV / rows)
+    is_dev = drawn_by_class(split.labels, SPLIT_SEED, lambda count: round(count * share))
     remarks.append(
         f"no dev part: {is_dev.sum():,} of the {rows:,} rows, drawn class by class with seed"
         f" {SPLIT_SEED}, are dev"

@@ -6,7 +6,7 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
-from experiments.finetuning.checks import SENTENCE_PIECE, SETTINGS, check_files
+from experiments.finetuning.checks import SENTENCE_PIECE, SETTINGS, check_files, check_object
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 
@@ -56,17 +56,13 @@ def identify_model(source: str) -> str:
 
 @lru_cache(maxsize=8)
 def _configuration(source: str) -> dict[str, Any]:
-    """A model's config.json, from a folder or the hub; {} for a damaged one."""
+    """A model's config.json, from a folder or the hub."""
     folder = Path(source)
     if not folder.is_dir():
         from experiments.finetuning.encoders import load_config
 
         return load_config(source).to_dict()
-    try:
-        config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-    except ValueError:
-        return {}
-    return config if isinstance(config, dict) else {}
+    return check_object(folder / "config.json", so=", so it names no model_type")
 
 
 def architecture(source: str) -> tuple[str, int]:
@@ -101,5 +97,5 @@ def _tensor_names(path: Path) -> list[str]:
     with open(path, "rb") as file:
         try:
             return list(json.loads(file.read(int.from_bytes(file.read(8), "little"))))
-        except (ValueError, OverflowError, MemoryError):
+        except (ValueError, OverflowError, MemoryError, RecursionError):
             return []  # damaged: whoever loads it says so

@@ -7,6 +7,7 @@ many, and fill up one that has too few, without a word.
 import csv
 import glob
 import io
+import json
 import re
 import tempfile
 from collections.abc import Iterable
@@ -18,6 +19,7 @@ from experiments.finetuning.tsv import QUOTED
 
 KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
 DEV_NAMES = ("dev", "validation", "val", "valid")  # what a dev part may be called; else it is test
+DEEP = 500  # brackets in a line, or in a file; fewer are no danger
 LONGEST_CELL = 10_000_000  # characters
 
 
@@ -53,15 +55,27 @@ def part_files(data: Path) -> dict[str, Path]:
         if data.suffix.lower() not in KINDS:
             raise BadInput(f"{data}: expected a file that ends in {', '.join(KINDS)}")
         return {"train": data}
-    there = sorted(path for path in data.iterdir() if path.suffix.lower() in KINDS)
-    train = _one_named(("train",), there, data)
-    dev = _one_named(DEV_NAMES, there, data) or _one_named(("test",), there, data)
-    if not train:
+    if not data.is_dir():
+        raise BadInput(f"{data} is no regular file: expected one, or a folder")
+    parts, there = train_and_dev(data, KINDS)
+    if not parts:
         names = ", ".join(path.name for path in there) or "no table"
         raise BadInput(
             f"{data} has {names}: expected train and dev, each as one of {', '.join(KINDS)}"
         )
-    return {"train": train, "dev": dev} if dev else {"train": train}
+    return parts
+
+
+def train_and_dev(folder: Path, suffixes: Iterable[str]) -> tuple[dict[str, Path], list[Path]]:
+    """Of a folder's files that end in one of the suffixes those of its parts, "train" and, where
+    there is one, "dev"; none without a train. And all of these files. BadInput for two of a part.
+    """
+    there = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
+    train = _one_named(("train",), there, folder)
+    dev = _one_named(DEV_NAMES, there, folder) or _one_named(("test",), there, folder)
+    if not train:
+        return {}, there
+    return {"train": train, "dev": dev} if dev else {"train": train}, there
 
 
 def _one_named(names: Iterable[str], there: list[Path], folder: Path) -> Path | None:
@@ -70,6 +84,8 @@ def _one_named(names: Iterable[str], there: list[Path], folder: Path) -> Path | 
     if len(found) > 1:
         listed = " and ".join(path.name for path in found)
         raise BadInput(f"{folder} has {listed}: expected one of them; move the other")
+    if found and not found[0].is_file():
+        raise BadInput(f"{found[0]} is no regular file: expected one")
     return found[0] if found else None
 
 
@@ -89,7 +105,9 @@ def load_file(path: Path) -> Any:
     if path.stat().st_size == 0:
         raise BadInput(f"{path} is empty: expected columns and rows")
     if kind != "parquet":
-        text = _utf8(path)
+        text = utf8(path)
+    if kind == "json":
+        check_nesting(path, text)
     if kind == "csv":
         options = _csv_options(path, check_lines(path, text))
     with tempfile.TemporaryDirectory(prefix="own-data-") as cache:
@@ -153,7 +171,7 @@ def check_columns(there: list[str], wanted: list[str], where: str) -> None:
             )
 
 
-def _utf8(path: Path) -> str:
+def utf8(path: Path) -> str:
     """A text file. BadInput for other encodings and for what is no text."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
@@ -164,6 +182,21 @@ def _utf8(path: Path) -> str:
     if "\0" in text:
         raise BadInput(f"{path}: NUL bytes; expected text in UTF-8")
     return text
+
+
+def check_nesting(path: Path, text: str) -> None:
+    """BadInput for JSON that is nested so deeply that its reader would crash, and this process with
+    it."""
+    for part in (text, *text.splitlines()):
+        if part.count("[") + part.count("{") > DEEP:
+            try:
+                json.loads(part)
+            except ValueError:
+                continue  # several lines, or one that is cut: whoever reads it says so
+            except RecursionError:
+                raise BadInput(
+                    f"cannot read {path}: nested too deeply; expected {EXPECTED['json']}"
+                ) from None
 
 
 def check_lines(path: Path, text: str) -> list[str]:

@@ -44,7 +44,7 @@ def load_text(source: str, validation: bool = False) -> str:
             ) from None
     from experiments.finetuning.hub import load_data  # not needed for local text
 
-    loaded = load_data(source, "wikitext-2-raw-v1", flag="--text")
+    loaded = load_data(source, "wikitext-2-raw-v1", kind="text")
     try:
         return "\n".join(loaded["validation" if validation else "test"]["text"])
     except KeyError as error:

@@ -11,8 +11,9 @@ from typing import Any, NoReturn
 from experiments.finetuning import own
 from experiments.finetuning.conll import conll_files
 from experiments.finetuning.errors import INTERRUPTS, BadInput, RunsCrashed
-from experiments.finetuning.files import REPOSITORY, may_be_on_hub
+from experiments.finetuning.files import REPOSITORY, folder, may_be_on_hub, named
 from experiments.finetuning.glue import TASKS, TOKENS
+from experiments.finetuning.spellings import WARNING
 from experiments.finetuning.tasks import MINI
 from experiments.sweeps import engine
 from experiments.sweeps.profiles import (
@@ -100,6 +101,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--model",
+        type=named,
         metavar="NAME_OR_DIR",
         help=(
             "model on the hub (NAME@REVISION for another than the newest), or a transformers folder"
@@ -108,6 +110,7 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--data",
+        type=named,
         metavar="NAME_OR_DIR",
         help=(
             "mini, mini-noisy (10 %% of the training labels flipped), a data set on the hub such as"
@@ -119,10 +122,15 @@ def parser(description: str) -> argparse.ArgumentParser:
         ),
     )
     p.add_argument(
-        "--text-columns", nargs="+", metavar="NAME", help="one or two columns of text in your data"
+        "--text-columns",
+        nargs="+",
+        type=named,
+        metavar="NAME",
+        help="one or two columns of text in your data",
     )
     p.add_argument(
         "--label-column",
+        type=named,
         metavar="NAME",
         help="its labels: classes, or numbers where --metric is a correlation",
     )
@@ -270,12 +278,13 @@ def parser(description: str) -> argparse.ArgumentParser:
     )
     p.add_argument(
         "--address",
+        type=named,
         metavar="HOST:PORT",
         help="Ray cluster to join (default: RAY_ADDRESS; without, Ray on this machine)",
     )
     p.add_argument(
         "--results",
-        type=Path,
+        type=folder,
         metavar="DIR",
         help="folder of CSVs and finished runs (default results/<profile>)",
     )
@@ -353,7 +362,10 @@ def take_own_data(options: argparse.Namespace) -> None:
         flush=True,
     )
     for remark in remarks:
-        print(f"{task.name}: {remark}", flush=True)
+        if remark.startswith(WARNING):
+            print(remark, file=sys.stderr, flush=True)
+        else:
+            print(f"{task.name}: {remark}", flush=True)
     if options.profile == "mini" and options.model:
         paper = PROFILES["paper"]
         options.learning_rates = options.learning_rates or paper.learning_rates
@@ -408,11 +420,16 @@ def learning_rates(options: argparse.Namespace) -> Sequence[float]:
 
 def whole_path(name: str, kind: str, look_up: bool = True) -> str:
     """A folder's whole path, so that workers find what the caller named; a hub name with the commit
-    it means today (`kind`: model or dataset), so that they find the same; one of MINI as it is."""
+    it means today (`kind`: of hub.KINDS), so that they find the same; one of MINI as it is."""
     if name in MINI:
         return name
     if Path(name).is_dir():
         return str(Path(name).resolve())
+    if Path(name).exists():
+        raise BadInput(
+            f"{name} is no folder: expected one, such as that it is in,"
+            f" {Path(name).absolute().parent}"
+        )
     if not look_up or not may_be_on_hub(name, kind):
         return name
     from experiments.finetuning.hub import pinned

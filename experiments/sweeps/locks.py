@@ -15,6 +15,8 @@ from pathlib import Path
 
 from filelock import FileLock, Timeout
 
+from experiments.finetuning.files import read_json
+
 
 class Locks:
     """The locks of one sweep. Use it as a context: leaving it releases everything."""
@@ -80,7 +82,7 @@ def _lock(path: Path) -> FileLock:
 def _holder(path: Path) -> str:
     """A lock's holder as its file names it."""
     try:
-        holder = json.loads(path.read_text())
+        holder = read_json(path)
         return f"process {holder['process']} on {holder['host']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "somebody"

@@ -136,6 +136,8 @@ def write_csv(path: Path, rows: Sequence[dict[str, Any]], say: bool = True) -> N
 
 def _say_what_is_lost(path: Path, rows: int) -> None:
     """Where a CSV gets shorter, since this call asks for fewer seeds or settings, say so."""
+    if not path.is_file():  # or a pipe, which would be waited for
+        return
     with contextlib.suppress(OSError):
         before = path.read_bytes().count(b"\n") - 1
         if before > rows:

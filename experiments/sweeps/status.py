@@ -7,11 +7,10 @@ A lease counts as running while its holder's process is there, or, for a holder 
 until it is silent for a minute.
 """
 
-import json
 from pathlib import Path
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.files import REPOSITORY
+from experiments.finetuning.files import REPOSITORY, folder, read_json
 from experiments.sweeps.command import Parser, one_of, run_command, seeds
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
@@ -45,7 +44,7 @@ def crashes(folder: Path) -> list[str]:
     lines = []
     for path in sorted(folder.glob("*.json")):
         try:
-            crash = json.loads(path.read_text(encoding="utf-8"))
+            crash = read_json(path)
             run = f"{crash['run']['task']}, seed {crash['run']['order_seed']}"
             lines.append(f"{path.stem} ({run}): {crash['error']}")
         except (OSError, ValueError, KeyError, TypeError):
@@ -64,7 +63,7 @@ def main() -> None:
     )
     p.add_argument(
         "--results",
-        type=Path,
+        type=folder,
         nargs="+",
         metavar="DIR",
         help="folders of finished runs (default results/<profile>); several are compared",
@@ -80,15 +79,15 @@ def main() -> None:
     )
     options = p.parse_args()
     folders = list(dict.fromkeys(options.results or [REPOSITORY / "results" / options.profile]))
-    for folder in folders:
-        if options.results and not folder.is_dir():
+    for path in folders:
+        if options.results and not path.is_dir():
             raise BadInput(
-                f"no folder {folder}: expected one that a sweep has written to; see --results"
+                f"no folder {path}: expected one that a sweep has written to; see --results"
             )
-    for folder in folders:
+    for path in folders:
         if len(folders) > 1:
-            print(f"--- {folder}")
-        say(status(folder))
+            print(f"--- {path}")
+        say(status(path))
     if len(folders) > 1 or options.seeds:
         first, last = options.seeds or (1, PROFILES[options.profile].seeds)
         print(f"--- {'all together' if len(folders) > 1 else 'by setting'}, seeds {first}-{last}")

@@ -9,13 +9,18 @@ import contextlib
 import json
 import re
 import sys
+import zlib
 from collections.abc import Iterable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from experiments.finetuning.files import write_atomically
+from experiments.finetuning.files import read_json, write_atomically
 from experiments.finetuning.run import SCHEMA, Run
+from experiments.sweeps.possible_records import problem_of
+
+# what a damaged record makes whoever looks into it raise
+DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, zlib.error)
 
 
 def save(results: Path, run: Run, result: dict[str, Any]) -> None:
@@ -56,20 +61,31 @@ def load(results: Path, run: Run) -> dict[str, Any] | None:
     warning."""
     path = results / "runs" / f"{run.id}.json"
     try:
-        record = json.loads(path.read_text(encoding="utf-8"))
-        if _holds(record, run.id):
+        record = read_json(path)
+        problem = problem_of(record, run.id)
+        if not problem:
             return record
-        problem = "it does not hold the run its name says"
     except FileNotFoundError:
         return None
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        problem = f"it cannot be read ({type(error).__name__})"
+    except DAMAGED as error:
+        problem = _unreadable(error)
+    _set_aside(path, f"{problem}; the run is trained again")
+    return None
+
+
+def _unreadable(error: Exception) -> str:
+    """In words why a file could not be read."""
+    if isinstance(error, KeyError):
+        return f"it lacks {error}"
+    reason = str(error) if type(error) is ValueError else type(error).__name__
+    return f"it cannot be read ({reason[:80]})"
+
+
+def _set_aside(path: Path, why: str) -> None:
+    """Rename a file so that it does not count, and say so in a line."""
     with contextlib.suppress(FileNotFoundError):  # another sweep on this store has done it
         path.rename(path.with_suffix(".set-aside"))
-    print(
-        f"warning: {path} set aside, because {problem}; the run is trained again", file=sys.stderr
-    )
-    return None
+    print(f"warning: {path} set aside, because {why}", file=sys.stderr)
 
 
 def moved(results: Path, wanted: Iterable[Run], keep: bool) -> list[str]:
@@ -78,7 +94,7 @@ def moved(results: Path, wanted: Iterable[Run], keep: bool) -> list[str]:
     in <results>/commits.json."""
     path = results / "commits.json"
     try:
-        known = dict(json.loads(path.read_text(encoding="utf-8")))
+        known = dict(read_json(path))
     except (OSError, ValueError, TypeError):
         known = {}
     today = {}
@@ -106,31 +122,14 @@ def stored(results: Path) -> list[dict[str, Any]]:
     records = []
     for path in sorted((results / "runs").glob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
-            if _holds(record, path.stem):
+            record = read_json(path)
+            if not problem_of(record, path.stem):
                 records.append(record)
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        except (*DAMAGED, OSError):
             # damaged, or from another version of this code; load() says so when the run is asked
             # for
             continue
     return records
-
-
-def _holds(record: dict[str, Any], run_id: str) -> bool:
-    """Whether a record is the finished run of this id, whole, by today's code."""
-    outcome, history = record["outcome"], record["history"]
-    evaluations = history["evaluations"]
-    needed = {"step", "dev_loss", outcome["metric"]}
-    matrices = len(history["gradient_norm_of"])
-    return (
-        record["schema"] == SCHEMA
-        and Run(**record["run"]).id == run_id
-        and {"score", "failed", "diverged", "majority_level", "steps"} <= outcome.keys()
-        and len(history["train_loss"]) == outcome["steps"]
-        and len(history["dev_margins"]) == len(evaluations) > 0
-        and all(needed <= evaluation.keys() for evaluation in evaluations)
-        and all(len(norms) == matrices for norms in history["gradient_norms"])
-    )
 
 
 def ending(record: dict[str, Any]) -> dict[str, str]:
@@ -146,11 +145,11 @@ def copies(results: Path) -> list[str]:
     found: list[tuple[str, str, dict[str, Any]]] = []
     for path in sorted((results / "runs").glob("*.json")):
         try:
-            record = json.loads(path.read_text(encoding="utf-8"))
+            record = read_json(path)
             run_id = Run(**record["run"]).id
-            if run_id != path.stem and _holds(record, run_id):
+            if run_id != path.stem and not problem_of(record, run_id):
                 found.append((path.stem, run_id, record["outcome"] | {"ending": ending(record)}))
-        except (ValueError, KeyError, TypeError, AttributeError, OSError):
+        except (*DAMAGED, OSError):
             continue
     used = {Run(**record["run"]).id: record for record in stored(results)} if found else {}
     lines = []
@@ -170,15 +169,13 @@ def read_measured(path: Path, rows: int | None = None) -> list[Any] | None:
     """What was measured and stored as a JSON list, of so many rows; None where it is not there. A
     file that cannot be trusted is set aside, with a warning, and measured again."""
     try:
-        measured = json.loads(path.read_text(encoding="utf-8"))
+        measured = read_json(path)
         if isinstance(measured, list) and measured and rows in (None, len(measured)):
             return measured
         problem = "it does not hold what was measured"
     except FileNotFoundError:
         return None
     except ValueError as error:
-        problem = f"it cannot be read ({type(error).__name__})"
-    with contextlib.suppress(FileNotFoundError):
-        path.rename(path.with_suffix(".set-aside"))
-    print(f"warning: {path} set aside, because {problem}; it is measured again", file=sys.stderr)
+        problem = _unreadable(error)
+    _set_aside(path, f"{problem}; it is measured again")
     return None

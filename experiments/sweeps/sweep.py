@@ -270,7 +270,7 @@ def train_for_weights(
     """Train those of the finished runs again whose weights were not kept: the same, on the same
     machine."""
     wanted = [dataclasses.replace(Run(**record["run"]), keep_weights=True) for record in chosen]
-    missing = [run for run in wanted if not store.weights_path(options.results, run).exists()]
+    missing = [run for run in wanted if not store.weights_path(options.results, run).is_file()]
     if missing:
         print(
             f"{experiment}: training {len(missing)} runs again, since their weights were not kept",

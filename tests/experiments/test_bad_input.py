@@ -8,14 +8,14 @@ import subprocess
 import sys
 
 import pytest
-from conftest import REPOSITORY
+from conftest import REPOSITORY, options
 
-from experiments import bias_correction
+from experiments import bias_correction, catastrophic_forgetting
 from experiments.finetuning import training
 from experiments.finetuning.encoders import load_tokenizer
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.probes import mask_blocks
-from experiments.sweeps import sweep
+from experiments.sweeps import status, sweep
 from experiments.sweeps.command import run_command
 
 
@@ -99,6 +99,48 @@ def test_flags(arguments, words):
 )
 def test_experiments_and_their_own_flags(arguments, words):
     expect_one_line(call("experiments", *arguments), *words)
+
+
+EMPTY = {
+    bias_correction: (
+        *("--model", "--data", "--results", "--address", "--text-columns", "--label-column"),
+        *("--metric", "--tasks", "--dtype", "--seeds"),
+    ),
+    catastrophic_forgetting: ("--text",),
+}
+
+
+@pytest.mark.parametrize("text", ["", " "])
+def test_an_empty_flag_is_not_its_default(text):
+    """As of a shell variable that is not set: Path("") would be the folder one is in."""
+    for experiment, flags in EMPTY.items():
+        for flag in flags:
+            with pytest.raises(BadInput, match=f"argument {flag}: .*expected"):
+                options(experiment.EXPERIMENT, flag, text)
+
+
+def test_an_empty_flag_of_status(monkeypatch):
+    monkeypatch.setattr("sys.argv", ["status", "--results", ""])
+    with pytest.raises(BadInput, match="argument --results: '' is empty: expected a name"):
+        status.main()
+
+
+@pytest.mark.parametrize("flag", ["--model", "--text"])
+def test_a_file_for_a_folder(flag, tmp_path):
+    """Not taken for a name on the hub."""
+    path = tmp_path / "model.safetensors"
+    path.write_bytes(b"")
+    with pytest.raises(BadInput, match=f"{path} is no folder: expected one.* {tmp_path}"):
+        catastrophic_forgetting.EXPERIMENT.planned(
+            options(catastrophic_forgetting.EXPERIMENT, flag, str(path))
+        )
+
+
+def test_python_without_docstrings(tmp_path):
+    """transformers cannot be imported then. run_all.sh unsets it."""
+    arguments = [sys.executable, "-OO", "-m", "experiments.bias_correction", "--plan"]
+    done = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True)
+    expect_one_line(done, "PYTHONOPTIMIZE=2", "expected PYTHONOPTIMIZE unset")
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 The ids are those of a list of inputs that once ended wrong; each stands for its kind."""
 
 import json
+import os
 import shutil
 
 import numpy as np
@@ -16,12 +17,19 @@ from transformers import (
     BertForSequenceClassification,
 )
 
-from experiments.finetuning.checks import check_mask, check_tokens, check_vocabulary, first_position
+from experiments.finetuning.checks import (
+    check_mask,
+    check_tokens,
+    check_vocabulary,
+    first_position,
+    odd_files,
+    odd_tokenizer,
+)
 from experiments.finetuning.encoders import checked_config, load_classifier, load_tokenizer
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.loading import inspect_inputs
 from experiments.finetuning.packing import decays
-from experiments.finetuning.sources import identify_model
+from experiments.finetuning.sources import architecture, identify_model
 
 
 @pytest.fixture
@@ -122,7 +130,60 @@ def smaller_vocabulary(folder):
     set_config(folder, vocab_size=20)
 
 
+def file(name, content=b"{}"):
+    """Put a file beside, or in place of, what is there."""
+    return lambda folder: (folder / name).write_bytes(content)
+
+
+def pipe(folder):
+    (folder / "tokenizer.json").unlink()
+    os.mkfifo(folder / "tokenizer.json")
+
+
+def configured(**values):
+    return lambda folder: set_config(folder, **values)
+
+
+def of_another_tokenizer(folder):
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "tokenizer_class": "T5Tokenizer"}))
+
+
 REFUSED = {
+    "adapter": (file("adapter_config.json"), ["adapter_config.json is of an adapter", "merge_and"]),
+    "adapter weights": (file("adapter_model.safetensors"), ["adapter_model.safetensors is of an"]),
+    "adapter pickled": (file("pytorch_adapter.bin"), ["pytorch_adapter.bin is of an adapter"]),
+    "LoRA": (file("pytorch_lora_weights.safetensors"), ["would not be applied"]),
+    "a pipe": (pipe, ["tokenizer.json is no regular file"]),
+    "null": (configured(hidden_size=None), ["/config.json: Validation", "expected int, got None"]),
+    "text": (
+        configured(hidden_size="16"),
+        ["/config.json: Validation", "int, got str (value: '16"],
+    ),
+    "dropout": (
+        configured(hidden_dropout_prob="0.1"),
+        ["/config.json: Val", "value '0.1' doesn't"],
+    ),
+    "activation": (
+        configured(hidden_act="banana"),
+        ["config.json of", "hidden_act 'banana'", "gel"],
+    ),
+    "cut config": (
+        file("config.json", b"{"),
+        ["config.json is no whole JSON", "names no model_type"],
+    ),
+    "no config": (file("config.json", b""), ["config.json is no whole JSON"]),
+    "deep config": (
+        file("config.json", b"[" * 200_000),
+        ["config.json is no", "nested too deeply"],
+    ),
+    "list config": (file("config.json", b"[1]"), ["config.json holds a list", "{...}"]),
+    "list": (file("tokenizer_config.json", b"[]"), ["tokenizer_config.json holds a list"]),
+    "cut tokenizer": (file("tokenizer.json", b"{"), ["tokenizer.json is no whole JSON"]),
+    "deep tokenizer": (file("tokenizer.json", b"[" * 200_000), ["tokenizer.json is no whole"]),
+    "empty tokenizer": (file("tokenizer.json"), ["cannot load the tokenizer of"]),
+    "map": (file("special_tokens_map.json", b"3"), ["special_tokens_map.json holds a int"]),
+    "another tokenizer": (of_another_tokenizer, ["the tokenizer of", "as T5Tokenizer, which tok"]),
     "S1": (without_tokenizer, ["no tokenizer in", "tokenizer.json"]),
     "S4": (not_a_number, ["not finite", "bert.encoder.layer.1.output.dense.bias"]),
     "S4 infinite": (infinite_embedding, ["not finite", "embeddings.LayerNorm.weight"]),
@@ -145,10 +206,60 @@ def test_refused_in_one_line(case, folder, tiny_run):
     change, words = REFUSED[case]
     change(folder)
     with pytest.raises(BadInput) as refusal:
+        architecture(str(folder))
         inspect_inputs(tiny_run(model=identify_model(str(folder)), model_source=str(folder)))
     assert "\n" not in str(refusal.value)
     for word in words:
         assert word in str(refusal.value)
+
+
+def cut_at_the_start(folder):
+    path = folder / "tokenizer_config.json"
+    path.write_text(json.dumps({**json.loads(path.read_text()), "truncation_side": "left"}))
+
+
+def a_token_twice(folder):
+    """As mini's words without a tokenizer.json, one of them in another's place."""
+    words = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
+    without_tokenizer(folder)
+    lines = [*words, "cat"]
+    (folder / "vocab.txt").write_text("\n".join(lines))
+    (folder / "tokenizer_config.json").write_text('{"tokenizer_class": "BertTokenizer"}')
+
+
+def weights_beside(folder):
+    shutil.copy(folder / "model.safetensors", folder / "model-00001-of-00002.safetensors")
+
+
+def an_adapter_inside(folder):
+    (folder / "mine").mkdir()
+    (folder / "mine" / "adapter_config.json").write_text("{}")
+
+
+ODD = {
+    "truncation_side": (cut_at_the_start, "cuts long inputs at their start (truncation_side left)"),
+    "a token twice": (a_token_twice, "vocab.txt has 1 tokens twice, 'cat' first"),
+    "weights": (weights_beside, "not read: model-00001-of-00002.safetensors; read is model.safet"),
+    "an adapter inside": (an_adapter_inside, "mine holds an adapter, which is not applied"),
+    "nothing": (lambda folder: None, None),
+}
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_and_said(case, folder):
+    change, said = ODD[case]
+    change(folder)
+    identify_model(str(folder))
+    warnings = odd_files(folder) + odd_tokenizer(load_tokenizer(str(folder)), str(folder))
+    assert len(warnings) == (said is not None)
+    assert said is None or said in warnings[0]
+
+
+def test_odd_ones_are_printed_before_training(folder, tiny_run):
+    cut_at_the_start(folder)
+    weights_beside(folder)
+    run = tiny_run(model=identify_model(str(folder)), model_source=str(folder))
+    assert len(inspect_inputs(run)) == 2
 
 
 def test_u3_ids_beyond_the_embedding(tiny_model):

@@ -81,9 +81,9 @@ def test_folders(tmp_path):
 
 
 def test_a_run_of_our_own_store(tmp_path):
-    record = {"schema": 4, "run": {"task": "rte", "head_seed": 3}, **a_result(0.5)}
+    record = {"schema": 4, "run": {"task": "rte", "head_seed": 3}, **a_result(0.5, steps=2)}
     record["outcome"]["label_entropy"] = 0.69
-    record["history"]["evaluations"].append({"step": 2, "accuracy": 0.6, "dev_loss": 0.65})
+    record["history"]["evaluations"][-1] = {"step": 2, "accuracy": 0.6, "dev_loss": 0.65}
     (tmp_path / "runs").mkdir()
     (tmp_path / "runs" / "a.json").write_text(json.dumps(record))
     (log,) = read_logs(tmp_path)

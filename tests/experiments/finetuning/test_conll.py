@@ -62,6 +62,11 @@ BAD = {
         "E-x beside B-",
     ),
     "dev knows more": ("a O\nb B-person\n" * 3, "dev has labels that train has not: I-place"),
+    "a missing value": ("a O\nb B-person\nc I-place\nd null\n" * 3, "'null' (3 words) is the name"),
+    "an invisible letter": (
+        "a O\nb B-person\nc I-place\nd B-person\u200b\n" * 3,
+        "'B-person' (3 words) and 'B-person\\u200b' (3 words) look the same",
+    ),
     "labels do not repeat": ("a I-place\nb O\nc B-person\n", "3 different labels"),
 }
 
@@ -72,6 +77,13 @@ def test_bad_files_in_one_line(tmp_path, name):
     with pytest.raises(BadInput) as error:
         loaded(folder(tmp_path, train))
     assert said in str(error.value) and "\n" not in str(error.value)
+
+
+def test_labels_that_differ_in_case_only_are_said(tmp_path):
+    train = "a O\nb B-person\nc I-place\nd b-person\n" * 3
+    remarks = loaded(folder(tmp_path, train))[3]
+    said = "the labels 'B-person' (3 words) and 'b-person' (3 words) are two classes"
+    assert any(line.startswith("warning: ") and said in line for line in remarks)
 
 
 def test_no_utf_8(tmp_path):

@@ -35,12 +35,13 @@ class Client:
 
     def __call__(self, do: str, *arguments: str) -> dict[str, Any]:
         assert self.process.stdin and self.process.stdout
-        if do in ("plan", "inspect", "train"):
+        if do in ("plan", "inspect", "train", "forgetting"):
             arguments = (*ONE_RUN, "--results", str(self.results), *arguments)
         print(json.dumps({"do": do, "arguments": arguments}), file=self.process.stdin, flush=True)
         return json.loads(self.process.stdout.readline())
 
     def close(self) -> None:
+        self.process.kill()  # it has nothing to finish, and torch takes seconds to go
         self.process.communicate()
 
 
@@ -302,7 +303,9 @@ def test_scitail_and_running_text(hub, client):
     assert client("rows", "scitail", "nyu-mll/glue")["result"] == [23596, 1304]
     seen = client("text", "Salesforce/wikitext")
     assert seen["result"] > 10_000 and not seen["err"]
-    refused(client("text", "nobody/nothing"), "nobody/nothing", "--text")
+    wrong = ["the text nobody/nothing: the hub has none", "Salesforce/wikitext", "--text"]
+    refused(client("text", "nobody/nothing"), *wrong)
+    refused(client("forgetting", "--text", "nobody/nothing"), *wrong)
 
 
 def test_what_is_in_the_cache_is_not_asked_for_again(hub, client):

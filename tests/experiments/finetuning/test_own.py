@@ -2,6 +2,7 @@
 cannot be trained on ends in one line."""
 
 import json
+import os
 from dataclasses import replace
 from functools import partial
 
@@ -171,6 +172,13 @@ BAD = {  # files by name, what else is asked for, what the line says
     "an empty JSON file": ({"t.jsonl": ""}, {}, "is empty"),
     "a header only": ({"t.csv": HEAD}, {}, "has no rows"),
     "broken JSON": ({"t.jsonl": '{"text": "a", "label"\n'}, {}, "cannot read"),
+    "JSON nested deeply": (
+        {"t.jsonl": '{"text": "a", "label": ' + "[" * 9000 + "]" * 9000 + "}"}, {}, "nested too",
+    ),
+    "JSON nested without end": ({"t.json": "[" * 100_000}, {}, "cannot read"),
+    "JSON nested line by line": (
+        {"t.json": '{"text": "a",\n"label":\n' + '{"a":\n' * 9000 + "1" + "}" * 9001}, {}, "nested",
+    ),
     "broken Parquet": ({"t.parquet": b"PAR1 and more"}, {}, "expected an undamaged Parquet file"),
     "a list as text": (
         {"t.jsonl": '{"text": ["a"], "label": "x"}\n' * 4}, {}, "row 1: list where text was expect",
@@ -209,6 +217,40 @@ BAD = {  # files by name, what else is asked for, what the line says
 }  # fmt: skip
 
 
+BAD |= {
+    f"{name!r} as a class": ({"t.csv": f"{GOOD}e,{name}\nf,{name}\n"}, {}, said)
+    for name, said in {
+        "NaN": "'NaN' (2 rows) is the name of a missing value; expected a label: leave",
+        "nan": "'nan' (2 rows) is the name of a missing value",
+        "NULL": "'NULL' (2 rows) is the name of a missing value",
+        "N/A": "'N/A' (2 rows) is the name of a missing value",
+        "<NA>": "'<NA>' (2 rows) is the name of a missing value",
+        "#REF!": "'#REF!' (2 rows) is the name of a missing value",
+        "\u200b": "'\\u200b' (2 rows) is the name of a missing value",
+        "x\u200b": "the labels 'x' (2 rows) and 'x\\u200b' (2 rows) look the same and are not",
+        "x\u2060": "'x\\u2060' (2 rows) look the same",
+        "\ufeffx": "'\\ufeffx' (2 rows) look the same",
+    }.items()
+}
+BAD |= {
+    "a letter in two pieces": (
+        {"t.csv": HEAD + "a,\u00e9\nb,e\u0301\n" * 2}, {}, "(2 rows) and 'e\\u0301' (2 rows) look",
+    ),
+    "true beside 1": (
+        {"t.jsonl": '{"text": "a", "label": true}\n{"text": "b", "label": 1}\n' * 3}, {},
+        "'True' (3 rows) beside '1' (3 rows) as labels; expected one of the two",
+    ),
+    "false beside 0": ({"t.csv": HEAD + "a,FALSE\nb,0\n" * 3}, {}, "'FALSE' (3 rows) beside '0'"),
+    "NaN in JSON": (
+        {"t.jsonl": '{"text": "a", "label": "x"}\n{"text": "b", "label": "NaN"}\n' * 3}, {},
+        "'NaN' (3 rows) is the name of a missing value",
+    ),
+    "dev with an invisible letter": (
+        {"train.csv": GOOD, "dev.csv": GOOD + "e,x\u200b\n"}, {}, "train has not: 'x\\u200b'; exp",
+    ),
+}  # fmt: skip
+
+
 @pytest.mark.parametrize("case", BAD)
 def test_one_line(tmp_path, case):
     files, more, expected = BAD[case]
@@ -219,6 +261,50 @@ def test_one_line(tmp_path, case):
         own.load(asked(tmp_path / next(iter(files)) if alone else tmp_path, **more))
     text = str(found.value)
     assert expected in text and "\n" not in text and len(text) < 500, text
+
+
+ODD = {  # labels of rows, as they stand in a CSV, and what is said of them
+    "case": (["yes", "no", "YES"], "the labels 'yes' (4 rows) and 'YES' (4 rows) are two classes"),
+    "a capital": (["Good", "good", "bad"], "'Good' (4 rows) and 'good' (4 rows) are two classes"),
+    "an underscore": (["not_x", "x", "not x"], "'not_x' (4 rows) and 'not x' (4 rows) are two"),
+    "width": (["x", "y", "\uff58"], "'x' (4 rows) and '\uff58' (4 rows) are two classes"),
+    "None": (["None", "x", "y"], "'None' (4 rows) is a class; if it stands for a missing label"),
+    "a question mark": (["?", "x", "y"], "'?' (4 rows) is a class"),
+    "a minus": (["-", "x", "y"], "'-' (4 rows) is a class"),
+    "NA": (["NA", "x", "y"], "'NA' (4 rows) is a class"),
+    "a point": (["1", "0", "1.0"], "'1' (4 rows) and '1.0' (4 rows) are taken for one label, 1"),
+    "a zero before": (["7", "0", "07"], "'7' (4 rows) and '07' (4 rows) are taken for one"),
+    "plus and minus": (["+", "-", "+"], None),
+    "numbers": (["-1", "1", "0"], None),
+    "other words": (["nanny", "none of these", "null hypothesis"], None),
+    "other letters": (["é", "e", "ë"], None),
+}
+
+
+def warnings_of(loaded):
+    return [remark for remark in loaded.remarks if remark.startswith("warning: ")]
+
+
+@pytest.mark.parametrize("case", ODD)
+def test_odd_labels_are_said(tmp_path, case):
+    labels, said = ODD[case]
+    lines = [f"text {i},{labels[i % 3]}" for i in range(12)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *lines]))
+    warnings = warnings_of(own.load(asked(tmp_path / "t.csv")))
+    assert len(warnings) == (said is not None), warnings
+    assert said is None or said in warnings[0]
+
+
+def test_odd_labels_are_a_warning_of_the_command(tmp_path, capsys):
+    (tmp_path / "t.csv").write_text("text,label\n" + "a,yes\nb,YES\nc,no\nd,No\n" * 5)
+    flags = ["--data", str(tmp_path / "t.csv"), "--text-columns", "text", "--label-column", "label"]
+    options(bias_correction.EXPERIMENT, *flags)
+    lines = capsys.readouterr().err.splitlines()
+    assert len(lines) == 2 and all(line.startswith("warning: ") for line in lines)
+    many = [f"a,{case}{i}" for case in ("c", "C") for i in range(20)] * 5
+    (tmp_path / "many.csv").write_text("\n".join(["text,label", *many]))
+    warnings = warnings_of(own.load(asked(tmp_path / "many.csv")))
+    assert len(warnings) == 6 and warnings[-1] == "warning: and 15 more labels likewise"
 
 
 @pytest.mark.parametrize(
@@ -239,6 +325,14 @@ def test_flags_that_do_not_go_together(tmp_path, arguments, expected):
     with pytest.raises(BadInput) as found:
         options(bias_correction.EXPERIMENT, "--data", str(path), *arguments)
     assert expected in str(found.value)
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder" / "train.csv", tmp_path / "alone.csv"):
+        os.mkfifo(path)
+        with pytest.raises(BadInput, match=f"{path} is no regular file: expected one"):
+            own.load(asked(path.parent if path.stem == "train" else path))
 
 
 def test_no_such_file():

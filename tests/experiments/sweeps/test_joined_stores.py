@@ -11,6 +11,7 @@ from conftest import REPOSITORY, TIMING_COLUMNS, options
 
 from experiments import bias_correction
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.glue import get_task
 from experiments.sweeps import status as command
 from experiments.sweeps import store
 from experiments.sweeps.rows import alike
@@ -46,7 +47,7 @@ def two_stores(tiny_run, tmp_path):
 
     for folder, seeds in ((a, (1, 2, 3, 7, 8)), (b, (3, 4, 5, 7, 8))):
         for seed in seeds:
-            result = a_result(score=0.5 + (seed == 8) * (folder == b) / 8)
+            result = a_result(score=0.75 + (seed == 8) * (folder == b) / 8)
             result["outcome"] |= {"device": f"card {folder.name}", "torch_version": "2"}
             store.save(folder, run(seed), result)
     store.save(b, run(5, bias_correction=False), a_result())
@@ -68,8 +69,8 @@ def test_what_is_where_and_what_is_nowhere(two_stores):
     ]
     assert found["in several"] == ["2 runs that end the same in each"]
     assert found["otherwise"] == [
-        f"{run(8).id} (rte, 0.001, 1 epochs, seed 8): score 0.5 in {a} (card a, torch 2),"
-        f" 0.625 in {b} (card b, torch 2)"
+        f"{run(8).id} (rte, 0.001, 1 epochs, seed 8): score 0.75 in {a} (card a, torch 2),"
+        f" 0.875 in {b} (card b, torch 2)"
     ]
 
 
@@ -105,8 +106,8 @@ def test_joined_by_copying_a_run_that_both_have_is_one(two_stores, capsys, monke
     assert sorted(found["copies"]) == sorted(
         [
             f"{run(3).id} (1): another file of run {run(3).id}, the same",
-            f"{run(8).id} (1): another file of run {run(8).id}, which ends otherwise: score 0.625,"
-            " used is 0.5",
+            f"{run(8).id} (1): another file of run {run(8).id}, which ends otherwise: score 0.875,"
+            " used is 0.75",
             f"renamed: another file of run {run(4).id}, which has none by its own name: rename it"
             f" to {run(4).id}.json",
         ]
@@ -138,7 +139,7 @@ def test_no_gpu_is_needed_to_write_what_is_finished(tmp_path, monkeypatch, capsy
     flags += ["--seeds", "1", "--learning-rates", "1e-3"]
     experiment = bias_correction.EXPERIMENT
     for run in experiment.planned(options(experiment, *flags)):
-        result = a_result()
+        result = a_result(metric=get_task(run.task).metric)
         result["outcome"] |= {"label_entropy": 0.7, "device": "a card"}
         store.save(tmp_path, run, result)
     sweep([experiment], flags)

@@ -133,8 +133,7 @@ def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
     """Its weights would be another run's than the row's. The stored result stays; the same one
     again gives the weights."""
     run = tiny_run()
-    result = a_result(score=0.8)
-    result["outcome"] |= {"train_loss": float("nan"), "dev_loss": 0.5}
+    result = a_result(score=0.8, diverged=True)
     store.save(tmp_path, run, result)
     record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
     opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1)
