@@ -15,6 +15,7 @@ from itertools import product
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.limits import share_scores
 from analysis.shared.names import by_task, model_name, rate_name, setting_name, task_name
 from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds
@@ -81,6 +82,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         grid, groups, narrow, strict=True
     ):
         correction_panel(axes, panel)
+        share_scores(axes, panel)
         name = task_name(task, data).replace(" (", "\n(") if is_narrow else task_name(task, data)
         axes.set_title(
             f"{name}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}"

@@ -1,12 +1,24 @@
-"""The paper's figures from its points: which are drawn, and that counts on them are the published
-ones."""
+"""The paper's figures from its points: which are drawn, that counts on them are the published
+ones, and that ours beside them have the same axes."""
 
 import re
 
 import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
 import pytest
 from conftest import REPOSITORY
+from matplotlib.collections import PathCollection
 
+from analysis import (
+    bias_correction,
+    catastrophic_forgetting,
+    generalization,
+    small_datasets,
+    strong_baseline,
+    training_length,
+    vanishing_gradients,
+)
 from analysis.published import figures
 from analysis.report.study import PUBLISHED, STUDY
 
@@ -61,6 +73,64 @@ def test_fig_2_has_six_curves_of_25_values():
     figure = figures.fig_2()
     curves = [line for axes in figure.axes[:2] for line in axes.get_lines()]
     assert [len(line.get_xdata()) for line in curves if len(line.get_xdata()) > 2] == [25] * 6
+
+
+def tables(name, folder):
+    """The reference results of a hypothesis, and of its curves where it has some."""
+    paths = [folder / f"{name}.csv", folder / f"{name}_curves.csv"]
+    return [pd.read_csv(path) for path in paths if path.is_file()]
+
+
+OURS = {
+    "strong_baseline": strong_baseline.draw,
+    "catastrophic_forgetting": catastrophic_forgetting.draw,
+    "small_datasets": small_datasets.draw,
+    "vanishing_gradients": lambda runs: vanishing_gradients.draw(runs, ["output"]),
+    "bias_correction": bias_correction.draw,
+    "generalization": lambda runs, curves: generalization.draw(
+        generalization.with_bins(runs), curves
+    ),
+    "training_length": training_length.draw,
+}
+
+
+def shared_axes(figure):
+    """The panels by the unit of their y axis; of our generalization only the one over the loss, as
+    the paper's 8a is not drawn."""
+    panels = [axes for axes in figure.axes if axes.get_visible() and axes.axison]
+    by_loss = [axes for axes in panels if axes.get_xlabel().startswith("training loss")]
+    of = {}
+    for axes in by_loss or panels:
+        if unit := axes.get_ylabel():
+            of.setdefault(unit, []).append(axes)
+    return of
+
+
+def cut_off(axes):
+    """How many points of a panel lie outside its limits."""
+    (left, right), (low, high) = sorted(axes.get_xlim()), sorted(axes.get_ylim())
+    points = [line.get_xydata() for line in axes.get_lines() if len(line.get_xdata()) != 2]
+    marks = [part for part in axes.collections if isinstance(part, PathCollection)]
+    points += [np.ma.getdata(part.get_offsets()) for part in marks]
+    x, y = np.concatenate(points).T
+    return ((x < left) | (x > right) | (y < low) | (y > high)).sum()
+
+
+@pytest.mark.parametrize("name", list(PUBLISHED))
+def test_ours_has_the_same_axes_where_the_unit_is_the_same_and_nothing_is_cut_off(name):
+    folder = REPOSITORY / "results" / "reference" / "mini"
+    theirs, ours = (
+        shared_axes(figures.FIGURES[name]()),
+        shared_axes(OURS[name](*tables(name, folder))),
+    )
+    assert set(theirs) <= set(ours)
+    for unit in theirs:
+        limits = {axes.get_ylim() for axes in theirs[unit] + ours[unit]}
+        assert len(limits) == 1, (unit, limits)
+        if name == "generalization" or unit == "masked-LM perplexity":  # steps and rates differ
+            assert len({axes.get_xlim() for axes in theirs[unit] + ours[unit]}) == 1
+    for axes in [axes for side in (theirs, ours) for panels in side.values() for axes in panels]:
+        assert cut_off(axes) == 0
 
 
 def test_each_is_committed_under_a_hypothesis_that_names_it():
