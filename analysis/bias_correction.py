@@ -11,6 +11,7 @@ Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correctio
 """
 
 from itertools import product
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -77,16 +78,18 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
             for i in range(len(groups))
         ]
     else:
-        figure, grid = panels_for(len(groups), max(3.6, 1.2 + 1.5 * max(rates)), side_by_side=2)
+        figure, grid = panels_for(len(groups), max(3.6, 0.9 + 1.1 * max(rates)), side_by_side=2)
     for axes, ((task, model, data, epochs, dtype, pretrained), panel), is_narrow in zip(
         grid, groups, narrow, strict=True
     ):
         correction_panel(axes, panel)
         share_scores(axes, panel)
-        name = task_name(task, data).replace(" (", "\n(") if is_narrow else task_name(task, data)
-        axes.set_title(
-            f"{name}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}"
-        )
+        name = task_name(task, data)
+        setting = setting_name(model, data, dtype, pretrained, f"{epochs} epochs")
+        if is_narrow:
+            name = name.replace(" (", "\n(")
+            setting = fill(setting, 29, break_on_hyphens=False, break_long_words=False)
+        axes.set_title(f"{name}\n{setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 

@@ -40,7 +40,7 @@ NEEDED = [*PANEL, *RECIPE, *SIZE, "metric", "score", "majority_level", "failed",
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task, model and recipe: a box for each condition."""
     groups = by_task(runs.groupby([*PANEL, *RECIPE], sort=True))
-    figure, grid = panels_for(len(groups), 4.8, 3.8)
+    figure, grid = panels_for(len(groups), 3.7, 3.9)
     for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(
         grid, groups, strict=True
     ):
@@ -60,13 +60,13 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
                 )
                 for (condition, examples, epochs), seeds in sizes
             ],
+            fontsize=8,
         )
         axes.set_xlim(-0.6, len(sizes) - 0.4)
         axes.set_xlabel("failed runs of n, and training set")
-        notes = rate_name(rate), f"{'with' if corrected else 'without'} bias correction"
-        axes.set_title(
-            f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, *notes)}"
-        )
+        setting = setting_name(model, data, dtype, pretrained, rate_name(rate))
+        correction = f"{'with' if corrected else 'without'} bias correction"
+        axes.set_title(f"{task_name(task, data)}\n{setting}\n{correction}")
     box_legend(figure)
     return figure
 

@@ -2,6 +2,7 @@
 ones, and that ours beside them have the same axes."""
 
 import re
+from itertools import combinations
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -114,6 +115,52 @@ def cut_off(axes):
     points += [np.ma.getdata(part.get_offsets()) for part in marks]
     x, y = np.concatenate(points).T
     return ((x < left) | (x > right) | (y < low) | (y > high)).sum()
+
+
+def words(figure):
+    """Where titles, words under boxes and counts stand, in pixels: each kind's boxes."""
+    figure.canvas.draw()
+    panels = [axes for axes in figure.axes if axes.get_visible() and axes.axison]
+    kinds = [[axes.title for axes in panels], [text for axes in panels for text in axes.texts]]
+    ticks = []
+    for axes in [axes for axes in panels if axes.get_xscale() == "linear"]:
+        low, high = axes.get_xlim()
+        ticks += [x for x in axes.get_xticklabels() if low <= x.get_position()[0] <= high]
+    kinds.append(ticks)
+    return [
+        [text.get_window_extent() for text in kind if text.get_text() and text.get_visible()]
+        for kind in kinds
+    ]
+
+
+def worst_overlap(boxes):
+    """How many pixels two of the boxes share, in the direction in which they share fewer."""
+    worst = 0
+    for one, other in combinations(boxes, 2):
+        width = min(one.x1, other.x1) - max(one.x0, other.x0)
+        height = min(one.y1, other.y1) - max(one.y0, other.y0)
+        worst = max(worst, min(width, height))
+    return worst
+
+
+RESULTS = sorted((REPOSITORY / "results" / "reference").glob("*/*.csv"))
+
+
+@pytest.mark.parametrize(
+    ("folder", "name"),
+    [("published", name) for name in PUBLISHED]
+    + [(path.parent.name, path.stem) for path in RESULTS if path.stem in PUBLISHED],
+)
+def test_no_words_overlap_or_leave_the_figure(folder, name):
+    results = REPOSITORY / "results" / "reference" / folder
+    figure = (
+        figures.FIGURES[name]() if folder == "published" else OURS[name](*tables(name, results))
+    )
+    width, height = figure.canvas.get_width_height()
+    for boxes in words(figure):
+        assert worst_overlap(boxes) < 2
+        assert all(box.x0 > -1 and box.x1 < width + 1 for box in boxes)
+        assert all(box.y0 > -1 and box.y1 < height + 1 for box in boxes)
 
 
 @pytest.mark.parametrize("name", list(PUBLISHED))
