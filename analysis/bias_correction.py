@@ -11,7 +11,6 @@ Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correctio
 """
 
 from itertools import product
-from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -88,7 +87,8 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         setting = setting_name(model, data, dtype, pretrained, f"{epochs} epochs")
         if is_narrow:
             name = name.replace(" (", "\n(")
-            setting = fill(setting, 29, break_on_hyphens=False, break_long_words=False)
+            if len(setting) > 26:  # characters, of which 2.5 inches hold 28
+                setting = ",\n".join(setting.rsplit(", ", 1))
         axes.set_title(f"{name}\n{setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
