@@ -123,8 +123,8 @@ def claims(profile: str, runs: pd.DataFrame) -> list[str]:
         "\n\n".join(lines),
         "",
         (
-            f"Different runs: {len(runs)}, of them failed: {runs['failed'].sum()}; [what ran"
-            " them](#provenance)."
+            f"**{len(runs)} different runs, {runs['failed'].sum()} of them failed** (all settings"
+            " together, also those that are meant to fail); [what ran them](#provenance)."
         ),
     ]
 
@@ -255,7 +255,10 @@ def beside_the_published(experiment: Section, pictures: Sequence[Path], figures:
         return own
     locator = PUBLISHED[experiment.name]
     link = quote(Path(os.path.relpath(theirs, figures)).as_posix())
-    paper = f"![Published, {locator}, drawn from its points; the paper's models.]({link})"
+    axes = (
+        "Axes of one unit have the same range in both figures, or a wider one where runs need it."
+    )
+    paper = f"![Published, {locator}, drawn from its points; the paper's models. {axes}]({link})"
     return [f"{paper}\n{own[0].replace('![', '![These runs. ', 1)}", ""]
 
 

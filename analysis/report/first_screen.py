@@ -19,13 +19,13 @@ HEADLINES = (
     Headline(
         "correction_bert_rte_middle",
         "bias_correction",
-        "Adam's bias correction keeps runs from failing",
+        "Adam's bias correction keeps runs from failing (RTE, middle rate, 3 epochs)",
         "failed without it {0}, with it {1}",
     ),
     Headline(
         "correction_alone",
         "bias_correction",
-        "With bias correction, few runs fail",
+        "With bias correction, few runs fail (the same setting)",
         "failed {0}",
     ),
     Headline(
@@ -49,7 +49,7 @@ HEADLINES = (
     Headline(
         "iterations_cola",
         "small_datasets",
-        "On little data it is iterations that lack, not examples",
+        "On little data it is iterations that lack, not examples (a sample of CoLA)",
         "failed with as many epochs {0}, as many iterations {1}",
     ),
     Headline(
@@ -61,7 +61,7 @@ HEADLINES = (
     Headline(
         "recipe_mean_rte",
         "strong_baseline",
-        "Bias correction and 20 epochs score higher than the default recipe",
+        "Bias correction and 20 epochs score higher than the default recipe (RTE)",
         "{effect} points higher",
     ),
 )
@@ -84,9 +84,10 @@ def first_screen(figures: Path) -> list[str]:
         "|---|---|---|",
         *rows,
         "",
-        "**yes**, **no**: p < 0.05, adjusted for the number of claims, and at least 5 runs in a"
-        " group; **open**: too few runs to tell, or too small an effect. Seeds follow one another;"
-        " none was picked.",
+        "A run has **failed** if it ends with no better a dev score than the best constant answer"
+        " has. **yes**, **no**: p < 0.05, adjusted for the number of claims, and at least 5 runs in"
+        " a group; **open**: too few runs to tell, or too small an effect. n: runs of each group."
+        " Seeds follow one another; none was picked.",
     ]
 
 
@@ -110,5 +111,6 @@ def cell(headline: Headline, claim: pd.Series, side: str) -> str:
     rounded = f"{float(effect):.3g}" if effect else "?"
     if "{effect}" in headline.says:
         n = " and ".join(claim[f"{side}_n"].split(" and "))
-        return f"{word}: {headline.says.format(effect=rounded)} (n {n})"
+        # no line ends between n and its number
+        return f"{word}: {headline.says.format(effect=rounded)} (n\u00a0=\u00a0{n})"
     return f"{word}: {headline.says.format(*counts)}"

@@ -270,7 +270,7 @@ def test_provenance_by_hand(both):
         rows["Python"] == "3.11.7 (5)"
         and rows["measured runs without such a row, not counted here"] == "1"
     )
-    assert "Different runs: 5, of them failed: 2;" in markdown
+    assert "**5 different runs, 2 of them failed**" in markdown
 
 
 @pytest.mark.parametrize(
