@@ -1,7 +1,7 @@
 """The paper's figures from its published points, drawn by the code that draws our runs, on the
 same axes where the unit is the same (analysis/shared/limits.py).
 
-Paper   : Mosbach et al. 2021 (ICLR), Figs 1, 2, 3, 4, 5, 8b and 9. Of the loss surfaces (Figs 7 and
+Paper   : Mosbach et al. 2021 (ICLR), Figs 1, 2, 3, 4, 5, 8 and 9. Of the loss surfaces (Figs 7 and
           13) only the numbers at the colour levels are published, no points.
 Command : python -m analysis.published.figures --figures figures/reference/published
 Reads   : analysis/published/runs.csv, numbers.csv
@@ -26,7 +26,7 @@ from analysis.published.audit import MAJORITY_LEVEL
 from analysis.published.evidence import numbers, published_perplexities, published_runs
 from analysis.shared.limits import GRADIENT, PERPLEXITY, SCORES_OVER_STEPS
 from analysis.shared.reading import REPOSITORY, parser, run_command
-from analysis.shared.style import panels, save, write_in
+from analysis.shared.style import panels, save, spread, write_in
 from analysis.vanishing_gradients import DASHES, HEAD
 
 FULL = {"cola": 8551, "mrpc": 3668, "qnli": 104_743, "rte": 2490}  # training examples, GLUE
@@ -133,16 +133,34 @@ def fig_5() -> plt.Figure:
     return bias_correction.draw(runs[runs["locator"] == "Fig. 5"])
 
 
-def fig_8b() -> plt.Figure:
-    """Dev score over the training loss at the end, all lengths, rates and optimisers together."""
-    figure, (axes,) = panels(1, 1, 5.6, 3.9)
+def fig_8() -> plt.Figure:
+    """Left (8a): where the paper's recipe ends, ten runs. Right (8b): dev score over the training
+    loss at the end, all lengths, rates and optimisers together."""
+    figure, (left, right) = panels(1, 2, 4.6, 3.7)
+    ends = numbers(["Fig. 8a"])
+    places = spread(len(ends), 0.5)
+    left.scatter(places, ends["value"], s=16, color=generalization.WITH, alpha=0.5)
+    left.set(xlim=(-1, 1), ylim=SCORES_OVER_STEPS["accuracy"])
+    left.set_xticks([0], ["at the end (curves are not published as points)"])
     runs = generalization.with_bins(runs_of("generalization"))
-    generalization.draw_losses(axes, runs)
     level = 100 * runs["majority_level"].iloc[0]
-    axes.axhline(level, color="black", linestyle=":", linewidth=1, label="majority level")
-    axes.set_ylabel("dev accuracy (%)")
-    axes.set_title(f"RTE, bert-large-uncased, {axes.get_title()}")
-    figure.legend(loc="outside lower center", ncols=2, frameon=False, fontsize=8)
+    failed = (ends["value"] <= level).sum()
+    left.set_title(
+        "RTE, bert-large-uncased\n20 epochs, 2e-5, with bias correction\n"
+        f"{len(ends)} runs, {failed} failed",
+        fontsize=9,
+    )
+    generalization.draw_losses(right, runs)
+    for axes in (left, right):
+        axes.axhline(level, color="black", linestyle=":", linewidth=1, label="majority level")
+        axes.set_ylabel("dev accuracy (%)")
+    figure.legend(
+        *right.get_legend_handles_labels(),
+        loc="outside lower center",
+        ncols=3,
+        frameon=False,
+        fontsize=8,
+    )
     return figure
 
 
@@ -157,7 +175,7 @@ FIGURES: dict[str, Callable[[], plt.Figure]] = {
     "small_datasets": fig_3,
     "vanishing_gradients": fig_4,
     "bias_correction": fig_5,
-    "generalization": fig_8b,
+    "generalization": fig_8,
     "training_length": fig_9,
 }
 

@@ -17,7 +17,7 @@ PUBLISHED = {
     "small_datasets": "Fig. 3",
     "vanishing_gradients": "Fig. 4",
     "bias_correction": "Fig. 5",
-    "generalization": "Fig. 8b",
+    "generalization": "Fig. 8",
     "training_length": "Fig. 9",
 }
 # In the order of run_all.sh.

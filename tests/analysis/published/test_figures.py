@@ -58,8 +58,15 @@ def test_fig_3_calls_the_conditions_by_their_sizes(texts):
     assert len(counts(text)) == 9
 
 
-def test_fig_8b_counts_runs_and_failures(texts):
+def test_fig_8_counts_runs_and_failures(texts):
     assert "451 runs, 135 failed" in texts("generalization")
+    assert "10 runs, 0 failed" in texts("generalization")
+
+
+def test_fig_8a_has_the_ends_that_the_paper_draws():
+    (ends,) = figures.fig_8().axes[0].collections
+    scores = ends.get_offsets()[:, 1]
+    assert (len(scores), scores.min(), scores.max()) == (10, 68.95, 71.12)
 
 
 def test_fig_4_ends_where_the_published_curves_end():
@@ -96,14 +103,12 @@ OURS = {
 
 
 def shared_axes(figure):
-    """The panels by the unit of their y axis; of our generalization only the one over the loss, as
-    the paper's 8a is not drawn."""
-    panels = [axes for axes in figure.axes if axes.get_visible() and axes.axison]
-    by_loss = [axes for axes in panels if axes.get_xlabel().startswith("training loss")]
+    """The panels by the unit of their y axis, and over the loss or not."""
     of = {}
-    for axes in by_loss or panels:
+    for axes in [axes for axes in figure.axes if axes.get_visible() and axes.axison]:
         if unit := axes.get_ylabel():
-            of.setdefault(unit, []).append(axes)
+            over_loss = axes.get_xlabel().startswith("training loss")
+            of.setdefault((unit, over_loss), []).append(axes)
     return of
 
 
@@ -171,11 +176,11 @@ def test_ours_has_the_same_axes_where_the_unit_is_the_same_and_nothing_is_cut_of
         shared_axes(OURS[name](*tables(name, folder))),
     )
     assert set(theirs) <= set(ours)
-    for unit in theirs:
-        limits = {axes.get_ylim() for axes in theirs[unit] + ours[unit]}
-        assert len(limits) == 1, (unit, limits)
-        if name == "generalization" or unit == "masked-LM perplexity":  # steps and rates differ
-            assert len({axes.get_xlim() for axes in theirs[unit] + ours[unit]}) == 1
+    for unit, over_loss in theirs:
+        of_both = theirs[unit, over_loss] + ours[unit, over_loss]
+        assert len({axes.get_ylim() for axes in of_both}) == 1
+        if over_loss or unit == "masked-LM perplexity":  # steps and rates differ
+            assert len({axes.get_xlim() for axes in of_both}) == 1
     for axes in [axes for side in (theirs, ours) for panels in side.values() for axes in panels]:
         assert cut_off(axes) == 0
 
