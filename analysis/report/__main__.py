@@ -19,17 +19,18 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from analysis.report.first_screen import first_screen
+from analysis.report.first_screen import answers, first_screen
 from analysis.report.page import anchor, to_html
-from analysis.report.study import PUBLISHED, STUDY, Section
+from analysis.report.study import OTHER_FIGURES, PUBLISHED, STUDY, Section
 from analysis.shared.names import OWN, PAPER_MODELS, is_mini, model_name
 from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, read_csv, run_command
 from analysis.shared.tables import write_whole
 
 # tables with a section of their own, before the others
-FIRST = {"scorecard_summary": "Does it carry over?", "scorecard": "Scorecard"}
+FIRST = {"scorecard_summary": "Does it carry over?"}
 # and after them
 LAST = {
+    "scorecard": "Scorecard",
     "comparison": "Our runs beside the published ones",
     "audit": "Audit of the published numbers",
 }
@@ -185,7 +186,7 @@ def shown(
     lines: list[str] = []
     for path in figures:
         part = path.stem.removeprefix(experiment.name).lstrip("_") if experiment else ""
-        alt = experiment.figures.get(part) if experiment else None
+        alt = experiment.figures.get(part) if experiment else OTHER_FIGURES.get(path.stem)
         lines += [f"![{alt or path.stem.replace('_', ' ')}]({path.name})", ""]
     for path in tables:
         lines += embedded(path)
@@ -237,6 +238,7 @@ class Page:
         lines = [f"**{experiment.question}** Paper: {paper}.", ""]
         remark = f": {experiment.question}"
         if pictures or texts:
+            lines += answers(self.figures, name)
             lines += beside_the_published(experiment, pictures, self.figures)
             lines += shown(pictures[1:], texts, experiment)
         else:

@@ -66,18 +66,14 @@ HEADLINES = (
     ),
 )
 NO_DATA = "no data"
-WORDS = {"holds": "yes", "does not hold": "no", "open": "open", NO_DATA: "no runs"}
+WORDS = {"holds": "yes", "does not hold": "no", "open": "open", NO_DATA: "no such runs"}
 
 
 def first_screen(figures: Path) -> list[str]:
     """A table of HEADLINES by the scorecard of a folder of figures; nothing where there is none."""
-    path = figures / "scorecard.csv"
-    if not path.is_file():
+    claims = judged(figures)
+    if claims.empty:
         return []
-    claims = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not {"claim", "yours_verdict"} <= set(claims):
-        return []  # of a folder of folders, whose runs are not "yours"
-    claims = claims.set_index("claim")
     rows = [line for headline in HEADLINES if (line := row(headline, claims))]
     return [
         "| what the paper says | these runs | the published runs |",
@@ -89,6 +85,28 @@ def first_screen(figures: Path) -> list[str]:
         " a group; **open**: too few runs to tell, or too small an effect. n: runs of each group."
         " Seeds follow one another; none was picked.",
     ]
+
+
+def judged(figures: Path) -> pd.DataFrame:
+    """The scorecard of a folder of figures by claim; empty where there is none of "yours"."""
+    path = figures / "scorecard.csv"
+    if not path.is_file():
+        return pd.DataFrame()
+    claims = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not {"claim", "yours_verdict"} <= set(claims):
+        return pd.DataFrame()  # of a folder of folders, whose runs are not "yours"
+    return claims.set_index("claim")
+
+
+def answers(figures: Path, experiment: str) -> list[str]:
+    """What the first screen says of an experiment, for the head of its section."""
+    claims, lines = judged(figures), []
+    for headline in HEADLINES:
+        if headline.section == experiment and headline.claim in claims.index:
+            claim = claims.loc[headline.claim]
+            yours, published = (cell(headline, claim, side) for side in ("yours", "published"))
+            lines.append(f"- {headline.sentence}. These runs: {yours}. Published: {published}.")
+    return [*lines, ""] if lines else []
 
 
 def row(headline: Headline, claims: pd.DataFrame) -> str:
