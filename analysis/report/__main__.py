@@ -234,8 +234,7 @@ class Page:
         """The section of an experiment, or why there is nothing in it."""
         name = experiment.name
         pictures, texts = self.taken("png", name), self.taken("md", name)
-        paper = f"section {experiment.paper}" if experiment.paper[0].isdigit() else experiment.paper
-        lines = [f"**{experiment.question}** Paper: {paper}.", ""]
+        lines = [f"**{experiment.question}** {where_in_the_paper(experiment.paper)}", ""]
         remark = f": {experiment.question}"
         if pictures or texts:
             lines += answers(self.figures, name)
@@ -262,6 +261,13 @@ def beside_the_published(experiment: Section, pictures: Sequence[Path], figures:
     )
     paper = f"![Published, {locator}, drawn from its points; the paper's models. {axes}]({link})"
     return [f"{paper}\n{own[0].replace('![', '![These runs. ', 1)}", ""]
+
+
+def where_in_the_paper(paper: str) -> str:
+    """A sentence of a Section's `paper`."""
+    if paper == "none":
+        return "Not in the paper."
+    return f"Paper: section {paper}." if paper[0].isdigit() else f"Paper: {paper}."
 
 
 def why_missing(name: str, results: Path, empty: set[str]) -> str:

@@ -194,6 +194,13 @@ def test_a_section_begins_with_what_the_first_screen_says_of_it(results, figures
     assert "These runs: **" not in markdown.split("## Training length\n")[1]
 
 
+def test_a_section_says_where_in_the_paper_it_stands(both):
+    markdown, _ = both
+    assert "correction make fine-tuning fail?** Paper: section 5.1, Figs 5, 6, 9." in markdown
+    assert "Can a failing run be told early?** Not in the paper." in markdown
+    assert "Paper: none" not in markdown
+
+
 def test_what_an_earlier_call_drew_is_not_shown_for_an_empty_csv(results, figures):
     """The figure and table of bias_correction, and its second figure, but not training_length's."""
     (results / "bias_correction.csv").write_text("")
