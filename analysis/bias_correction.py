@@ -15,6 +15,7 @@ from itertools import product
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.limits import share_scores
 from analysis.shared.names import by_task, model_name, rate_name, setting_name, task_name
 from analysis.shared.reading import belong, parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds
@@ -76,15 +77,19 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
             for i in range(len(groups))
         ]
     else:
-        figure, grid = panels_for(len(groups), max(3.6, 1.2 + 1.5 * max(rates)), side_by_side=2)
+        figure, grid = panels_for(len(groups), max(3.6, 0.9 + 1.1 * max(rates)), side_by_side=2)
     for axes, ((task, model, data, epochs, dtype, pretrained), panel), is_narrow in zip(
         grid, groups, narrow, strict=True
     ):
         correction_panel(axes, panel)
-        name = task_name(task, data).replace(" (", "\n(") if is_narrow else task_name(task, data)
-        axes.set_title(
-            f"{name}\n{setting_name(model, data, dtype, pretrained, f'{epochs} epochs')}"
-        )
+        share_scores(axes, panel)
+        name = task_name(task, data)
+        setting = setting_name(model, data, dtype, pretrained, f"{epochs} epochs")
+        if is_narrow:
+            name = name.replace(" (", "\n(")
+            if len(setting) > 26:  # characters, of which 2.5 inches hold 28
+                setting = ",\n".join(setting.rsplit(", ", 1))
+        axes.set_title(f"{name}\n{setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 

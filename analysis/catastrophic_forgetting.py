@@ -14,6 +14,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import SubFigure
 
+from analysis.shared.limits import PERPLEXITY, SCORES_OVER_STEPS, holding, share_scores
 from analysis.shared.names import METRIC_NAMES, model_name, number, rate_name, task_name
 from analysis.shared.reading import NothingToDraw, belong, parse, parser, read_csv, run_command
 from analysis.shared.style import LINES, save, write_in
@@ -127,9 +128,11 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
     ceiling = 3 * runs[["perplexity", "pretrained_perplexity"]].replace(np.inf, np.nan).max(
         axis=None
     )
+    drawn = runs["perplexity"].where(np.isfinite(runs["perplexity"]), ceiling)
+    limits = holding(PERPLEXITY, pd.concat([drawn, runs["pretrained_perplexity"]]), log=True)
     for axes, outcome, name in ((failed, True, "failed"), (successful, False, "successful")):
         chosen = runs[runs["failed"] == outcome]
-        axes.set_yscale("log")
+        axes.set(yscale="log", ylim=limits)
         draw_perplexity(axes, chosen, name, ceiling)
         axes.axhline(
             first["pretrained_perplexity"],
@@ -178,6 +181,7 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
             level, color="black", linestyle=":", linewidth=1, label=f"majority level {level:.1f}"
         )
         score.set_ylabel(f"dev {METRIC_NAMES[curves['metric'].iloc[0]]} (%)")
+        share_scores(score, curves_failed, SCORES_OVER_STEPS)
     # below, where no curve can be
     for axes in (failed, successful, loss, score)[: 2 if curves_failed.empty else 4]:
         axes.legend(

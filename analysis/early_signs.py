@@ -262,7 +262,7 @@ def draw_roc(axes: plt.Axes, parts: list[pd.DataFrame], column: str) -> None:
                     f" {area_under_roc(risks[failed], risks[~failed]):.2f}"
                 ),
             )
-    axes.legend(loc="lower right", fontsize=8, handlelength=3)
+    axes.legend(loc="best", fontsize=8, handlelength=3)  # curves of bad signs lie below
 
 
 def main() -> None:

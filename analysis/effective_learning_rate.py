@@ -158,7 +158,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
                     LOOKS.values(), ("without bias correction", "with it"), strict=True
                 )
             ],
-            Line2D([], [], color="0.4", linestyle="none", marker="$n$", label="runs of a setting"),
+            Line2D([], [], color="0.3", linestyle="none", marker="o", label="filled: failed run"),
         ],
     )
     return figure

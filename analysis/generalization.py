@@ -13,6 +13,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 
+from analysis.shared.limits import LOSS, SCORES_OVER_STEPS, holding, share_scores
 from analysis.shared.names import METRIC_NAMES, p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import belong, parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds, spearman
@@ -67,6 +68,7 @@ def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:
         groups, grid[::2], grid[1::2], strict=True
     ):
         draw_curves(left, curves[curves["run"].isin(group["run"])])
+        share_scores(left, group, SCORES_OVER_STEPS)
         draw_losses(right, group)
         notes = [f"{examples} examples"] if examples != "all" else []
         left.set_title(
@@ -157,7 +159,12 @@ def draw_losses(axes: plt.Axes, runs: pd.DataFrame) -> None:
         linewidth=1,
         label="label entropy",
     )
-    axes.set(xscale="log", xlabel="training loss of the last epoch (nats)")
+    axes.set(
+        xscale="log",
+        xlabel="training loss of the last epoch (nats)",
+        xlim=holding(LOSS, drawn["loss"], log=True),
+    )
+    share_scores(axes, runs)
     label_log_axis(axes.xaxis)
     lost = len(runs) - len(drawn)
     axes.set_title(

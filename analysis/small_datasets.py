@@ -12,6 +12,7 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.limits import SCORES_OF_SAMPLES, share_scores
 from analysis.shared.names import by_task, p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, over_seeds
@@ -39,12 +40,13 @@ NEEDED = [*PANEL, *RECIPE, *SIZE, "metric", "score", "majority_level", "failed",
 def draw(runs: pd.DataFrame) -> plt.Figure:
     """One panel a task, model and recipe: a box for each condition."""
     groups = by_task(runs.groupby([*PANEL, *RECIPE], sort=True))
-    figure, grid = panels_for(len(groups), 4.8, 3.8)
+    figure, grid = panels_for(len(groups), 3.7, 3.9)
     for axes, ((task, model, data, dtype, pretrained, rate, corrected), panel) in zip(
         grid, groups, strict=True
     ):
         sizes = list(panel.groupby(SIZE, sort=True))
         box_panel(axes, [(i, seeds, *CONDITIONS[size[0]]) for i, (size, seeds) in enumerate(sizes)])
+        share_scores(axes, panel, SCORES_OF_SAMPLES)
         axes.set_xticks(
             range(len(sizes)),
             [
@@ -58,13 +60,13 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
                 )
                 for (condition, examples, epochs), seeds in sizes
             ],
+            fontsize=8,
         )
         axes.set_xlim(-0.6, len(sizes) - 0.4)
         axes.set_xlabel("failed runs of n, and training set")
-        notes = rate_name(rate), f"{'with' if corrected else 'without'} bias correction"
-        axes.set_title(
-            f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained, *notes)}"
-        )
+        setting = setting_name(model, data, dtype, pretrained, rate_name(rate))
+        correction = f"{'with' if corrected else 'without'} bias correction"
+        axes.set_title(f"{task_name(task, data)}\n{setting}\n{correction}")
     box_legend(figure)
     return figure
 

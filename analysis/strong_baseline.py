@@ -11,6 +11,7 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.limits import share_scores
 from analysis.shared.names import by_task, p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, levene, over_seeds
@@ -46,13 +47,17 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         sorted(panel.groupby(RECIPE), key=lambda group: (recipes.index(group[0][0]), group[0][1:]))
         for _, panel in groups
     ]
-    figure, grid = panels_for(len(groups), 1 + 1.3 * max(2, *map(len, settings)), 3.7)
-    for axes, ((task, model, data, dtype, pretrained), _), boxes in zip(
+    # as narrow as the words under the boxes allow: two such figures stand side by side
+    narrowest = 3.6 if len(groups) == 1 else 2.5  # one is no narrower than its legend
+    width = max(narrowest, 0.6 + 0.95 * max(map(len, settings)))
+    figure, grid = panels_for(len(groups), width, 3.7)
+    for axes, ((task, model, data, dtype, pretrained), panel), boxes in zip(
         grid, groups, settings, strict=True
     ):
         box_panel(
             axes, [(i, seeds, *looks[recipe]) for i, ((recipe, *_), seeds) in enumerate(boxes)]
         )
+        share_scores(axes, panel)
         axes.set_xticks(
             range(len(boxes)),
             [

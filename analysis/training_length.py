@@ -10,6 +10,7 @@ Writes  : figures/<profile>/training_length.png, .pdf, .md, .csv
 import matplotlib.pyplot as plt
 import pandas as pd
 
+from analysis.shared.limits import share_scores
 from analysis.shared.names import by_task, rate_name, setting_name, task_name
 from analysis.shared.reading import parse, parser, read_csv, run_command
 from analysis.shared.statistics import over_seeds
@@ -39,6 +40,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
                 axes.set_ylabel("")
             setting = setting_name(model, data, dtype, pretrained, f"{epochs} epochs")
             axes.set_title(f"{task_name(task, data)}\n{setting}")
+        share_scores(of_line[0], line)
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 

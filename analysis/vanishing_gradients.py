@@ -15,6 +15,7 @@ import pandas as pd
 from matplotlib.colors import LogNorm
 from matplotlib.lines import Line2D
 
+from analysis.shared.limits import GRADIENT, holding
 from analysis.shared.names import model_name, number, rate_name, task_name
 from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.style import save, write_in
@@ -89,7 +90,7 @@ def title(axes: plt.Axes, runs: pd.DataFrame, failed: bool) -> pd.DataFrame:
         first = run.iloc[0]
         axes.set_title(
             f"{OUTCOMES[failed]} run: seed {first['seed']}, dev score {100 * first['score']:.1f}"
-            + (f" (one of {of})" if of > 1 else "")
+            + f" ({f'one of {of}' if of > 1 else 'n = 1'})"
             + f"\n{recipe(first['learning_rate'], first['bias_correction'])}",
             fontsize=9,
         )
@@ -120,10 +121,13 @@ def draw(runs: pd.DataFrame, matrices: list[str]) -> plt.Figure:
             fontsize=10,
         )
         pair = part.subplots(1, 2, sharex=True, sharey=True)
-        above_0 = (group.loc[group["matrix"].isin((matrix, *HEAD)), "norm"] > 0).any()
+        norms = group.loc[group["matrix"].isin((matrix, *HEAD)), "norm"]
+        above_0 = (norms > 0).any()
+        if above_0:  # shared by the pair
+            pair[0].set_yscale("log")
+            if matrix == "output":  # of the others no curve is published
+                pair[0].set_ylim(holding(GRADIENT, norms, log=True))
         for axes, failed in zip(pair, OUTCOMES, strict=True):
-            if above_0:
-                axes.set_yscale("log")
             run = title(axes, group, failed)
             if not above_0 and len(run):
                 write_in(axes, "no norm above 0")

@@ -233,10 +233,10 @@ def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
         for claim in claims:
             sign = "±" if claim.relation == "within" else claim.relation
             claimed.append("\n".join(wrap(f"{claim.statement} ({sign})", 78)[:3]))
-        axes.set_yticks(range(len(claims)), claimed, fontsize=6.2, linespacing=0.95)
+        axes.set_yticks(range(len(claims)), claimed, fontsize=6.2, linespacing=1.1)
         axes.tick_params(axis="y", length=0)
     figure.legend(
-        loc="outside lower center",
+        loc="outside upper center",  # the figure is longer than a screen
         ncols=4,
         frameon=False,
         fontsize=8,

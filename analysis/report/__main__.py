@@ -19,17 +19,18 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from analysis.report.first_screen import first_screen
+from analysis.report.first_screen import answers, first_screen
 from analysis.report.page import anchor, to_html
-from analysis.report.study import PUBLISHED, STUDY, Section
+from analysis.report.study import OTHER_FIGURES, PUBLISHED, STUDY, Section
 from analysis.shared.names import OWN, PAPER_MODELS, is_mini, model_name
 from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, read_csv, run_command
 from analysis.shared.tables import write_whole
 
 # tables with a section of their own, before the others
-FIRST = {"scorecard_summary": "Does it carry over?", "scorecard": "Scorecard"}
+FIRST = {"scorecard_summary": "Does it carry over?"}
 # and after them
 LAST = {
+    "scorecard": "Scorecard",
     "comparison": "Our runs beside the published ones",
     "audit": "Audit of the published numbers",
 }
@@ -123,8 +124,8 @@ def claims(profile: str, runs: pd.DataFrame) -> list[str]:
         "\n\n".join(lines),
         "",
         (
-            f"Different runs: {len(runs)}, of them failed: {runs['failed'].sum()}; [what ran"
-            " them](#provenance)."
+            f"**{len(runs)} different runs, {runs['failed'].sum()} of them failed** (all settings"
+            " together, also those that are meant to fail); [what ran them](#provenance)."
         ),
     ]
 
@@ -185,7 +186,7 @@ def shown(
     lines: list[str] = []
     for path in figures:
         part = path.stem.removeprefix(experiment.name).lstrip("_") if experiment else ""
-        alt = experiment.figures.get(part) if experiment else None
+        alt = experiment.figures.get(part) if experiment else OTHER_FIGURES.get(path.stem)
         lines += [f"![{alt or path.stem.replace('_', ' ')}]({path.name})", ""]
     for path in tables:
         lines += embedded(path)
@@ -233,10 +234,10 @@ class Page:
         """The section of an experiment, or why there is nothing in it."""
         name = experiment.name
         pictures, texts = self.taken("png", name), self.taken("md", name)
-        paper = f"section {experiment.paper}" if experiment.paper[0].isdigit() else experiment.paper
-        lines = [f"**{experiment.question}** Paper: {paper}.", ""]
+        lines = [f"**{experiment.question}** {where_in_the_paper(experiment.paper)}", ""]
         remark = f": {experiment.question}"
         if pictures or texts:
+            lines += answers(self.figures, name)
             lines += beside_the_published(experiment, pictures, self.figures)
             lines += shown(pictures[1:], texts, experiment)
         else:
@@ -255,8 +256,18 @@ def beside_the_published(experiment: Section, pictures: Sequence[Path], figures:
         return own
     locator = PUBLISHED[experiment.name]
     link = quote(Path(os.path.relpath(theirs, figures)).as_posix())
-    paper = f"![Published, {locator}, drawn from its points; the paper's models.]({link})"
+    axes = (
+        "Axes of one unit have the same range in both figures, or a wider one where runs need it."
+    )
+    paper = f"![Published, {locator}, drawn from its points; the paper's models. {axes}]({link})"
     return [f"{paper}\n{own[0].replace('![', '![These runs. ', 1)}", ""]
+
+
+def where_in_the_paper(paper: str) -> str:
+    """A sentence of a Section's `paper`."""
+    if paper == "none":
+        return "Not in the paper."
+    return f"Paper: section {paper}." if paper[0].isdigit() else f"Paper: {paper}."
 
 
 def why_missing(name: str, results: Path, empty: set[str]) -> str:

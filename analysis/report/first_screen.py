@@ -19,13 +19,13 @@ HEADLINES = (
     Headline(
         "correction_bert_rte_middle",
         "bias_correction",
-        "Adam's bias correction keeps runs from failing",
+        "Adam's bias correction keeps runs from failing (RTE, middle rate, 3 epochs)",
         "failed without it {0}, with it {1}",
     ),
     Headline(
         "correction_alone",
         "bias_correction",
-        "With bias correction, few runs fail",
+        "With bias correction, few runs fail (the same setting)",
         "failed {0}",
     ),
     Headline(
@@ -49,7 +49,7 @@ HEADLINES = (
     Headline(
         "iterations_cola",
         "small_datasets",
-        "On little data it is iterations that lack, not examples",
+        "On little data it is iterations that lack, not examples (a sample of CoLA)",
         "failed with as many epochs {0}, as many iterations {1}",
     ),
     Headline(
@@ -61,33 +61,52 @@ HEADLINES = (
     Headline(
         "recipe_mean_rte",
         "strong_baseline",
-        "Bias correction and 20 epochs score higher than the default recipe",
+        "Bias correction and 20 epochs score higher than the default recipe (RTE)",
         "{effect} points higher",
     ),
 )
 NO_DATA = "no data"
-WORDS = {"holds": "yes", "does not hold": "no", "open": "open", NO_DATA: "no runs"}
+WORDS = {"holds": "yes", "does not hold": "no", "open": "open", NO_DATA: "no such runs"}
 
 
 def first_screen(figures: Path) -> list[str]:
     """A table of HEADLINES by the scorecard of a folder of figures; nothing where there is none."""
-    path = figures / "scorecard.csv"
-    if not path.is_file():
+    claims = judged(figures)
+    if claims.empty:
         return []
-    claims = pd.read_csv(path, dtype=str, keep_default_na=False)
-    if not {"claim", "yours_verdict"} <= set(claims):
-        return []  # of a folder of folders, whose runs are not "yours"
-    claims = claims.set_index("claim")
     rows = [line for headline in HEADLINES if (line := row(headline, claims))]
     return [
         "| what the paper says | these runs | the published runs |",
         "|---|---|---|",
         *rows,
         "",
-        "**yes**, **no**: p < 0.05, adjusted for the number of claims, and at least 5 runs in a"
-        " group; **open**: too few runs to tell, or too small an effect. Seeds follow one another;"
-        " none was picked.",
+        "A run has **failed** if it ends with no better a dev score than the best constant answer"
+        " has. **yes**, **no**: p < 0.05, adjusted for the number of claims, and at least 5 runs in"
+        " a group; **open**: too few runs to tell, or too small an effect. n: runs of each group."
+        " Seeds follow one another; none was picked.",
     ]
+
+
+def judged(figures: Path) -> pd.DataFrame:
+    """The scorecard of a folder of figures by claim; empty where there is none of "yours"."""
+    path = figures / "scorecard.csv"
+    if not path.is_file():
+        return pd.DataFrame()
+    claims = pd.read_csv(path, dtype=str, keep_default_na=False)
+    if not {"claim", "yours_verdict"} <= set(claims):
+        return pd.DataFrame()  # of a folder of folders, whose runs are not "yours"
+    return claims.set_index("claim")
+
+
+def answers(figures: Path, experiment: str) -> list[str]:
+    """What the first screen says of an experiment, for the head of its section."""
+    claims, lines = judged(figures), []
+    for headline in HEADLINES:
+        if headline.section == experiment and headline.claim in claims.index:
+            claim = claims.loc[headline.claim]
+            yours, published = (cell(headline, claim, side) for side in ("yours", "published"))
+            lines.append(f"- {headline.sentence}. These runs: {yours}. Published: {published}.")
+    return [*lines, ""] if lines else []
 
 
 def row(headline: Headline, claims: pd.DataFrame) -> str:
@@ -110,5 +129,6 @@ def cell(headline: Headline, claim: pd.Series, side: str) -> str:
     rounded = f"{float(effect):.3g}" if effect else "?"
     if "{effect}" in headline.says:
         n = " and ".join(claim[f"{side}_n"].split(" and "))
-        return f"{word}: {headline.says.format(effect=rounded)} (n {n})"
+        # no line ends between n and its number
+        return f"{word}: {headline.says.format(effect=rounded)} (n\u00a0=\u00a0{n})"
     return f"{word}: {headline.says.format(*counts)}"

@@ -17,8 +17,17 @@ PUBLISHED = {
     "small_datasets": "Fig. 3",
     "vanishing_gradients": "Fig. 4",
     "bias_correction": "Fig. 5",
-    "generalization": "Fig. 8b",
+    "generalization": "Fig. 8",
     "training_length": "Fig. 9",
+}
+# what a figure without an experiment shows
+OTHER_FIGURES = {
+    "scorecard_summary": (
+        "Marks with 95 % intervals: the effect that each claim is about, of the published runs, of"
+        " the reference results and of these runs"
+    ),
+    "benchmark": "Bars: seconds a step of this code beside others' and beside the machine's limit",
+    "fast_path": "Box plots: dev scores of runs of the plain and of the fast path",
 }
 # In the order of run_all.sh.
 STUDY = (

@@ -7,6 +7,7 @@ from typing import Any
 
 import matplotlib
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 from matplotlib.patches import Patch
@@ -81,6 +82,12 @@ def write_in(axes: plt.Axes, text: str) -> None:
     )
 
 
+def spread(count: int, width: float) -> np.ndarray:
+    """Places sideways of so many marks around 0, in a fixed way, so that equal scores stay visible
+    and the file does not change."""
+    return width * 0.8 * (((pd.Series(range(count)) * 0.618034) % 1) - 0.5).to_numpy()
+
+
 def box_plot(
     axes: plt.Axes,
     position: float,
@@ -114,16 +121,13 @@ def box_plot(
         markersize=5,
         zorder=2.5,
     )
-    # spread sideways in a fixed way, so that equal scores stay visible and the file does not change
-    spread = (
-        position + width * 0.8 * (((pd.Series(range(len(scores))) * 0.618034) % 1) - 0.5).to_numpy()
-    )
+    places = position + spread(len(scores), width)
     for chosen, marker, edge in (
         (~failed.to_numpy(), "o", color),
         (failed.to_numpy(), "x", "black"),
     ):
         axes.plot(
-            spread[chosen],
+            places[chosen],
             scores.to_numpy()[chosen],
             marker,
             color=edge,

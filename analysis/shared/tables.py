@@ -54,6 +54,8 @@ def readable(table: pd.DataFrame) -> pd.DataFrame:
                     strict=True,
                 )
             ]
+        elif column in ("warmup_ratio", "adam_beta2"):  # two digits would make 1.00 of 0.999
+            short[column.replace("_", " ")] = [f"{x:g}" for x in table[column]]
         else:
             short[column.replace("_", " ")] = table[column]
     return pd.DataFrame(short)

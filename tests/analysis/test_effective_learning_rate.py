@@ -73,6 +73,8 @@ def test_command(a_run, run_twice, tmp_path, monkeypatch):
     names = {f"effective_learning_rate.{kind}" for kind in ("png", "pdf", "md", "csv")}
     names |= {f"effective_learning_rate_models.{kind}" for kind in ("md", "csv")}
     assert run_twice("effective_learning_rate", tmp_path) == names
+    text = (tmp_path / "first" / "effective_learning_rate.md").read_text()
+    assert "| 0.1 | 0.999 |" in text and "| 1.00 |" not in text  # warm-up ratio, beta2
     pd.DataFrame(rows(a_run, 1e-4, True, [0, 1])).to_csv(path, index=False)
     folders = ["", "--results", str(tmp_path), "--figures", str(tmp_path / "third")]
     monkeypatch.setattr("sys.argv", folders)

@@ -175,6 +175,16 @@ def test_published_and_own_stand_side_by_side(visit):
     assert pair.nth(0).bounding_box()["width"] > 1.5 * one["width"]
 
 
+def test_on_a_telephone_a_wide_figure_scrolls_instead_of_shrinking(visit):
+    page = visit(viewport={"width": 390, "height": 900})
+    for figure in page.locator(".pair figure").all():
+        image = figure.locator("img")
+        natural = int(image.get_attribute("width"))
+        assert image.bounding_box()["width"] == pytest.approx(min(natural, 640), abs=1)
+        assert figure.bounding_box()["width"] <= 390
+        assert figure.locator("figcaption").bounding_box()["width"] <= 390
+
+
 CONTRAST = """name => {
   const linear = x => (x /= 255) <= .03928 ? x / 12.92 : ((x + .055) / 1.055) ** 2.4;
   const light = color => {

@@ -169,13 +169,36 @@ def test_every_figure_and_table_once(figures, both):
     titles = re.findall(r"(?m)^## (.+)", markdown)
     assert titles == [
         "Contents",
-        "Scorecard",
         *(experiment.name.replace("_", " ").capitalize() for experiment in STUDY),
+        "Scorecard",
         "Our runs beside the published ones",
         "Audit of the published numbers",
         "Other files of the folder",
         "Provenance",
     ]
+
+
+def test_a_section_begins_with_what_the_first_screen_says_of_it(results, figures):
+    row = {"claim": "correction_bert_rte_middle"}
+    for side, verdict, failed in (("yours", "open", "2 and 0"), ("published", "holds", "43 and 1")):
+        row |= {f"{side}_verdict": verdict, f"{side}_failed": failed, f"{side}_n": "5 and 5"}
+        row |= {f"{side}_effect": "40"}
+    pd.DataFrame([row]).to_csv(figures / "scorecard.csv", index=False)
+    markdown = report("mini", results, figures)
+    section = markdown.split("## Bias correction\n")[1].split("\n## ")[0]
+    said = (
+        "**open**: failed without it 2, with it 0. Published: **yes**: failed without it 43, with"
+    )
+    assert f"These runs: {said} it 1." in section
+    assert section.index("These runs: ") < section.index("![")
+    assert "These runs: **" not in markdown.split("## Training length\n")[1]
+
+
+def test_a_section_says_where_in_the_paper_it_stands(both):
+    markdown, _ = both
+    assert "correction make fine-tuning fail?** Paper: section 5.1, Figs 5, 6, 9." in markdown
+    assert "Can a failing run be told early?** Not in the paper." in markdown
+    assert "Paper: none" not in markdown
 
 
 def test_what_an_earlier_call_drew_is_not_shown_for_an_empty_csv(results, figures):
@@ -270,7 +293,7 @@ def test_provenance_by_hand(both):
         rows["Python"] == "3.11.7 (5)"
         and rows["measured runs without such a row, not counted here"] == "1"
     )
-    assert "Different runs: 5, of them failed: 2;" in markdown
+    assert "**5 different runs, 2 of them failed**" in markdown
 
 
 @pytest.mark.parametrize(
