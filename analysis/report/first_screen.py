@@ -128,7 +128,7 @@ def cell(headline: Headline, claim: pd.Series, side: str) -> str:
     effect = claim[f"{side}_effect"]
     rounded = f"{float(effect):.3g}" if effect else "?"
     if "{effect}" in headline.says:
-        n = " and ".join(claim[f"{side}_n"].split(" and "))
+        n = claim[f"{side}_n"]
         # no line ends between n and its number
         return f"{word}: {headline.says.format(effect=rounded)} (n\u00a0=\u00a0{n})"
     return f"{word}: {headline.says.format(*counts)}"
