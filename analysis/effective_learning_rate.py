@@ -136,19 +136,20 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
 
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
-    """A line a task and model: share of failed runs, and the first layer's gradient at the end,
-    over the largest effective rate."""
+    """A line a task and model: share of failed runs over the largest effective rate and over the
+    sum of the rates, and the first layer's gradient at the end."""
     groups = list(runs.groupby(PANEL, sort=True))
-    figure, grid = panels(len(groups), 2, 5.4, 3.9)
+    figure, grid = panels(len(groups), 3, 4.4, 3.9)
     for i, ((task, model, data, dtype, pretrained), group) in enumerate(groups):
-        shares, gradients = grid[2 * i : 2 * i + 2]
-        draw_shares(shares, group)
+        shares, by_sum, gradients = grid[3 * i : 3 * i + 3]
+        draw_shares(shares, group, "largest", "largest effective learning rate")
+        draw_shares(by_sum, group, "sum", "sum of the effective rates over the steps")
         draw_gradients(gradients, group)
         shares.set_title(f"{task_name(task, data)}, {setting_name(model, data, dtype, pretrained)}")
         gradients.set_title(f"{group['failed'].sum()} of {len(group)} runs failed")
     figure.legend(
         loc="outside lower center",
-        ncols=3,
+        ncols=4,
         frameon=False,
         fontsize=8,
         handles=[
@@ -159,6 +160,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
                 )
             ],
             Line2D([], [], color="0.3", linestyle="none", marker="o", label="filled: failed run"),
+            Line2D([], [], color="0.3", label="curve: logistic fit"),
         ],
     )
     return figure
@@ -170,26 +172,27 @@ def label_rates(axes: plt.Axes) -> None:
     axes.xaxis.set_minor_formatter(lambda x, _: rate_name(x) if f"{x:e}"[0] in "25" else "")
 
 
-def draw_shares(axes: plt.Axes, group: pd.DataFrame) -> None:
-    """A mark a setting with Wilson's interval, and a logistic curve for each kind of run."""
+def draw_shares(axes: plt.Axes, group: pd.DataFrame, summary: str, name: str) -> None:
+    """A mark a setting with Wilson's interval, and a logistic curve for each kind of run, over one
+    of SUMMARIES."""
     for corrected, (color, marker, line) in LOOKS.items():
         of_kind = group[group["bias_correction"] == corrected]
         for _, seeds in of_kind.groupby(SETTING[len(PANEL) :], sort=True):
             failed, n = int(seeds["failed"].sum()), len(seeds)
             low, high = wilson_interval(failed, n)
-            x = seeds["largest"].iloc[0]
+            x = seeds[summary].iloc[0]
             axes.plot([x, x], [100 * low, 100 * high], color=color, linewidth=0.9, alpha=0.7)
             axes.plot(x, 100 * failed / n, marker, color=color, markersize=5)
         fates = of_kind["failed"].to_numpy(dtype=bool)
         if len(fates) and 0 < fates.sum() < len(fates):
-            logs = np.log10(of_kind["largest"].to_numpy())
+            logs = np.log10(of_kind[summary].to_numpy())
             at = np.linspace(logs.min(), logs.max(), 100)
             fit = logistic(logs[:, None], fates)
             scaled = (at - logs.mean()) / (logs.std() or 1)
             chance = 1 / (1 + np.exp(-(fit.coefficients[0] + fit.coefficients[1] * scaled)))
             axes.plot(10**at, 100 * chance, line, color=color, linewidth=1.3)
     axes.set_xscale("log")
-    axes.set(ylim=(-3, 103), ylabel="failed runs (%)", xlabel="largest effective learning rate")
+    axes.set(ylim=(-3, 103), ylabel="failed runs (%)", xlabel=name)
     axes.annotate(
         f"n = {group.groupby(SETTING, dropna=False).size().max()} a setting",
         (0.02, 0.94),
