@@ -91,8 +91,9 @@ STUDY = (
         "5.1, Fig. 6",
         {
             "": (
-                "Left, marks with intervals: share of failed runs of each setting over its largest"
-                " effective rate. Right, points: the first layer's gradient of each run at the end"
+                "Marks with intervals: share of failed runs of each setting over its largest"
+                " effective rate, and over the sum of the rates; curves: logistic fits. Right,"
+                " points: the first layer's gradient of each run at the end"
             )
         },
     ),
