@@ -32,6 +32,7 @@ MEASURES = {
     "per_point": "per-point stability:\nmean of p (1 - p)",
 }
 NEEDED = ["condition", *PANEL, "run", "score", "failed", "diverged", "dev_margins"]
+ROUNDED = 0.02  # of an accuracy: margins are stored as float16, and one near 0 may become 0
 FEWEST = 3  # runs for an interval: of two, every draw that has a pair has the same one
 
 
@@ -157,6 +158,22 @@ def margins_of(runs: pd.DataFrame, examples: int) -> np.ndarray:
         ) from None
 
 
+def check_answers(runs: pd.DataFrame, margins: np.ndarray, labels: np.ndarray) -> None:
+    """BadInput where the answers of a run are not as often right as its accuracy says: labels of
+    another dev set would give other measures of stability, and nobody would see it."""
+    if "accuracy" not in runs:
+        return
+    right = ((margins > 0) == (labels == 1)).mean(axis=1)
+    off = np.abs(right - runs["accuracy"].to_numpy()) > ROUNDED
+    if off.any():
+        run = runs[off].iloc[0]
+        raise BadInput(
+            f"instability_measures.csv has the run {run['run']} with an accuracy of"
+            f" {run['accuracy']:.4g}, and by the labels' CSV its answers are right in"
+            f" {right[off][0]:.4g}: expected two files of one call; write both again"
+        )
+
+
 def settings(runs: pd.DataFrame, labels: dict[tuple[str, str], np.ndarray]) -> list[dict]:
     """A dictionary for each setting: its columns, its runs and their measures, and how often
     each dev example is got right."""
@@ -171,6 +188,7 @@ def settings(runs: pd.DataFrame, labels: dict[tuple[str, str], np.ndarray]) -> l
                 )
             truth = labels[of["task"], of["data"]]
             margins = margins_of(group, len(truth))
+            check_answers(group, margins, truth)
             result.append(
                 {
                     **of,

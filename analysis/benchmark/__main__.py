@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 
 from analysis.shared.names import model_name, number, task_name
-from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
+from analysis.shared.reading import BadInput, NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.style import WITH, panels, save
 from analysis.shared.tables import save_table
 
@@ -166,6 +166,8 @@ def draw(table: pd.DataFrame) -> plt.Figure:
 def main() -> None:
     options = parse(parser(__doc__))
     rows = read_csv(options.results / "benchmark.csv", NEEDED)
+    if unknown := set(rows["name"]) - set(NAMES):
+        raise BadInput(f"benchmark.csv has the name {min(unknown)!r}; expected {', '.join(NAMES)}")
     table, whole, grown, first = steps(rows), machine(rows), growth(rows), rows.iloc[0]
     if table.empty:
         raise NothingToDraw("nothing to draw: benchmark.csv has no measurement of a step")

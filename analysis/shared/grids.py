@@ -76,13 +76,12 @@ def missing_positions(table: pd.DataFrame) -> str:
 
 
 def missing_lines(table: pd.DataFrame) -> str:
-    """Of loss_surfaces_lines: of each pair all three lines, or the third alone, whose points are
-    all there."""
+    """Of loss_surfaces_lines: of each pair both lines from the pre-trained model or none, and of
+    each line all points."""
     for (failed, successful), lines in table.groupby(SURFACE[:2], sort=True)["line"]:
-        there = set(lines)
-        if there not in (set(LINES), {LINES[-1]}):
-            missing = next(line for line in LINES if line not in there)
-            return f"lacks the line {missing} of {failed} and {successful}"
+        missing = set(LINES[:2]) - set(lines)
+        if len(missing) == 1:
+            return f"lacks the line {min(missing)} of {failed} and {successful}"
     return missing_positions(table)
 
 

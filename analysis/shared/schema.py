@@ -161,6 +161,7 @@ MAY_BE_BLANK = {
     *("sampling_seed", "mixout", "decay_to_pretrained", "layerwise_decay", "packed"),
     *("segment_ids", "start_noise", "start_noise_seed", "frozen_layers", "lora_rank"),
     *("lora_alpha", "head_epochs", "reinitialized_layers", "evaluations_per_epoch"),
+    *("unknown_tokens", "unread_words"),
 }
 # what tells one row from another, as far as a table has it
 KEY = (

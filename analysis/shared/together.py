@@ -154,8 +154,9 @@ ALL = (spelled, one_metric, one_outcome, one_pair, one_of_each_seed, cut_curves)
 
 def experiment_of(path: Path) -> str:
     """What writes a CSV; some experiments write two."""
-    name = re.sub("_(curves|lines|labels|learning_rate)$", "", path.stem)
-    return f"experiments/{name}.py"
+    if path.stem == "bias_correction_learning_rate":
+        return "experiments/bias_correction.py"
+    return f"experiments/{re.sub('_(curves|lines|labels)$', '', path.stem)}.py"
 
 
 def check(path: Path, table: pd.DataFrame) -> str:

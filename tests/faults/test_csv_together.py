@@ -173,6 +173,14 @@ APART = [
     ),
     ("bias_correction", "", having(task="cola"), {}, "task cola, epochs 3, which bias_correction"),
     ("catastrophic_forgetting", "", every(1), {"score": "0.2"}, "catastrophic_forgetting_curves"),
+    (
+        "instability_measures",
+        "_labels",
+        every(1),
+        {"labels": "01" * 150},
+        "with an accuracy of 0.8",
+    ),
+    ("benchmark", "", every(9), {"name": "zzz"}, "the name 'zzz'"),
 ]
 
 
@@ -200,6 +208,13 @@ def test_an_empty_file_is_an_outcome_of_some_experiments_only(tmp_path):
     (tmp_path / "loss_surfaces_lines.csv").write_bytes(b"")
     with pytest.raises(NothingToDraw):
         read_csv(tmp_path / "loss_surfaces_lines.csv", [])
+
+
+def test_a_message_names_the_experiment_that_writes_the_file():
+    assert together.experiment_of(Path("a_curves.csv")) == "experiments/a.py"
+    for path in REFERENCE.parent.glob("*/*.csv"):
+        if path.stem not in ("benchmark", "fast_path"):
+            assert (REPOSITORY / together.experiment_of(path)).is_file(), path
 
 
 def test_the_names_of_tasks_are_known():
