@@ -268,6 +268,7 @@ ODD = {  # labels of rows, as they stand in a CSV, and what is said of them
     "a capital": (["Good", "good", "bad"], "'Good' (4 rows) and 'good' (4 rows) are two classes"),
     "an underscore": (["not_x", "x", "not x"], "'not_x' (4 rows) and 'not x' (4 rows) are two"),
     "width": (["x", "y", "\uff58"], "'x' (4 rows) and '\uff58' (4 rows) are two classes"),
+    "alphabet": (["no", "yes", "n\u043e"], "and 'n\u043e' (4 rows) are two classes"),
     "None": (["None", "x", "y"], "'None' (4 rows) is a class; if it stands for a missing label"),
     "a question mark": (["?", "x", "y"], "'?' (4 rows) is a class"),
     "a minus": (["-", "x", "y"], "'-' (4 rows) is a class"),
