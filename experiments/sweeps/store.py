@@ -173,9 +173,9 @@ def read_measured(
     row's numbers, by name or place, cannot be below."""
     try:
         measured = read_json(path)
-        if isinstance(measured, list) and measured and rows in (None, len(measured)):
-            if all(holds_numbers(row, lowest or {}) for row in measured):
-                return measured
+        whole = isinstance(measured, list) and measured and rows in (None, len(measured))
+        if whole and all(holds_numbers(row, lowest or {}) for row in measured):
+            return measured
         problem = "it does not hold what was measured"
     except FileNotFoundError:
         return None
