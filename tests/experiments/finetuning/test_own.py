@@ -277,6 +277,7 @@ ODD = {  # labels of rows, as they stand in a CSV, and what is said of them
     "a zero before": (["7", "0", "07"], "'7' (4 rows) and '07' (4 rows) are taken for one"),
     "plus and minus": (["+", "-", "+"], None),
     "numbers": (["-1", "1", "0"], None),
+    "codes": (["1_0", "10", "1_1"], None),
     "other words": (["nanny", "none of these", "null hypothesis"], None),
     "other letters": (["é", "e", "ë"], None),
 }
@@ -293,6 +294,7 @@ def test_odd_labels_are_said(tmp_path, case):
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *lines]))
     warnings = warnings_of(own.load(asked(tmp_path / "t.csv")))
     assert len(warnings) == (said is not None), warnings
+    assert case != "codes" or own.load(asked(tmp_path / "t.csv")).task.outputs == 3
     assert said is None or said in warnings[0]
 
 
