@@ -58,6 +58,8 @@ MASK_SEED, FITTING_SEED = 1, 2
 SMALL = 50e6
 # architectures whose layers and masked-LM head we know by name
 MEASURABLE = ("bert", "roberta", "xlm-roberta", "camembert")
+# that a measured row can have
+LOWEST = {"perplexity": 1.0, "pretrained_perplexity": 1.0, "words": 1, "layers_put_back": 0}
 LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
 
 
@@ -185,7 +187,7 @@ def write(options: argparse.Namespace, records: Records) -> None:
     def path(record: dict) -> Path:
         return options.results / "perplexities" / f"{Run(**record['run']).id}-{measured_how}.json"
 
-    found = {path(record): store.read_measured(path(record)) for record in picked}
+    found = {path(record): store.read_measured(path(record), lowest=LOWEST) for record in picked}
     missing = [record for record in picked if not found[path(record)]]
     # what an earlier call measured, perhaps of another model, must not stand beside these curves
     (options.results / "catastrophic_forgetting.csv").unlink(missing_ok=True)

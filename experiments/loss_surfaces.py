@@ -27,6 +27,7 @@ interrupted surface goes on where it was.
 import argparse
 import dataclasses
 import json
+import math
 from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
@@ -59,6 +60,8 @@ LINES = {
     "failed to successful": ((1, 0), (0, 1)),
 }
 LINE_POINTS = 21
+# that a measured point (a, b, loss, norm of the gradient) can have
+LOWEST = {0: -math.inf, 1: -math.inf, 2: 0.0, 3: 0.0}
 CLASSIFIERS = ("failed", "successful", "mean")
 
 
@@ -223,7 +226,7 @@ def measured_rows(
         return options.results / "surfaces" / f"{name}-{fingerprint(json.dumps(row).encode())}.json"
 
     # the longest first, as for runs
-    found = {path(row): store.read_measured(path(row), len(row)) for row in wanted}
+    found = {path(row): store.read_measured(path(row), len(row), LOWEST) for row in wanted}
     missing = [row for row in wanted if not found[path(row)]]
     missing.sort(key=len, reverse=True)
     print(

@@ -74,7 +74,9 @@ def as_label(value: Any, names: list[str] | None, where: str) -> str:
 
 
 def as_number(text: str) -> float | None:
-    """A finite number, or None."""
+    """A finite number, or None. To Python 1_0 is 10; here it is a text."""
+    if "_" in text:
+        return None
     try:
         number = float(text)
     except ValueError:

@@ -33,6 +33,7 @@ ADAPTERS = re.compile(
     r"(^|.*[_.-])(adapters?|lora|peft)[_.-](.*[_.-])?(json|safetensors|bin|pth?|ckpt|h5)",
     re.IGNORECASE,
 )
+INDEX = "model.safetensors.index.json"  # which file holds which weight
 LFS = b"version https://git-lfs"  # how the stand-in begins that git leaves for a large file
 # of a task's tokens: BERT's own vocabulary leaves less than 0.001 of GLUE's unknown
 MANY_UNKNOWN, TOO_MANY_UNKNOWN = 0.05, 0.5
@@ -78,7 +79,7 @@ def check_files(folder: Path, source: str = "") -> None:
     for name in there:
         if not (folder / name).read_bytes().strip():
             raise BadInput(f"{folder / name} is empty; expected the model's own vocabulary")
-    for name in (*LEXICONS, *SETTINGS):
+    for name in (*LEXICONS, *SETTINGS, INDEX):
         if name.endswith(".json") and (folder / name).is_file():
             check_object(folder / name)
 
@@ -113,8 +114,8 @@ def check_object(path: Path, so: str = "") -> dict[str, Any]:
         ) from None
     if not isinstance(content, dict):
         raise BadInput(
-            f"{path} holds a {type(content).__name__}{so}; expected names with values, {{...}}: get"
-            " the model's own file again"
+            f"{path} holds {str(content)[:40]!r}{so}; expected names with values, {{...}}: get the"
+            " model's own file again"
         )
     return content
 
@@ -124,7 +125,7 @@ def odd_files(folder: Path) -> list[str]:
     twice."""
     lines = []
     read = {"model.safetensors"}
-    index = folder / "model.safetensors.index.json"
+    index = folder / INDEX
     if not (folder / "model.safetensors").is_file() and index.is_file():
         read = set(check_object(index).get("weight_map", {}).values())
     if unread := sorted({path.name for path in folder.glob("*.safetensors")} - read):

@@ -26,14 +26,14 @@ from huggingface_hub.errors import (
     RevisionNotFoundError,
 )
 
-from experiments.finetuning.checks import ADAPTER, LEXICONS, SENTENCE_PIECE, SETTINGS
+from experiments.finetuning.checks import ADAPTER, INDEX, LEXICONS, SENTENCE_PIECE, SETTINGS
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, may_be_on_hub
 
 # of a model's repository, which may hold the same weights in five more formats
 CONFIGURATION = ("config.json",)
 TOKENIZER = (*LEXICONS, *SENTENCE_PIECE, *SETTINGS, ADAPTER)  # an adapter to refuse it
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json", "model-*-of-*.safetensors")
+WEIGHTS = ("model.safetensors", INDEX, "model-*-of-*.safetensors")
 # what a name stands for: the client's word for it, ours, a name of it, the flag that takes a folder
 KINDS = {
     "model": ("model", "model", "google-bert/bert-large-uncased", "--model"),

@@ -19,6 +19,8 @@ ERRORS = re.compile(r"#(ref|value|name\?|num|div/0|null|n/a)!?", re.IGNORECASE) 
 TRUTHS = (("true", "1"), ("false", "0"))
 WARNING = "warning: "
 MOST_WARNINGS = 5  # of a kind, about a part
+# Cyrillic and Greek letters that look as Latin ones
+LATIN = str.maketrans("аеорсухіјѕԁһνοα", "aeopcyxijsdhvoa")
 INVISIBLE = ("Cc", "Cf")  # Unicode's categories: control and format characters
 SELECTORS = "\ufe0e\ufe0f"  # text or picture, of an emoji
 
@@ -93,9 +95,9 @@ def seen(label: str) -> str:
 
 
 def folded(label: str) -> str:
-    """A label without what a person may write in one way or another: case, width, and what parts
-    its words."""
-    text = unicodedata.normalize("NFKC", seen(label)).casefold()
+    """A label without what a person may write in one way or another: case, width, alphabet, and
+    what parts its words."""
+    text = unicodedata.normalize("NFKC", seen(label)).casefold().translate(LATIN)
     return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text)
 
 

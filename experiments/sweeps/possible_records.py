@@ -8,7 +8,7 @@ import base64
 import json
 import math
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from experiments.finetuning.glue import TASKS
@@ -25,6 +25,10 @@ LOWEST = {  # score that a metric can have; the highest is 1
 LEVEL_OF_ZERO = ("matthews_correlation", "pearson", "spearman", "entity_f1")
 FLAGS = ("failed", "diverged", "constant_prediction")
 NUMBERS = ("score", "majority_level", "dev_loss", "train_loss", "label_entropy", "steps", "seconds")
+TEXTS = (
+    *("metric", "device", "git_commit", "drawn_from_head_seed"),
+    *("python_version", "torch_version", "transformers_version"),
+)
 # NaN where a model has no such matrix
 NORMS = ("first_layer_gradient", "classifier_gradient")
 ROUNDING = 1e-6
@@ -39,6 +43,7 @@ def problem_of(record: dict[str, Any], run_id: str) -> str:
         return "it does not hold the run its name says"
     return (
         _wrong_kinds(outcome)
+        or _wrong_names(outcome)
         or _wrong_score(run, outcome)
         or _wrong_losses(run, outcome, history)
         or _wrong_evaluations(outcome, history["evaluations"])
@@ -48,21 +53,32 @@ def problem_of(record: dict[str, Any], run_id: str) -> str:
 
 
 def _wrong_kinds(outcome: dict[str, Any]) -> str:
-    """Values of another type, or that would replace a field of the run in its row."""
+    """Values of another type than training gives them."""
     for name in NUMBERS + NORMS:
         if not _is_number(outcome[name]):
             return f"its {name} is {str(outcome[name])[:20]!r} and no number"
     for name in FLAGS:
         if not isinstance(outcome[name], bool):
             return f"its {name} is {str(outcome[name])[:20]!r} and not true or false"
+    for name, low in (("steps", 1), ("trained_parameters", 1)):
+        count = outcome.get(name, low)
+        if not isinstance(count, int) or isinstance(count, bool) or count < low:
+            return f"its {name} is {str(count)[:20]!r}"
+    if not 0 <= outcome["seconds"] < math.inf:
+        return f"it took {outcome['seconds']} seconds"
+    return ""
+
+
+def _wrong_names(outcome: dict[str, Any]) -> str:
+    """Texts that are none, lists, and names that would replace a field of the run in its row."""
     for name, value in outcome.items():
+        if name in TEXTS and not (isinstance(value, str) and value.isprintable()):
+            return f"its {name} is {str(value)[:20]!r} and no text"
         if not isinstance(value, str | bool | int | float):
             return f"its {name} is no single value"
         # the run's device is cpu or cuda, the outcome's names the GPU
         if name in Run.__dataclass_fields__ and name not in ("device", "git_commit"):
             return f"its outcome has {name}, which is the run's"
-    if not isinstance(outcome["steps"], int) or outcome["steps"] < 1 or outcome["seconds"] < 0:
-        return f"it took {outcome['steps']} steps and {outcome['seconds']} seconds"
     return ""
 
 
@@ -185,6 +201,11 @@ def _wrong_norms(outcome: dict[str, Any], history: dict[str, Any]) -> str:
     if any(outcome[name] < 0 for name in NORMS):
         return "a gradient norm is negative"
     return ""
+
+
+def holds_numbers(row: Any, lowest: Mapping[Any, float]) -> bool:
+    """Whether a row has a number by each name, or at each place, that is not below the lowest."""
+    return all(_is_number(row[name]) and not row[name] < low for name, low in lowest.items())
 
 
 def _is_number(value: Any) -> bool:

@@ -10,14 +10,14 @@ import json
 import re
 import sys
 import zlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from experiments.finetuning.files import read_json, write_atomically
 from experiments.finetuning.run import SCHEMA, Run
-from experiments.sweeps.possible_records import problem_of
+from experiments.sweeps.possible_records import holds_numbers, problem_of
 
 # what a damaged record makes whoever looks into it raise
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, zlib.error)
@@ -94,8 +94,8 @@ def moved(results: Path, wanted: Iterable[Run], keep: bool) -> list[str]:
     in <results>/commits.json."""
     path = results / "commits.json"
     try:
-        known = dict(read_json(path))
-    except (OSError, ValueError, TypeError):
+        known = {str(name): str(commit) for name, commit in read_json(path).items()}
+    except (OSError, ValueError, AttributeError):
         known = {}
     today = {}
     for run in wanted:
@@ -165,17 +165,21 @@ def copies(results: Path) -> list[str]:
     return lines
 
 
-def read_measured(path: Path, rows: int | None = None) -> list[Any] | None:
+def read_measured(
+    path: Path, rows: int | None = None, lowest: Mapping[Any, float] | None = None
+) -> list[Any] | None:
     """What was measured and stored as a JSON list, of so many rows; None where it is not there. A
-    file that cannot be trusted is set aside, with a warning, and measured again."""
+    file that cannot be trusted is set aside, with a warning, and measured again. `lowest`: what a
+    row's numbers, by name or place, cannot be below."""
     try:
         measured = read_json(path)
-        if isinstance(measured, list) and measured and rows in (None, len(measured)):
+        whole = isinstance(measured, list) and measured and rows in (None, len(measured))
+        if whole and all(holds_numbers(row, lowest or {}) for row in measured):
             return measured
         problem = "it does not hold what was measured"
     except FileNotFoundError:
         return None
-    except ValueError as error:
+    except DAMAGED as error:
         problem = _unreadable(error)
     _set_aside(path, f"{problem}; it is measured again")
     return None

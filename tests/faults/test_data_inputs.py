@@ -123,6 +123,26 @@ def test_t4_measurements_that_cannot_be_trusted_are_set_aside(tmp_path, capsys):
     assert store.read_measured(tmp_path / "nowhere.json") is None
 
 
+@pytest.mark.parametrize(
+    ("rows", "kept"),
+    [
+        ([{"loss": 0.5}, {"loss": 0}], True),
+        ([{"loss": float("nan")}], True),
+        ([{"loss": 0.5}, {"loss": -0.5}], False),
+        ([{"loss": "0.5"}], False),
+        ([{"loss": None}], False),
+        ([{"los": 0.5}], False),
+        ([[0.5]], False),
+        ([0.5], False),
+    ],
+)
+def test_measurements_that_cannot_be(rows, kept, tmp_path, capsys):
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps(rows))
+    assert (store.read_measured(path, lowest={"loss": 0.0}) is not None) == kept == path.exists()
+    assert len(capsys.readouterr().err.splitlines()) == (not kept)
+
+
 def test_u9_text_that_is_none(tmp_path, tiny_model):
     (tmp_path / "wiki.test.raw").write_bytes(b"\xff\xfe x")
     with pytest.raises(BadInput, match="not UTF-8 at byte 0"):

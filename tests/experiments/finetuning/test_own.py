@@ -268,6 +268,7 @@ ODD = {  # labels of rows, as they stand in a CSV, and what is said of them
     "a capital": (["Good", "good", "bad"], "'Good' (4 rows) and 'good' (4 rows) are two classes"),
     "an underscore": (["not_x", "x", "not x"], "'not_x' (4 rows) and 'not x' (4 rows) are two"),
     "width": (["x", "y", "\uff58"], "'x' (4 rows) and '\uff58' (4 rows) are two classes"),
+    "alphabet": (["no", "yes", "n\u043e"], "and 'n\u043e' (4 rows) are two classes"),
     "None": (["None", "x", "y"], "'None' (4 rows) is a class; if it stands for a missing label"),
     "a question mark": (["?", "x", "y"], "'?' (4 rows) is a class"),
     "a minus": (["-", "x", "y"], "'-' (4 rows) is a class"),
@@ -276,6 +277,7 @@ ODD = {  # labels of rows, as they stand in a CSV, and what is said of them
     "a zero before": (["7", "0", "07"], "'7' (4 rows) and '07' (4 rows) are taken for one"),
     "plus and minus": (["+", "-", "+"], None),
     "numbers": (["-1", "1", "0"], None),
+    "codes": (["1_0", "10", "1_1"], None),
     "other words": (["nanny", "none of these", "null hypothesis"], None),
     "other letters": (["é", "e", "ë"], None),
 }
@@ -292,6 +294,7 @@ def test_odd_labels_are_said(tmp_path, case):
     (tmp_path / "t.csv").write_text("\n".join(["text,label", *lines]))
     warnings = warnings_of(own.load(asked(tmp_path / "t.csv")))
     assert len(warnings) == (said is not None), warnings
+    assert case != "codes" or own.load(asked(tmp_path / "t.csv")).task.outputs == 3
     assert said is None or said in warnings[0]
 
 

@@ -101,10 +101,14 @@ IMPOSSIBLE = {
     "no accuracy": (without("outcome", "accuracy"), "it lacks 'accuracy'"),
     "no seconds": (without("outcome", "seconds"), "it lacks 'seconds'"),
     "no history": (lambda record: record.pop("history"), "it lacks 'history'"),
-    "seconds below 0": (outcome(seconds=-5), "it took 6 steps and -5 seconds"),
+    "seconds below 0": (outcome(seconds=-5), "it took -5 seconds"),
+    "seconds without end": (outcome(seconds=math.inf), "it took inf seconds"),
+    "parameters as text": (outcome(trained_parameters="many"), "its trained_parameters is 'many'"),
+    "a number as device": (outcome(device=3), "its device is '3' and no text"),
+    "lines as version": (outcome(torch_version="2\n3"), "and no text"),
     "seconds as text": (outcome(seconds="5"), "its seconds is '5' and no number"),
-    "steps below 0": (outcome(steps=-1), "it took -1 steps"),
-    "half a step": (outcome(steps=6.0), "it took 6.0 steps"),
+    "steps below 0": (outcome(steps=-1), "its steps is '-1'"),
+    "half a step": (outcome(steps=6.0), "its steps is '6.0'"),
     "fewer steps": (outcome(steps=5), "it has 6 training losses of 5 steps"),
     "no whole epochs": (
         lambda record: (
@@ -226,6 +230,15 @@ def test_a_file_that_cannot_be_read(case, tmp_path, capsys):
     lines = capsys.readouterr().err.splitlines()
     assert len(lines) == 2 and all(said in line for line in lines), lines
     assert not path.exists() and not measured.exists()
+
+
+@pytest.mark.parametrize("content", ["[1]", "3", "null", '{"nyu-mll/glue": 5}'])
+def test_commits_that_are_none(content, tmp_path):
+    (tmp_path / "commits.json").write_text(content)
+    run = Run("m", "nyu-mll/glue@" + "a" * 40, "rte", 1e-3, True)
+    warnings = store.moved(tmp_path, [run], keep=True)
+    assert len(warnings) == ("5" in content)
+    assert store.moved(tmp_path, [run], keep=True) == []
 
 
 def test_a_lock_whose_holder_cannot_be_read(tmp_path):
