@@ -58,7 +58,7 @@ def check_files(folder: Path, source: str = "") -> None:
     for weights beside the model's own that would have to be added to them. `source`: what a person
     calls the folder, if not by its path."""
     for path in sorted(folder.iterdir()):
-        check_file(path)
+        check_file(path, f"{source or folder}/{path.name}")
     there = [name for name in (*LEXICONS, *SENTENCE_PIECE) if (folder / name).is_file()]
     if not there:
         raise BadInput(
@@ -81,41 +81,44 @@ def check_files(folder: Path, source: str = "") -> None:
             raise BadInput(f"{folder / name} is empty; expected the model's own vocabulary")
     for name in (*LEXICONS, *SETTINGS, INDEX):
         if name.endswith(".json") and (folder / name).is_file():
-            check_object(folder / name)
+            check_object(folder / name, called=f"{source or folder}/{name}")
 
 
-def check_file(path: Path) -> None:
-    """BadInput for what is no file, or stands for one that is not there, or is an adapter."""
+def check_file(path: Path, called: str) -> None:
+    """BadInput for what is no file, or stands for one that is not there, or is an adapter.
+    `called`: its name for a person."""
     if path.is_dir():
         return
     if path.exists() and not path.is_file():
-        raise BadInput(f"{path} is no regular file: expected a model's files in its folder")
+        raise BadInput(f"{called} is no regular file: expected a model's files in its folder")
     if ADAPTERS.fullmatch(path.name):
         raise BadInput(
-            f"{path} is of an adapter, which would not be applied; expected the merged model"
-            " (PEFT: merge_and_unload, then save_pretrained), or take the file away"
+            f"{called} is of an adapter, which would not be applied; expected the merged model"
+            " (PEFT: merge_and_unload, then save_pretrained), or a model without"
         )
     if path.suffix in (".json", ".txt", ".model", ".safetensors") and path.is_file():
         with open(path, "rb") as file:
             if file.read(len(LFS)) == LFS:
                 raise BadInput(
-                    f"{path} is a pointer of git-lfs and not the file; get the file itself: git"
+                    f"{called} is a pointer of git-lfs and not the file; get the file itself: git"
                     " lfs pull"
                 )
 
 
-def check_object(path: Path, so: str = "") -> dict[str, Any]:
-    """What a JSON file of a model holds. BadInput unless that is an object; `so`: what follows."""
+def check_object(path: Path, so: str = "", called: str = "") -> dict[str, Any]:
+    """What a JSON file of a model holds. BadInput unless that is an object; `so`: what follows from
+    that; `called`: its name for a person, if not its path."""
+    called = called or str(path)
     try:
         content = read_json(path)
     except ValueError as error:
         raise BadInput(
-            f"{path} is no whole JSON ({error}){so}; expected the model's own file, get it again"
+            f"{called} is no whole JSON ({error}){so}; expected the model's own file, get it again"
         ) from None
     if not isinstance(content, dict):
         raise BadInput(
-            f"{path} holds {str(content)[:40]!r}{so}; expected names with values, {{...}}: get the"
-            " model's own file again"
+            f"{called} holds {str(content)[:40]!r}{so}; expected names with values, {{...}}:"
+            " get the model's own file again"
         )
     return content
 

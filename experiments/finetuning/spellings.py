@@ -14,10 +14,11 @@ from experiments.finetuning.errors import BadInput
 # as pandas, SQL, R and spreadsheets write what is not there, in any case
 MISSING = ("", "nan", "-nan", "null", "n/a", "#n/a", "<na>", "<null>", "nat", "nil", "(null)")
 # the same, where a class may be called so: stance and relations have NONE and NA
-PERHAPS_MISSING = ("none", "na", "-", "--", "?", "undefined", "missing")
+PERHAPS_MISSING = ("none", "na", "-", "--", "?", "undefined", "missing", "inf")
 ERRORS = re.compile(r"#(ref|value|name\?|num|div/0|null|n/a)!?", re.IGNORECASE)  # of spreadsheets
 TRUTHS = (("true", "1"), ("false", "0"))
 WARNING = "warning: "
+MARKS = " '\"`.,;:!*"  # around a word
 MOST_WARNINGS = 5  # of a kind, about a part
 # Cyrillic and Greek letters that look as Latin ones
 LATIN = str.maketrans("аеорсухіјѕԁһνοα", "aeopcyxijsdhvoa")
@@ -95,10 +96,11 @@ def seen(label: str) -> str:
 
 
 def folded(label: str) -> str:
-    """A label without what a person may write in one way or another: case, width, alphabet, and
-    what parts its words."""
+    """A label without what a person may write in one way or another: case, width, alphabet, marks
+    around it, and what parts its words."""
     text = unicodedata.normalize("NFKC", seen(label)).casefold().translate(LATIN)
-    return re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text)
+    text = re.sub(r"(?<=\w)[\s_-]+(?=\w)", " ", text)
+    return text.strip(MARKS) or text
 
 
 def _alike(counts: Mapping[str, int], form: Callable[[str], str]) -> list[tuple[str, str]]:

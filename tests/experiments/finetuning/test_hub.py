@@ -143,6 +143,10 @@ def only_pickled(files):
     return {**without("model.safetensors")(files), "pytorch_model.bin": b"PK" * 50}
 
 
+def with_adapter(files):
+    return {**files, "adapter_config.json": b"{}", "adapter_model.safetensors": b"x"}
+
+
 def one_shard_missing(files):
     shards = stand_ins.gte_small(max_shard_size="10KB")
     return without("model-00002-of-00002.safetensors")(shards)
@@ -164,6 +168,7 @@ MODELS: dict[str, tuple[Any, str, list[str]]] = {
     "no-weights": (without("model.safetensors"), "", ["has no *.safetensors"]),
     "pickled": (only_pickled, "", ["has no *.safetensors", "pytorch_model.bin", "are not read"]),
     "shard-missing": (one_shard_missing, "", ["model-00002-of-00002.safetensors"]),
+    "adapter": (with_adapter, "", ["adapter_config.json is of an adapter", "merge_and_unload"]),
     "no-tokenizer": (without(*TOKENIZER), "", ["no tokenizer in nobody/no-tokenizer@"]),
     "no-vocabulary": (
         without("tokenizer.json"),
