@@ -21,10 +21,10 @@ GRADIENTS = (
     *("classifier_gradient", "classifier_gradient_at_start", "classifier_gradient_at_end"),
 )
 # of oscillating_scores
-GAINS = ("gain_there", "gain_held_out", "halves_together")
+GAINS = ("gain_there", "gain_held_out", "halves_together", "precision_with_recall")
 SPREADS = (
     *("late_mean", "late_std", "late_range", "last_std", "deepest_dip", "dev_std", "jump"),
-    *("late_precision_std", "late_recall_std", "precision_with_recall", "dev_jump"),
+    *("late_precision_std", "late_recall_std", "dev_jump"),
 )
 CORRELATIONS = ("matthews_correlation", "pearson", "spearman")
 SHARES = ("accuracy", "f1", "token_f1", "entity_f1")  # metrics from 0 to 1
@@ -69,6 +69,11 @@ def _from(low: float, text: str) -> bool:
         return False
 
 
+def _or_none(low: float, text: str) -> bool:
+    """A number from low to 1, NaN or nothing: a correlation of equal values is not defined."""
+    return text in ("", "nan") or _number(text, low - ROUNDING, 1 + ROUNDING)
+
+
 def _truth(text: str) -> bool:
     return text.lower() in TRUTH
 
@@ -93,6 +98,8 @@ KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
     "rate": (partial(_between, 0, inf), "a finite number above 0"),
     "share": (partial(_number, low=0, high=1), "a number from 0 to 1"),
     "score": (partial(_number, low=-1, high=1), "a number from -1 to 1"),
+    "score or none": (partial(_or_none, -1), "a number from -1 to 1, nan or nothing"),
+    "share or none": (partial(_or_none, 0), "a number from 0 to 1, nan or nothing"),
     "number": (_number, "a finite number"),
     "amount": (partial(_number, low=0), "a finite number from 0 on"),
     "count": (partial(_whole, 0), "a whole number from 0 on"),
@@ -118,9 +125,10 @@ COLUMNS = {
     **dict.fromkeys(("warmup_ratio", "dropout", "mixout"), "share"),
     **dict.fromkeys(("share", "adam_beta1", "adam_beta2"), "part"),
     **dict.fromkeys(("position", "scheduled", "unknown_tokens", "unread_words"), "share"),
-    **dict.fromkeys(("score", "final_score", "untrained_score", *CORRELATIONS), "score"),
-    **dict.fromkeys(("selection_score", "reporting_score", *GAINS), "score"),
-    **dict.fromkeys(SPREADS, "share"),
+    **dict.fromkeys(("score", "final_score", *CORRELATIONS), "score"),
+    **dict.fromkeys(("untrained_score", "selection_score", "reporting_score"), "score or none"),
+    **dict.fromkeys(GAINS, "score or none"),
+    **dict.fromkeys(SPREADS, "share or none"),
     **dict.fromkeys(("a", "b"), "number"),
     **dict.fromkeys(("adam_epsilon", "weight_decay", "start_noise", "lora_alpha"), "amount"),
     **dict.fromkeys(("max_gradient_norm", "component_clipping", "seconds", "load"), "amount"),
@@ -145,18 +153,8 @@ COLUMNS = {
 # scores that a row may lack: a curve has steps without an evaluation, a task one metric or more;
 # settings that a run may have none of, or that older runs lack
 MAY_BE_BLANK = {
-    *(*METRICS, "precision", "recall", "untrained_score", "selection_score", "reporting_score"),
-    *(
-        *SPREADS,
-        *GAINS,
-        "plateau_epoch",
-        "condition",
-        "method",
-        "recipe",
-        "path",
-        "moved",
-        "embeddings",
-    ),
+    *(*METRICS, "precision", "recall", "plateau_epoch"),
+    *("condition", "method", "recipe", "path", "moved", "embeddings"),
     *("train_examples", "train_subset", "max_gradient_norm", "component_clipping"),
     *("sampling_seed", "mixout", "decay_to_pretrained", "layerwise_decay", "packed"),
     *("segment_ids", "start_noise", "start_noise_seed", "frozen_layers", "lora_rank"),

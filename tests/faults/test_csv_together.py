@@ -146,6 +146,12 @@ def changed(folder: Path, name: str, rows: Rows, values: dict[str, str]) -> Path
     return path
 
 
+@pytest.mark.parametrize("value", ["nan", "", "-0.9999999999999998", "1.0000000000000002"])
+def test_a_correlation_may_be_undefined(tmp_path, value):
+    values = dict.fromkeys(("precision_with_recall", "halves_together"), value)
+    assert len(read_csv(changed(tmp_path, "oscillating_scores", first(2), values), [])) == 10
+
+
 @pytest.mark.parametrize(
     ("name", "rows", "values", "line"), [c[1:] for c in CHANGED], ids=[c[0] for c in CHANGED]
 )
