@@ -191,7 +191,7 @@ def start() -> Any:
             "include_dashboard": False,
         }
     try:
-        ray.init(log_to_driver=False, logging_level="error", **where)
+        _init(ray, where)
     except Exception as error:  # Ray raises bare ones too
         reason = str(error).strip().splitlines()
         raise BadInput(
@@ -200,6 +200,19 @@ def start() -> Any:
             " RAY_ADDRESS or none; --engine serial does without"
         ) from None
     return ray
+
+
+def _init(ray: Any, where: dict[str, Any]) -> None:
+    """ray.init, once more where its own processes were not there in the 30 s that it gives them:
+    on a machine that others keep busy they need longer."""
+    quiet = {"log_to_driver": False, "logging_level": "error"}
+    try:
+        ray.init(**quiet, **where)
+    except Exception as error:
+        if "timed out during startup" not in str(error):
+            raise
+        ray.shutdown()
+        ray.init(**quiet, **where)
 
 
 def check_address(address: str) -> None:

@@ -135,3 +135,22 @@ def test_l2_no_room_for_a_checkpoint_costs_the_checkpoint_only(
     said = capsys.readouterr().err
     assert said.count("No space left on device") == 1
     assert "it goes on without" in said
+
+
+def test_a_slow_start_of_ray_is_tried_once_more(monkeypatch, tmp_path):
+    """On a machine that others keep busy its raylet is not there within Ray's own 30 seconds."""
+    import ray
+
+    tried = []
+
+    def slow(**_):
+        tried.append(1)
+        if len(tried) == 1:
+            raise Exception("The current node timed out during startup. This could happen because")
+
+    monkeypatch.setattr(ray, "init", slow)
+    monkeypatch.setattr(ray, "is_initialized", lambda: False)
+    monkeypatch.delenv("RAY_ADDRESS", raising=False)
+    monkeypatch.chdir(tmp_path)
+    assert start() is ray
+    assert len(tried) == 2
