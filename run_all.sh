@@ -182,9 +182,10 @@ install() {  # requirement files: into .venv, unless they are what was installed
   for file in "$@"; do arguments+=(-r "$here/$file"); done
   if ! (cd "$here" && cat "$@") | cmp -s - "$stamp"; then
     echo "installing into .venv (once, a few minutes)"
-    # of pip's settings only those that say where packages come from: others put them elsewhere
+    # of pip's settings only those that say where packages come from: others put them elsewhere. PIP_USE_PEP517: an old pip
+    # builds a package that comes as source without what that asks for
     env -u PIP_TARGET -u PIP_PREFIX -u PIP_ROOT -u PIP_USER -u PIP_DRY_RUN -u PIP_NO_DEPS -u PIP_REQUIRE_VIRTUALENV \
-      -u PIP_IGNORE_INSTALLED -u PIP_REQUIREMENT -u PIP_CONSTRAINT -u PYTHONUSERBASE PIP_USER=0 \
+      -u PIP_IGNORE_INSTALLED -u PIP_REQUIREMENT -u PIP_CONSTRAINT -u PYTHONUSERBASE PIP_USER=0 PIP_USE_PEP517=1 \
       "$python" -m pip install --quiet --disable-pip-version-check "${arguments[@]}"
     (cd "$here" && "$python" -I -c "$is_installed" "$@") \
       || fail "the packages did not arrive in .venv: look at pip's configuration (pip config list), then repeat the call"
