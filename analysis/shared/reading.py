@@ -117,6 +117,9 @@ def read_csv(path: Path, columns: Sequence[str]) -> pd.DataFrame:
         header = schema.header(path)
         if not header:
             raise BadInput(f"{path} is no CSV (its first line names no columns); {again}")
+        for separator, name in ((";", "semicolons"), ("\t", "tabs")):
+            if len(header) == 1 and header[0].count(separator) >= len(columns) > 1:
+                raise BadInput(f"{path} has {name} between its columns; expected commas; {again}")
         if missing := [column for column in columns if column not in header]:
             raise BadInput(f"{path} lacks the column {missing[0]}; {again}")
         if path.parent != PUBLISHED and (problem := schema.check(path)):

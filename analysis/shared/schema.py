@@ -306,4 +306,6 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
             table[column] = table[column].astype(str).str.lower().map(TRUTH).astype(bool)
         elif COLUMNS[column] in ("count", "some", "steps"):
             table[column] = table[column].astype(int)
+    if "learning_rate" in table:  # other tools write 3e-4 as 0.000300000009: one rate, not two
+        table["learning_rate"] = table["learning_rate"].map(lambda rate: float(f"{rate:.6e}"))
     return table

@@ -137,6 +137,17 @@ def cut_curves(table: pd.DataFrame) -> str:
     return ""
 
 
+def lost(table: pd.DataFrame) -> str:
+    """Losses that are not there, of runs that have not diverged."""
+    if "diverged" not in table:
+        return ""
+    for column in table.columns.intersection(["train_loss", "dev_loss", "label_entropy"]):
+        blank = int((table[column].isna() & ~table["diverged"].astype(bool)).sum())
+        if blank:
+            return f"has no {column} in {blank} rows of runs that did not diverge: expected one"
+    return ""
+
+
 # file -> the column that says which of an experiment's runs a row is of; elsewhere it may be blank
 KINDS_OF_RUNS = {
     "mitigations": "method",
@@ -149,13 +160,24 @@ KINDS_OF_RUNS = {
     "sources_of_randomness": "moved",
     "catastrophic_forgetting": "embeddings",
 }
-ALL = (spelled, one_metric, one_outcome, one_pair, one_of_each_seed, cut_curves)
+ALL = (spelled, one_metric, one_outcome, one_pair, one_of_each_seed, cut_curves, lost)
+
+
+# what is no hypothesis: file -> what writes it
+OF_BENCHMARK = {
+    "benchmark": "__main__",
+    "fast_path": "fast_path",
+    "rehearsal": "rehearsal",
+    "spot_check": "spot_check",
+}
 
 
 def experiment_of(path: Path) -> str:
     """What writes a CSV; some experiments write two."""
     if path.stem == "bias_correction_learning_rate":
         return "experiments/bias_correction.py"
+    if path.stem in OF_BENCHMARK:
+        return f"experiments/benchmark/{OF_BENCHMARK[path.stem]}.py"
     return f"experiments/{re.sub('_(curves|lines|labels)$', '', path.stem)}.py"
 
 

@@ -35,6 +35,10 @@ def first(count: int) -> Rows:
     return lambda table: pd.Series(range(len(table)), table.index) < count
 
 
+def of_one_run(table: pd.DataFrame) -> pd.Series:
+    return table["run"] == table["run"].iloc[0]
+
+
 SAME = dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), "1")
 # what was done, to which CSV, to which of its rows, column and value (none: the rows are deleted),
 # what is said
@@ -54,6 +58,13 @@ CHANGED = [
         first(5),
         {"majority_level": "0.4"},
         "on the same",
+    ),
+    (
+        "losses that are lost",
+        "bias_correction",
+        every(3),
+        {"train_loss": ""},
+        "no train_loss in 100",
     ),
     ("a curve's metric", "generalization_curves", every(2), {"metric": "f1"}, "the metric"),
     ("a curve's seed", "generalization_curves", every(2), {"seed": "7"}, "the seed"),
@@ -167,6 +178,8 @@ APART = [
     ("generalization", "", first(179), {}, "which generalization.csv lacks"),
     ("generalization", "_curves", first(2), {"failed": "True"}, "the failed"),
     ("generalization", "", every(1), {"score": "0.9", "accuracy": "0.9", "failed": "False"}, "end"),
+    ("generalization", "_curves", of_one_run, {}, "which generalization_curves.csv lacks"),
+    ("convergence_pitfalls", "_curves", of_one_run, {}, "which convergence_pitfalls_curves.csv la"),
     ("oscillating_scores", "_curves", first(61), {}, "which oscillating_scores_curves.csv lacks"),
     ("oscillating_scores", "", first(1), {}, "which oscillating_scores.csv lacks"),
     ("convergence_pitfalls", "", first(9), {}, "which convergence_pitfalls.csv lacks"),
@@ -201,6 +214,24 @@ def test_two_csvs_that_are_of_two_calls(tmp_path, monkeypatch, name, end, rows, 
     assert "\n" not in str(refusal.value)
 
 
+def test_a_rate_as_another_tool_writes_it_is_the_same_rate(tmp_path):
+    """A float32 among doubles: 3e-8 more."""
+    values = {"learning_rate": "0.000300000009"}
+    runs = read_csv(
+        changed(tmp_path, "training_length", having(learning_rate="0.0003"), values), []
+    )
+    assert sorted(runs["learning_rate"].unique()) == [2e-4, 3e-4, 4e-4]
+
+
+@pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs")])
+def test_another_separator_is_named(tmp_path, separator, name):
+    text = (REFERENCE / "bias_correction.csv").read_text(encoding="utf-8")
+    path = tmp_path / "bias_correction.csv"
+    path.write_text(text.replace(",", separator), encoding="utf-8")
+    with pytest.raises(BadInput, match=f"has {name} between its columns; expected commas"):
+        read_csv(path, ["task", "score"])
+
+
 def test_every_csv_of_the_reference_fits():
     for path in sorted(REFERENCE.parent.glob("*/*.csv")):
         assert len(read_csv(path, []))
@@ -219,8 +250,7 @@ def test_an_empty_file_is_an_outcome_of_some_experiments_only(tmp_path):
 def test_a_message_names_the_experiment_that_writes_the_file():
     assert together.experiment_of(Path("a_curves.csv")) == "experiments/a.py"
     for path in REFERENCE.parent.glob("*/*.csv"):
-        if path.stem not in ("benchmark", "fast_path"):
-            assert (REPOSITORY / together.experiment_of(path)).is_file(), path
+        assert (REPOSITORY / together.experiment_of(path)).is_file(), path
 
 
 def test_the_names_of_tasks_are_known():
