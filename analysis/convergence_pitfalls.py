@@ -317,7 +317,6 @@ def main() -> None:
             " tasks with classes, or other experiments"
         )
     belong(runs, curves, paths)
-    belong(curves, runs, paths[::-1])
     save(draw(curves), options.figures / "convergence_pitfalls")
     diagnoses, seen = table(runs), medians(runs)
     save_table(

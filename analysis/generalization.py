@@ -207,7 +207,6 @@ def main() -> None:
     paths = tuple(options.results / f"generalization{end}.csv" for end in ("", "_curves"))
     runs, curves = with_bins(read_csv(paths[0], NEEDED)), read_csv(paths[1], NEEDED_CURVES)
     belong(runs, curves, paths)
-    belong(curves, runs, paths[::-1])
     save(draw(runs, curves), options.figures / "generalization")
     losses, correlations = table(runs), correlate(runs)
     save_table(

@@ -61,6 +61,9 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     for axes, ((task, model, data, dtype, pretrained), panel) in zip(grid, groups, strict=True):
         recipes = in_order(panel)
         box_panel(axes, [(i, recipes[name], *LOOKS[name]) for i, name in enumerate(recipes)])
+        low, high = axes.get_ylim()
+        if high - low < 1:  # all scores the same: no axis of hundredths of a point
+            axes.set_ylim(low - 1, high + 1)
         labels = []
         for name, seeds in recipes.items():
             first = seeds.iloc[0]

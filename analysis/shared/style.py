@@ -152,9 +152,6 @@ def box_panel(
         box_plot(axes, position, 100 * seeds["score"], seeds["failed"], color, hatch, width)
     axes.tick_params(axis="x", length=0)
     axes.set_ylabel(f"dev {METRIC_NAMES[runs['metric'].iloc[0]]} (%)")
-    low, high = axes.get_ylim()
-    if high - low < 1:  # all scores the same: no axis of hundredths of a point
-        axes.set_ylim(low - 1, high + 1)
 
 
 def correction_panel(

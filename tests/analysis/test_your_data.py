@@ -6,6 +6,7 @@ from scipy import stats
 
 from analysis.your_data import (
     compare,
+    draw,
     fewest_seen,
     how_to_go_on,
     in_order,
@@ -116,3 +117,10 @@ def test_one_recipe_only(a_run, tmp_path, run_twice):
     """The others crashed: what there is is shown."""
     runs(a_run, {"default": 1}, n=3).to_csv(tmp_path / "your_data.csv", index=False)
     assert "your_data.png" in run_twice("your_data", tmp_path)
+
+
+def test_scores_that_are_all_the_same_get_an_axis_of_points(a_run):
+    same = runs(a_run, {"default": 2, "paper's recipe": 2}, n=2)
+    figure = draw(same.assign(majority_level=0.5))
+    low, high = figure.axes[0].get_ylim()
+    assert low <= 49 and high >= 51

@@ -35,10 +35,6 @@ def first(count: int) -> Rows:
     return lambda table: pd.Series(range(len(table)), table.index) < count
 
 
-def of_one_run(table: pd.DataFrame) -> pd.Series:
-    return table["run"] == table["run"].iloc[0]
-
-
 SAME = dict.fromkeys(("head_seed", "order_seed", "dropout_seed"), "1")
 # what was done, to which CSV, to which of its rows, column and value (none: the rows are deleted),
 # what is said
@@ -178,8 +174,6 @@ APART = [
     ("generalization", "", first(179), {}, "which generalization.csv lacks"),
     ("generalization", "_curves", first(2), {"failed": "True"}, "the failed"),
     ("generalization", "", every(1), {"score": "0.9", "accuracy": "0.9", "failed": "False"}, "end"),
-    ("generalization", "_curves", of_one_run, {}, "which generalization_curves.csv lacks"),
-    ("convergence_pitfalls", "_curves", of_one_run, {}, "which convergence_pitfalls_curves.csv la"),
     ("oscillating_scores", "_curves", first(61), {}, "which oscillating_scores_curves.csv lacks"),
     ("oscillating_scores", "", first(1), {}, "which oscillating_scores.csv lacks"),
     ("convergence_pitfalls", "", first(9), {}, "which convergence_pitfalls.csv lacks"),

@@ -6,7 +6,7 @@ import pytest
 from matplotlib.patches import PathPatch
 
 from analysis.shared.names import by_task
-from analysis.shared.style import box_panel, box_plot, correction_panel
+from analysis.shared.style import box_plot, correction_panel
 
 
 def test_pairs_of_boxes_by_any_column(a_run):
@@ -45,13 +45,3 @@ def test_tasks_stand_in_the_papers_order():
             [((task, "m"), pd.DataFrame()) for task in ("qnli", "cola", "new", "mrpc", "rte")]
         )
     ] == ["rte", "mrpc", "cola", "qnli", "new"]
-
-
-def test_scores_that_are_all_the_same_get_an_axis_of_points():
-    runs = pd.DataFrame({"score": [0.0, 0.0], "majority_level": 0.0, "failed": True})
-    runs["metric"] = "entity_f1"
-    figure, axes = plt.subplots()
-    box_panel(axes, [(0, runs, "C0", None)])
-    low, high = axes.get_ylim()
-    assert low <= -1 and high >= 1
-    plt.close(figure)
