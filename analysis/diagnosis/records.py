@@ -66,6 +66,7 @@ class Log:
     mean_loss: float = math.nan  # nats, over the whole run, as the Trainer says it at the end
     dev_examples: int | None = None
     notes: list[str] = field(default_factory=list)  # a line each, for the reader
+    digest: str = ""  # of the text it was read from
     # of a run of our own store: label entropy (nats), level of the best constant answer
     label_entropy: float = math.nan
     constant_level: float = math.nan
