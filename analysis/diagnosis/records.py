@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnosis import cells
+from analysis.diagnosis import cells, kept
 from analysis.shared.reading import BadInput
 
 TRAIN_LOSS = ("loss", "train_loss", "training_loss", "train/loss")
@@ -149,6 +149,10 @@ def from_columns(
         [scores[i] for i in judged],
         norm=False,
     )
+    after = np.array(judged, dtype=int) > kept.end_of_training(columns, count)
+    parts = (getattr(evaluations, part.name) for part in fields(Records))
+    left_out = kept.is_kept(*parts, after, notes)
+    evaluations = chosen(evaluations, ~left_out)
     training, evaluations = in_order(training, evaluations, table, notes)
     return Log(name, training, evaluations, score, notes=notes)
 
@@ -199,7 +203,7 @@ def in_order(
         several |= again
         if order is not None:
             moved = True
-            part = Records(*(getattr(part, name.name)[order] for name in fields(part)))
+            part = chosen(part, order)
         parts.append(part)
     if several:
         notes.append(
@@ -212,6 +216,11 @@ def in_order(
             " several runs, give each a file of its own"
         )
     return parts[0], parts[1]
+
+
+def chosen(records: Records, which: np.ndarray) -> Records:
+    """Those records, by their places or a mask."""
+    return Records(*(getattr(records, part.name)[which] for part in fields(records)))
 
 
 def plain(column: str) -> str:
