@@ -4,7 +4,7 @@ With load_best_model_at_end the Trainer loads its best checkpoint again before t
 a script ends with: a run that had collapsed would look as one that learnt.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -23,35 +23,28 @@ def end_of_training(columns: Mapping[str, Sequence[Any]], count: int) -> int:
     return max(rows, default=count)
 
 
-def is_kept(
-    step: np.ndarray,
-    loss: np.ndarray,
-    score: np.ndarray,
-    broken: np.ndarray,
-    after: np.ndarray,
-    notes: list[str],
-) -> np.ndarray:
-    """Which evaluations to leave out, as a note says: one at the last step that contradicts the
-    first there; `after` the training summary also one that says again what an earlier one said."""
+def is_kept(evaluations: Iterable[np.ndarray], after: np.ndarray, notes: list[str]) -> np.ndarray:
+    """Which evaluations (step, loss, score, whether broken) to leave out, as a note says: one at
+    the last step that contradicts the first there; `after` the training summary also one that
+    repeats an earlier one, without a note where that is of the same step."""
+    step, loss, score, broken = evaluations
     kept = np.zeros(len(step), dtype=bool)
     if not len(step) or (np.diff(step) < 0).any():  # several runs, or read from the end
         return kept
+    before = int((~after).sum())
     for i in np.flatnonzero(after | (step == step[-1])):
-        first = np.searchsorted(step, step[i])
-        apart = np.fmax(np.abs(loss[:i] - loss[i]), np.abs(score[:i] - score[i]))
-        same = (apart <= ALIKE) & (broken[:i] == broken[i])
-        if first == i:
-            kept[i] = after[i] and bool(same.any())
-        elif apart[first] > ALIKE or broken[first] != broken[i]:
-            kept[i] = True
-        elif after[i] and same[first]:
-            kept[i] = True
-            continue  # of the end as well: nothing to say
-        if kept[i]:
+        first = int(np.searchsorted(step, step[i]))
+        # the first of its step with all before the summary, another with that first one
+        others = slice(first, first + 1) if first < i else slice(0, before if after[i] else 0)
+        apart = np.fmax(np.abs(loss[others] - loss[i]), np.abs(score[others] - score[i]))
+        same = (apart <= ALIKE) & (broken[others] == broken[i])
+        other = first < i and bool((apart > ALIKE).any() or broken[first] != broken[i])
+        kept[i] = other or (after[i] and bool(same.any()))
+        if other or (kept[i] and first == i):
             numbers = [f"{x:.4g}" for x in (score[i], loss[i]) if np.isfinite(x)]
             notes.append(
                 f"warning: the evaluation {'after training' if after[i] else 'that comes second'}"
-                f" at step {step[i]:,.6g} ({', '.join(numbers)}) is not of the end of the run but of"
-                " a kept checkpoint (load_best_model_at_end) or another set: left out"
+                f" at step {step[i]:,.6g} ({', '.join(numbers)}) is not of the end of the run but"
+                " of a kept checkpoint (load_best_model_at_end) or another set: left out"
             )
     return kept

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnosis import cells, kept
+from analysis.diagnosis import cells, kept, sets
 from analysis.shared.reading import BadInput
 
 TRAIN_LOSS = ("loss", "train_loss", "training_loss", "train/loss")
@@ -130,13 +130,20 @@ def from_columns(
     """A log from columns of cells, None where nothing stands. `table`: not what a run printed."""
     notes: list[str] = []
     score = chosen_score(columns, name, metric)
+    dev_losses: Sequence[str] = DEV_LOSS
+    if not first_of(columns, DEV_LOSS, []) and (score is None or plain(score) not in SCORES):
+        dev_loss_of_set, score = sets.of_one_set(columns, SCORES, score, notes)
+        dev_losses = (dev_loss_of_set,)
 
     def losses(names: Sequence[str]) -> cells.Numbers:
         column = first_of(columns, names, notes)
         return cells.losses(column, columns[column], name, notes) if column else [None] * count
 
-    loss, norm, dev_loss = losses(TRAIN_LOSS), losses(NORM), losses(DEV_LOSS)
-    scores = cells.scores(score, columns[score], name, notes) if score else [None] * count
+    loss, norm, dev_loss = losses(TRAIN_LOSS), losses(NORM), losses(dev_losses)
+    scores: cells.Numbers = [None] * count
+    if score:
+        scores = cells.scores(score, columns[score], name, notes)
+        scores = cells.constant_answers(score, scores, dev_loss, table, notes)
     trained = [i for i in range(count) if loss[i] is not None]
     judged = [i for i in range(count) if dev_loss[i] is not None or scores[i] is not None]
     step = steps_of(columns, sorted({*trained, *judged}), count, name, notes)
@@ -151,7 +158,7 @@ def from_columns(
     )
     after = np.array(judged, dtype=int) > kept.end_of_training(columns, count)
     parts = (getattr(evaluations, part.name) for part in fields(Records))
-    left_out = kept.is_kept(*parts, after, notes)
+    left_out = kept.is_kept(parts, after, notes)
     evaluations = chosen(evaluations, ~left_out)
     training, evaluations = in_order(training, evaluations, table, notes)
     return Log(name, training, evaluations, score, notes=notes)

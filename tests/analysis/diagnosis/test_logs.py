@@ -205,3 +205,28 @@ def test_an_evaluation_of_the_kept_checkpoint_is_left_out(history, scores, said)
     log = read_text(json.dumps(history), "a log")
     assert log.evaluations.known("other")[1].tolist() == scores
     assert said in " ".join(log.notes) and len(log.notes) == bool(said)
+
+
+TWO_SETS = [
+    {"step": 50, "loss": 0.5},
+    {"step": 50, "eval_m_loss": 0.4, "eval_m_accuracy": 0.8, "eval_m_runtime": 1.0},
+    {"step": 50, "eval_mm_loss": 1.09, "eval_mm_accuracy": 0.33, "eval_mm_runtime": 1.0},
+]
+
+
+@pytest.mark.parametrize(
+    "metric, loss, score",
+    [(None, 0.4, 0.8), ("eval_mm_accuracy", 1.09, 0.33), ("mm_accuracy", 1.09, 0.33)],
+)
+def test_one_of_several_evaluation_sets(metric, loss, score):
+    """As the Trainer logs a dict of them."""
+    log = read_text(json.dumps(TWO_SETS), "a log", metric)
+    assert log.evaluations.loss.tolist() == [loss] and log.evaluations.other.tolist() == [score]
+    assert log.notes == [
+        f"warning: it has 2 evaluation sets: {log.metric} is read, not"
+        f" {'m' if metric else 'mm'}; --score with the name of another one's score reads that"
+    ]
+    one = read_text(json.dumps(TWO_SETS[:2]), "a log")
+    assert one.metric == "eval_m_accuracy" and not one.notes
+    unscored = read_text('[{"loss": 0.5}, {"eval_m_loss": 0.4}]', "a log")
+    assert unscored.evaluations.loss.tolist() == [0.4] and unscored.metric is None
