@@ -32,7 +32,10 @@ def is_kept(evaluations: Iterable[np.ndarray], after: np.ndarray, notes: list[st
     if not len(step) or (np.diff(step) < 0).any():  # several runs, or read from the end
         return kept
     before = int((~after).sum())
-    for i in np.flatnonzero(after | (step == step[-1])):
+    # a step that stands twice is told from epochs without decimals, which all do
+    second = (step == step[-1]) & (len(np.unique(step)) >= before - 1)
+    told = []
+    for i in np.flatnonzero(after | second):
         first = int(np.searchsorted(step, step[i]))
         # the first of its step with all before the summary, another with that first one
         others = slice(first, first + 1) if first < i else slice(0, before if after[i] else 0)
@@ -41,10 +44,14 @@ def is_kept(evaluations: Iterable[np.ndarray], after: np.ndarray, notes: list[st
         other = first < i and bool((apart > ALIKE).any() or broken[first] != broken[i])
         kept[i] = other or (after[i] and bool(same.any()))
         if other or (kept[i] and first == i):
-            numbers = [f"{x:.4g}" for x in (score[i], loss[i]) if np.isfinite(x)]
-            notes.append(
-                f"warning: the evaluation {'after training' if after[i] else 'that comes second'}"
-                f" at step {step[i]:,.6g} ({', '.join(numbers)}) is not of the end of the run but"
-                " of a kept checkpoint (load_best_model_at_end) or another set: left out"
-            )
+            told.append(i)
+    if told:
+        i = told[0]
+        numbers = [f"{x:.4g}" for x in (score[i], loss[i]) if np.isfinite(x)]
+        more = f"; {len(told) - 1} more likewise" if len(told) > 1 else ""
+        notes.append(
+            f"warning: the evaluation {'after training' if after[i] else 'that comes second'}"
+            f" at step {step[i]:,.6g} ({', '.join(numbers)}) is not of the end of the run but"
+            f" of a kept checkpoint (load_best_model_at_end) or another set: left out{more}"
+        )
     return kept

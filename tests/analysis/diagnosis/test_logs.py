@@ -195,6 +195,11 @@ BEST = {"step": 100, "eval_loss": 0.3, "eval_accuracy": 0.8}
         ([*COLLAPSES[:3], SUMMARY, COLLAPSES[3]], [0.8, 0.5271], ""),
         ([*COLLAPSES, SUMMARY, COLLAPSES[3]], [0.8, 0.5271], ""),
         ([COLLAPSES[0], COLLAPSES[2], SUMMARY, COLLAPSES[3]], [0.5271], ""),
+        # several sets after it
+        ([*COLLAPSES, SUMMARY, BEST, {**BEST, "eval_accuracy": 0.9}], [0.8, 0.5271], "1 more"),
+        # epochs without decimals
+        ([{"epoch": i // 2, "loss": 0.6, "eval_accuracy": i / 10} for i in range(2, 8)],
+         [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], ""),
         # loss and score in a row each
         ([*COLLAPSES[:3], {"step": 100, "eval_loss": 0.7}, {"step": 100, "eval_accuracy": 0.5}],
          [0.8, 0.5], ""),
