@@ -98,7 +98,19 @@ def read_all(options: Namespace) -> tuple[list[Log], bool]:
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
             bad = True
-    return logs, bad
+    return each_once(logs), bad
+
+
+def each_once(logs: Sequence[Log]) -> list[Log]:
+    """The logs without those whose text another one has, as a link or a copy does; a line says
+    so."""
+    first: dict[str, Log] = {}
+    for log_ in logs:
+        same = first.setdefault(log_.digest, log_)
+        if same is not log_:
+            what = "is given twice" if log_.name == same.name else f"is the same log as {same.name}"
+            print(f"warning: {log_.name} {what}: counted once", file=sys.stderr)
+    return list(first.values())
 
 
 def standard_input() -> str:

@@ -115,6 +115,28 @@ def scores(column: str, cells: Cells, name: str, notes: list[str]) -> Numbers:
     return [x if x is None else x / 100 for x in found]
 
 
+def constant_answers(
+    column: str, found: Numbers, loss: Numbers, table: bool, notes: list[str]
+) -> Numbers:
+    """Scores with 0 for a correlation that is no number beside a dev loss that is one: one constant
+    answer has no variance to divide by. In a `table` nan is a missing cell where no loss stands."""
+    if not any(part in column.lower() for part in CORRELATIONS):
+        return found
+    read, changed = list(found), 0
+    for i, (x, beside) in enumerate(zip(found, loss, strict=True)):
+        evaluated = not table if beside is None else math.isfinite(beside)
+        if x is not None and math.isnan(x) and evaluated:
+            read[i] = 0.0
+            changed += 1
+    if changed:
+        there = sum(x is not None for x in found)
+        notes.append(
+            f"warning: {column} is no number (nan) in {changed} of {there} evaluations, which is"
+            " what one constant answer gives: read as 0"
+        )
+    return read
+
+
 def lowest_of(column: str) -> float:
     """The lowest value of a score that is at most 1; NaN for another score."""
     name = column.lower()
@@ -129,8 +151,9 @@ def steps(column: str, cells: Cells, name: str, notes: list[str]) -> Numbers:
     try:
         found = numbers(column, cells, name, notes)
     except BadInput:  # 1,000 with a comma for the thousands: the place does as well
+        first = next(cell for cell in cells if "," in str(cell))
         notes.append(
-            f"warning: {column} has commas, such as {shown(cells[0])}: records are counted by their"
+            f"warning: {column} has commas, such as {shown(first)}: records are counted by their"
             " place"
         )
         return [MISSING] * len(cells)

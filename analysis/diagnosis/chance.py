@@ -48,6 +48,24 @@ def constant_level(metric: str | None, shares: Sequence[float]) -> float:
     return nan
 
 
+def lowest_entropy(metric: str | None, score: float, labels: int) -> float:
+    """The lowest label entropy (nats) with which one constant answer has such a score: that of as
+    many labels as can be as frequent as the commonest, and the rest. NaN where nothing follows."""
+    name, share = (metric or "").lower(), score
+    of_one = "f1" in name and "macro" not in name and labels == 2  # F1 of label 1
+    if "f1" in name:
+        total = score if of_one else labels * score  # of the labels' F1
+        share = total / (2 - total) if total < 2 else nan
+    elif "acc" not in name:
+        return nan
+    if not 0 < share <= 1:
+        return nan
+    if of_one:
+        return entropy_of((share, 1 - share))
+    most = int(1 / share + 1e-9)
+    return entropy_of([share] * most + [max(0.0, 1 - most * share)])
+
+
 def check_shares(shares: Sequence[float]) -> tuple[float, ...]:
     """Label shares that a person gave, made to sum to 1."""
     total = sum(shares)

@@ -8,6 +8,7 @@ step, loss and scores; a run of this project's store, or a folder of results wit
 
 import base64
 import csv
+import hashlib
 import io
 import json
 import math
@@ -114,6 +115,7 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
             f"{name} has no loss (neither of {', '.join(TRAIN_LOSS[:2])} nor of"
             f" {', '.join(DEV_LOSS[:3])}): {EXPECTED}"
         )
+    log.digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return log
 
 

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnosis import cells
+from analysis.diagnosis import cells, kept, sets
 from analysis.shared.reading import BadInput
 
 TRAIN_LOSS = ("loss", "train_loss", "training_loss", "train/loss")
@@ -66,6 +66,7 @@ class Log:
     mean_loss: float = math.nan  # nats, over the whole run, as the Trainer says it at the end
     dev_examples: int | None = None
     notes: list[str] = field(default_factory=list)  # a line each, for the reader
+    digest: str = ""  # of the text it was read from
     # of a run of our own store: label entropy (nats), level of the best constant answer
     label_entropy: float = math.nan
     constant_level: float = math.nan
@@ -129,13 +130,20 @@ def from_columns(
     """A log from columns of cells, None where nothing stands. `table`: not what a run printed."""
     notes: list[str] = []
     score = chosen_score(columns, name, metric)
+    dev_losses: Sequence[str] = DEV_LOSS
+    if not first_of(columns, DEV_LOSS, []) and (score is None or plain(score) not in SCORES):
+        dev_loss_of_set, score = sets.of_one_set(columns, SCORES, score, notes)
+        dev_losses = (dev_loss_of_set,)
 
     def losses(names: Sequence[str]) -> cells.Numbers:
         column = first_of(columns, names, notes)
         return cells.losses(column, columns[column], name, notes) if column else [None] * count
 
-    loss, norm, dev_loss = losses(TRAIN_LOSS), losses(NORM), losses(DEV_LOSS)
-    scores = cells.scores(score, columns[score], name, notes) if score else [None] * count
+    loss, norm, dev_loss = losses(TRAIN_LOSS), losses(NORM), losses(dev_losses)
+    scores: cells.Numbers = [None] * count
+    if score:
+        scores = cells.scores(score, columns[score], name, notes)
+        scores = cells.constant_answers(score, scores, dev_loss, table, notes)
     trained = [i for i in range(count) if loss[i] is not None]
     judged = [i for i in range(count) if dev_loss[i] is not None or scores[i] is not None]
     step = steps_of(columns, sorted({*trained, *judged}), count, name, notes)
@@ -148,6 +156,10 @@ def from_columns(
         [scores[i] for i in judged],
         norm=False,
     )
+    after = np.array(judged, dtype=int) > kept.end_of_training(columns, count)
+    parts = (getattr(evaluations, part.name) for part in fields(Records))
+    left_out = kept.is_kept(parts, after, notes)
+    evaluations = chosen(evaluations, ~left_out)
     training, evaluations = in_order(training, evaluations, table, notes)
     return Log(name, training, evaluations, score, notes=notes)
 
@@ -198,7 +210,7 @@ def in_order(
         several |= again
         if order is not None:
             moved = True
-            part = Records(*(getattr(part, name.name)[order] for name in fields(part)))
+            part = chosen(part, order)
         parts.append(part)
     if several:
         notes.append(
@@ -211,6 +223,11 @@ def in_order(
             " several runs, give each a file of its own"
         )
     return parts[0], parts[1]
+
+
+def chosen(records: Records, which: np.ndarray) -> Records:
+    """Those records, by their places or a mask."""
+    return Records(*(getattr(records, part.name)[which] for part in fields(records)))
 
 
 def plain(column: str) -> str:

@@ -10,7 +10,7 @@ from math import isfinite, isnan, log, nan
 
 import numpy as np
 
-from analysis.diagnosis.chance import FAR, Chance
+from analysis.diagnosis.chance import FAR, Chance, lowest_entropy
 from analysis.diagnosis.records import Log
 
 NEVER, COLLAPSED, NO_NUMBER, LIES = (
@@ -145,7 +145,9 @@ def lying_metric(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict |
         )
     fell = 1 - loss[-1] / chance.entropy if chance.entropy else nan
     if len(score) >= 3 and np.ptp(score) < 1e-9 and fell > thresholds.moved:
-        if chance.guessed and "acc" not in (log_.metric or ""):
+        lowest = lowest_entropy(log_.metric, float(score[-1]), len(chance.shares))
+        constant = "acc" not in (log_.metric or "") or loss[-1] >= lowest - thresholds.at_entropy
+        if chance.guessed and constant:
             return Verdict(
                 UNKNOWN,
                 [
@@ -229,8 +231,31 @@ def failed_or_learnt(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdi
         if not len(scores) and not len(dev):
             because.append("no evaluation says whether it learnt more than its training examples")
             return Verdict(UNKNOWN, because)
-        return Verdict(LEARNT, because, False)
+        return one_answer(log_, chance, thresholds, because) or Verdict(LEARNT, because, False)
     return when_it_failed(log_, chance, thresholds, because)
+
+
+def one_answer(
+    log_: Log, chance: Chance, thresholds: Thresholds, because: list[str]
+) -> Verdict | None:
+    """A, or not known, for a score above the level that was guessed which is the same in all
+    evaluations, at losses that one constant answer to uneven labels may have."""
+    scores = log_.evaluations.known("other")[1]
+    if not chance.guessed or len(scores) < 3 or np.ptp(scores) > 1e-9:
+        return None
+    ends = [end_loss(log_), last(log_.evaluations.known("loss")[1])]
+    loss = min((x for x in ends if not isnan(x)), default=nan)
+    lowest = lowest_entropy(log_.metric, float(scores[-1]), len(chance.shares))
+    if not loss >= lowest - thresholds.at_entropy:
+        return None
+    said = (
+        f"but the score is the same in all {len(scores)} evaluations, as one constant answer's is"
+        " where labels are uneven"
+    )
+    close = loss >= chance.entropy - thresholds.left_train
+    if close and way(scores[-1], chance) <= thresholds.left_score:
+        return Verdict(NEVER, [*because, said, "give --labels to be sure"], True)
+    return Verdict(UNKNOWN, [*because, f"{said}: give --labels"])
 
 
 def at_the_end(

@@ -50,6 +50,30 @@ def failing(tmp_path):
     return path.parent
 
 
+def another(folder, number):
+    """The same run with another seed: its first loss differs."""
+    state = json.loads((folder / "trainer_state.json").read_text())
+    state["log_history"][0]["loss"] += number / 1e4
+    copy = folder.parent / f"seed{number}"
+    copy.mkdir()
+    (copy / "trainer_state.json").write_text(json.dumps(state))
+    return copy
+
+
+def test_a_log_given_twice_is_counted_once(call, failing, tmp_path):
+    """The same path, a link to it, a copy of it; another seed is another run."""
+    (tmp_path / "latest").symlink_to(failing)
+    (tmp_path / "copy.json").write_bytes((failing / "trainer_state.json").read_bytes())
+    seed = another(failing, 1)
+    status, out, err = call(failing, failing, tmp_path / "latest", tmp_path / "copy.json", seed)
+    assert status == 0 and "2 of 2 failed" in out
+    assert err.splitlines() == [
+        f"warning: {failing} is given twice: counted once",
+        f"warning: {tmp_path / 'latest'} is the same log as {failing}: counted once",
+        f"warning: {tmp_path / 'copy.json'} is the same log as {failing}: counted once",
+    ]
+
+
 def test_one_log(call, failing, tmp_path):
     status, out, err = call(failing, draws=True)
     text = " ".join(out.split())
@@ -60,9 +84,8 @@ def test_one_log(call, failing, tmp_path):
     assert "such verdicts (" in text and "held-out runs of mini (a record every 10 steps" in text
     # evidence as results/reference/README.md has it
     assert "43 of 50 fail without, 1 of 51 with" in text
-    assert (
-        "16 of 25 fail without, 0 of 25 with" in text and "21 of 25 fail without, 0 of 25" in text
-    )
+    assert "16 of 25 fail without, 0 of 25 with" in text
+    assert "gte-small on RTE at 1e-4 21 of 25 fail without, 0 of 25 with" in text
     assert "1 of 25 at 2e-4, 16 of 25 at 3e-4, 23 of 25 at 4e-4" in text
     assert "7 of 25 fail (BERT-large on RTE, published), 0 of 15 (mini)" in text
     assert "grad_norm is the norm of all gradients" in text
@@ -77,7 +100,8 @@ def test_several_seeds(call, failing, tmp_path):
     learnt.write_text(
         "{'loss': 0.6, 'epoch': 1}\n{'eval_loss': 0.5, 'eval_accuracy': 0.8, 'epoch': 1}\n"
     )
-    _, out, _ = call(failing, learnt, failing)
+    _, out, err = call(failing, learnt, another(failing, 1))
+    assert not err
     assert "2 of 3 failed (95 % interval 21% to 94%)" in out  # Wilson's, from a table
     assert "learnt.txt: learnt\n" in out and "may be still going" in out
 
@@ -124,7 +148,7 @@ def test_flags_that_make_no_sense(call, failing, arguments, said):
 
 
 def test_many_logs_in_a_line_each(call, failing):
-    _, out, _ = call(*[failing] * 7)
+    _, out, _ = call(*[another(failing, number) for number in range(7)])
     lines = out.split("\n\n")[0].splitlines()
     assert len(lines) == 7 and all(
         "never left chance (A): training loss ends" in line for line in lines

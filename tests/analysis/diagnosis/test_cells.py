@@ -1,6 +1,7 @@
 """Cells of logs that are no plain numbers: read rightly and told, or refused in one line."""
 
 import json
+import math
 import os
 
 import pytest
@@ -160,3 +161,24 @@ def test_a_pipe_is_no_file(tmp_path):
         read_logs(tmp_path)
     with pytest.raises(BadInput, match="is no file but a pipe"):
         read_logs(type(tmp_path)("/dev/zero"))
+
+
+def test_a_correlation_of_one_constant_answer():
+    """scipy's is nan there: 0, but where the dev loss is no number either, or a cell is missing."""
+    rows = [(0.6, 0.9), (0.6, "nan"), ("nan", "nan")]
+    printed = "\n".join(f"{{'eval_loss': {loss}, 'eval_pearson': {x}}}" for loss, x in rows)
+    log = read_text(f"{{'loss': 0.7}}\n{printed}\n{{'train_runtime': 1.0}}", "a log")
+    assert log.evaluations.other[:2].tolist() == [0.9, 0.0]
+    assert math.isnan(log.evaluations.other[2]) and log.evaluations.broken.tolist()[2]
+    assert "is no number (nan) in 1 of 3 evaluations, which is what one constant" in log.notes[0]
+    text = "step,loss,eval_loss,pearson\n1,0.7,nan,nan\n2,nan,0.6,nan\n3,nan,0.6,nan\n"
+    log = read_text(text, "a table")
+    assert log.evaluations.known("other")[1].tolist() == [0.0, 0.0]
+    assert judge(log, chance_of(log)).shape == NEVER
+    log = read_text(text.replace("pearson", "accuracy"), "a table")
+    assert not len(log.evaluations.known("other")[0]) and not log.notes
+
+
+def test_the_step_that_is_shown_has_the_comma():
+    log = read_text(table(step=("500", "1,000", "1,500", "2,000")), "a log")
+    assert "such as '1,000':" in log.notes[0]

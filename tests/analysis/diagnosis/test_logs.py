@@ -171,3 +171,67 @@ def test_a_pasted_log_may_have_seconds_without_examples_a_second():
     text = """{'loss': 0.69, 'epoch': 0.5}
 {'eval_loss': 0.69, 'eval_accuracy': 0.5, 'eval_runtime': 3.1, 'epoch': 1.0}"""
     assert read_text(text, "a log").dev_examples is None
+
+
+COLLAPSES = [
+    {"step": 50, "loss": 0.4},
+    {"step": 50, "eval_loss": 0.3, "eval_accuracy": 0.8},
+    {"step": 100, "loss": 0.693},
+    {"step": 100, "eval_loss": 0.693, "eval_accuracy": 0.5271},
+]
+SUMMARY = {"step": 100, "train_runtime": 9.0, "train_loss": 0.55}
+BEST = {"step": 100, "eval_loss": 0.3, "eval_accuracy": 0.8}
+
+
+@pytest.mark.parametrize(
+    "history, scores, said",
+    [
+        ([*COLLAPSES, SUMMARY, BEST], [0.8, 0.5271], "after training at step 100 (0.8, 0.3) is"),
+        ([*COLLAPSES, {"train_samples_per_second": 9.0}, BEST], [0.8, 0.5271], "after training"),
+        ([*COLLAPSES, BEST], [0.8, 0.5271], "that comes second at step 100"),
+        # evaluated at step 50 of 100 only: the same numbers are of the same checkpoint
+        ([*COLLAPSES[:3], SUMMARY, BEST], [0.8], "load_best_model_at_end"),
+        # of the end: the first there, or the same again
+        ([*COLLAPSES[:3], SUMMARY, COLLAPSES[3]], [0.8, 0.5271], ""),
+        ([*COLLAPSES, SUMMARY, COLLAPSES[3]], [0.8, 0.5271], ""),
+        ([COLLAPSES[0], COLLAPSES[2], SUMMARY, COLLAPSES[3]], [0.5271], ""),
+        # several sets after it
+        ([*COLLAPSES, SUMMARY, BEST, {**BEST, "eval_accuracy": 0.9}], [0.8, 0.5271], "1 more"),
+        # epochs without decimals
+        ([{"epoch": i // 2, "loss": 0.6, "eval_accuracy": i / 10} for i in range(2, 8)],
+         [0.2, 0.3, 0.4, 0.5, 0.6, 0.7], ""),
+        # loss and score in a row each
+        ([*COLLAPSES[:3], {"step": 100, "eval_loss": 0.7}, {"step": 100, "eval_accuracy": 0.5}],
+         [0.8, 0.5], ""),
+    ],
+)  # fmt: skip
+def test_an_evaluation_of_the_kept_checkpoint_is_left_out(history, scores, said):
+    """load_best_model_at_end, then trainer.evaluate(): 0.8 at the end of a run that collapsed."""
+    log = read_text(json.dumps(history), "a log")
+    assert log.evaluations.known("other")[1].tolist() == scores
+    assert said in " ".join(log.notes) and len(log.notes) == bool(said)
+
+
+TWO_SETS = [
+    {"step": 50, "loss": 0.5},
+    {"step": 50, "eval_m_loss": 0.4, "eval_m_accuracy": 0.8, "eval_m_runtime": 1.0},
+    {"step": 50, "eval_mm_loss": 1.09, "eval_mm_accuracy": 0.33, "eval_mm_runtime": 1.0},
+]
+
+
+@pytest.mark.parametrize(
+    "metric, loss, score",
+    [(None, 0.4, 0.8), ("eval_mm_accuracy", 1.09, 0.33), ("mm_accuracy", 1.09, 0.33)],
+)
+def test_one_of_several_evaluation_sets(metric, loss, score):
+    """As the Trainer logs a dict of them."""
+    log = read_text(json.dumps(TWO_SETS), "a log", metric)
+    assert log.evaluations.loss.tolist() == [loss] and log.evaluations.other.tolist() == [score]
+    assert log.notes == [
+        f"warning: it has 2 evaluation sets: {log.metric} is read, not"
+        f" {'m' if metric else 'mm'}; --score with the name of another one's score reads that"
+    ]
+    one = read_text(json.dumps(TWO_SETS[:2]), "a log")
+    assert one.metric == "eval_m_accuracy" and not one.notes
+    unscored = read_text('[{"loss": 0.5}, {"eval_m_loss": 0.4}]', "a log")
+    assert unscored.evaluations.loss.tolist() == [0.4] and unscored.metric is None

@@ -5,7 +5,13 @@ from math import log, nan
 import numpy as np
 import pytest
 
-from analysis.diagnosis.chance import chance_of, check_shares, constant_level, entropy_of
+from analysis.diagnosis.chance import (
+    chance_of,
+    check_shares,
+    constant_level,
+    entropy_of,
+    lowest_entropy,
+)
 from analysis.diagnosis.records import from_records
 from analysis.diagnosis.rule import (
     COLLAPSED,
@@ -211,3 +217,40 @@ def test_uneven_labels_at_chance_are_no_wrong_metric():
     lower = a_log([0.6, 0.4], [0.42, 0.41, 0.4], [0.0] * 3, "matthews_correlation")
     assert judge(lower, chance_of(lower)).shape == UNKNOWN
     assert judge(log_, chance_of(log_, (0.19, 0.81))).shape == NEVER
+
+
+@pytest.mark.parametrize(
+    "train, dev, score, metric, shape",
+    [
+        ([1.72, 1.71, 1.71], [1.7] * 3, 0.25, "accuracy", NEVER),
+        ([1.72, 1.71, 1.71], [1.7] * 3, 2 * 0.25 / 1.25 / 6, "f1_macro", NEVER),
+        ([1.72, 1.71, 1.71], [], 0.25, "accuracy", NEVER),
+        # three labels, the commonest of 80 %, whose entropy is 0.61 to 0.64
+        ([1.05, 0.63, 0.63], [0.63] * 3, 0.8, "accuracy", UNKNOWN),
+        # one answer to labels of 60 % has a higher loss; of 97 % has not
+        ([1.72, 1.0, 0.5], [1.3, 1.2, 1.3], 0.6, "accuracy", LEARNT),
+        ([0.69, 0.1, 0.02], [0.2, 0.2, 0.2], 0.97, "accuracy", UNKNOWN),
+        ([0.69, 0.5, 0.4], [0.5, 0.5, 0.5], 0.5, "matthews_correlation", LEARNT),
+    ],
+)
+def test_a_score_that_never_moves_above_a_guessed_level(train, dev, score, metric, shape):
+    log_ = a_log(train, dev, [score] * 3, metric)
+    verdict = judge(log_, chance_of(log_))
+    assert verdict.shape == shape, verdict.because
+    assert (shape == LEARNT) == ("--labels" not in " ".join(verdict.because))
+    two = a_log(train, dev[:2], [score] * 2, metric)
+    assert judge(two, chance_of(two)).shape in (LEARNT, shape)
+
+
+def test_the_lowest_entropy_that_goes_with_a_constant_answers_score():
+    """No shares drawn at random have a lower one, for accuracy and both F1."""
+    random = np.random.default_rng(1)
+    for _ in range(200):
+        shares = tuple(random.dirichlet([1.0] * random.integers(2, 7)))
+        for metric in ("accuracy", "f1_macro", "f1"):
+            level = constant_level(metric, shares)
+            lowest = lowest_entropy(metric, level, len(shares))
+            assert np.isnan(lowest) or lowest <= entropy_of(shares) + 1e-9
+    assert lowest_entropy("accuracy", 0.25, 6) == pytest.approx(log(4))
+    assert lowest_entropy("accuracy", 0.7, 2) == pytest.approx(entropy_of((0.3, 0.7)))
+    assert np.isnan(lowest_entropy("matthews_correlation", 0.0, 2))
