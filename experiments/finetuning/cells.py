@@ -28,6 +28,11 @@ def read_part(
         where = f"{table.where} row {row}"
         text = tuple(as_text(cell, where) for cell in cells)
         label = as_label(value, table.class_names, where)
+        if label == label_column and [part.strip() for part in text] == list(text_columns):
+            raise BadInput(
+                f"{where} is the header again ({', '.join([*text_columns, label])}), as joining"
+                " files leaves it; expected a row: take it out"
+            )
         empty = not any(part.strip() for part in text)
         if empty and not label:
             blank += 1

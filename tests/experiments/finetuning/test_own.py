@@ -211,6 +211,12 @@ BAD = {  # files by name, what else is asked for, what the line says
     "nothing there": ({"notes.txt": "hello"}, {}, "has no table: expected train and dev"),
     "two trains": ({"train.csv": GOOD, "train.tsv": GOOD}, {}, "train.csv and train.tsv: expected"),
     "another ending": ({"t.xlsx": b"PK"}, {}, "expected a file that ends in .csv"),
+    "the header again": (
+        {"t.csv": GOOD + GOOD}, {}, "t.csv row 5 is the header again (text, label), as joining",
+    ),
+    "the header again in dev": (
+        {"train.csv": GOOD, "dev.csv": GOOD + " text , label \n"}, {}, "dev.csv row 5 is the header",
+    ),
     "the label as text": ({"t.csv": GOOD}, {"text": ["text", "label"]}, "none of them"),
     "three texts": ({"t.csv": GOOD}, {"text": ["a", "b", "c"]}, "expected one or two"),
     "no label column": ({"t.csv": GOOD}, {"label": None}, "the columns of"),
