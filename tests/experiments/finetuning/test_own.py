@@ -215,7 +215,7 @@ BAD = {  # files by name, what else is asked for, what the line says
         {"t.csv": GOOD + GOOD}, {}, "t.csv row 5 is the header again (text, label), as joining",
     ),
     "the header again in dev": (
-        {"train.csv": GOOD, "dev.csv": GOOD + " text , label \n"}, {}, "dev.csv row 5 is the header",
+        {"train.csv": GOOD, "dev.csv": GOOD + " text , label \n"}, {}, "dev.csv row 5 is the",
     ),
     "the label as text": ({"t.csv": GOOD}, {"text": ["text", "label"]}, "none of them"),
     "three texts": ({"t.csv": GOOD}, {"text": ["a", "b", "c"]}, "expected one or two"),
