@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.spellings import check_labels, check_writing
+from experiments.finetuning.spellings import check_labels, check_texts, check_writing
 from experiments.finetuning.tables import Table
 
 
@@ -48,6 +48,7 @@ def read_part(
             )
         texts.append(text)
         labels.append(label)
+    remarks += check_texts(texts, table.where)
     if blank:
         remarks.append(f"{table.where}: {blank} rows without text and label are left out")
     if not texts:
