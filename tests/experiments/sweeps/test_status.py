@@ -4,6 +4,7 @@ import os
 
 import pytest
 from builders import a_result
+from conftest import options
 
 from experiments import bias_correction
 from experiments.finetuning.errors import BadInput
@@ -63,6 +64,18 @@ def test_files_that_are_not_read_are_named(tmp_path, capsys):
     plan_of(tmp_path)
     said = [f"warning: {tmp_path / 'runs'} has {line}" for line in (deeper, packed)]
     assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_plan_renames_nothing(tmp_path, capsys):
+    runs = bias_correction.EXPERIMENT.planned(options(bias_correction.EXPERIMENT))
+    (tmp_path / "runs").mkdir()
+    path = tmp_path / "runs" / f"{runs[0].id}.json"
+    path.write_text("{")
+    plan_of(tmp_path)
+    said = capsys.readouterr()
+    assert said.err.startswith(f"warning: {path} does not count, because it cannot be read")
+    assert f"0 finished, {len(runs)} to train" in said.out
+    assert [file.name for file in (tmp_path / "runs").iterdir()] == [path.name]
 
 
 @pytest.mark.parametrize("kind", ["link", "file"])
