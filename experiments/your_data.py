@@ -24,6 +24,7 @@ B, --epochs A all three. For a model of one's own the default rate is the paper'
 import argparse
 from typing import Any
 
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.own import is_own
 from experiments.finetuning.run import Run
 from experiments.sweeps.command import default_rate
@@ -45,7 +46,13 @@ TRAINER_FIELDS: dict[str, Any] = {
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    short, *others = options.epochs or (LENGTHS[0], LENGTHS[-1])
+    epochs = options.epochs or (LENGTHS[0], LENGTHS[-1])
+    if len(epochs) > 2:
+        raise BadInput(
+            f"--epochs {' '.join(map(str, epochs))}: expected A, or A B, in your_data: A for the"
+            " first two recipes and B for the third"
+        )
+    short, *others = epochs
     long, rate = others[-1] if others else short, default_rate(options)
     of_trainer = rate if options.rates_given or not is_own(options.data) else TRAINER_RATE
     return (

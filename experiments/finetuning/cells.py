@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.spellings import check_labels, check_writing
+from experiments.finetuning.spellings import check_labels, check_texts, check_writing
 from experiments.finetuning.tables import Table
 
 
@@ -28,6 +28,11 @@ def read_part(
         where = f"{table.where} row {row}"
         text = tuple(as_text(cell, where) for cell in cells)
         label = as_label(value, table.class_names, where)
+        if label == label_column and [part.strip() for part in text] == list(text_columns):
+            raise BadInput(
+                f"{where} is the header again ({', '.join([*text_columns, label])}), as joining"
+                " files leaves it; expected a row: take it out"
+            )
         empty = not any(part.strip() for part in text)
         if empty and not label:
             blank += 1
@@ -43,6 +48,7 @@ def read_part(
             )
         texts.append(text)
         labels.append(label)
+    remarks += check_texts(texts, table.where)
     if blank:
         remarks.append(f"{table.where}: {blank} rows without text and label are left out")
     if not texts:

@@ -127,17 +127,18 @@ def load(source: str) -> Loaded:
     asked = OwnData(**json.loads(source))
     if not asked.text_columns:
         files = conll_files(Path(asked.data))
-        return load_words(asked, {part: read_conll(path) for part, path in files.items()})
+        words_of = {part: read_conll(path) for part, path in files.items()}
+        return load_words(asked, words_of, test_as_dev(str(files.get("dev", ""))))
     wanted = [*asked.text_columns, asked.label_column]
     if Path(asked.data).exists():
         tables = {part: read_file(p, wanted) for part, p in part_files(Path(asked.data)).items()}
     else:
         tables = read_hub(asked.data, wanted)
+    remarks = test_as_dev(tables["dev"].where) if "dev" in tables else []
     words, labels = asked.text_columns[0], asked.label_column
     if has_lists(tables["train"], words, labels):
         sentences = {part: read_lists(table, words, labels) for part, table in tables.items()}
-        return load_words(asked, sentences)
-    remarks: list[str] = []
+        return load_words(asked, sentences, remarks)
     read = {part: read_part(table, asked.text_columns, remarks) for part, table in tables.items()}
     if asked.kind == REGRESSION:
         names: list[str] = []
@@ -176,7 +177,17 @@ def load(source: str) -> Loaded:
     return Loaded(task, splits, identity, remarks)
 
 
-def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
+def test_as_dev(dev: str) -> list[str]:
+    """A line where what is dev, a file or a part of a data set on the hub, is called test."""
+    if Path(dev.split(" ")[-1]).stem.lower() != "test":
+        return []
+    return [
+        f"no dev part: {dev} is dev, so checkpoints and settings are chosen on it; its scores are"
+        " no longer those of a test"
+    ]
+
+
+def load_words(asked: OwnData, parts: dict[str, list[Sentence]], remarks: list[str]) -> Loaded:
     """The same of sentences with a label a word: scored by entity where the labels are BIO, else
     by word. BadInput for another metric, and for two columns of words."""
     if asked.metric or len(asked.text_columns) > 1:
@@ -185,7 +196,7 @@ def load_words(asked: OwnData, parts: dict[str, list[Sentence]]) -> Loaded:
             " BIO labels are scored by entity and others by word"
         )
     names = label_names(parts, asked.data)
-    splits, remarks = {}, []
+    splits = {}
     for part, sentences in parts.items():
         counts: Counter[str] = Counter()
         for sentence in sentences:

@@ -1,7 +1,8 @@
 """Labels of somebody's data that are one class to a person and two to a computer, or no class.
 
 What cannot be meant is refused: a missing value's name as a class, two classes that look the same
-on a screen, true beside 1. What may be meant is a warning: yes beside YES, a class called none.
+on a screen, true beside 1. What may be meant is a warning: yes beside YES, a class called none,
+-1 beside 0 and 1, a text that is only nan.
 """
 
 import re
@@ -15,6 +16,7 @@ from experiments.finetuning.errors import BadInput
 MISSING = ("", "nan", "-nan", "null", "n/a", "#n/a", "<na>", "<null>", "nat", "nil", "(null)")
 # the same, where a class may be called so: stance and relations have NONE and NA
 PERHAPS_MISSING = ("none", "na", "-", "--", "?", "undefined", "missing", "inf")
+TEXTS_MISSING = frozenset((*MISSING[1:], "none", "na"))
 ERRORS = re.compile(r"#(ref|value|name\?|num|div/0|null|n/a)!?", re.IGNORECASE)  # of spreadsheets
 TRUTHS = (("true", "1"), ("false", "0"))
 WARNING = "warning: "
@@ -60,7 +62,26 @@ def check_labels(counts: Mapping[str, int], where: str, unit: str = "rows") -> l
                 f"{where}: {_said(label, counts, unit)} is a class; if it stands for a missing"
                 " label, leave the rows out"
             )
+    if unit == "rows" and {"-1", "0", "1"} <= set(counts):
+        warnings.append(
+            f"{where}: {_said('-1', counts, unit)} is a class beside '0' and '1'; GLUE on the"
+            " hub writes it where there is no label: if yours is such, leave the rows out"
+        )
     return _first(warnings)
+
+
+def check_texts(texts: Iterable[tuple[str, ...]], where: str) -> list[str]:
+    """A warning for texts of a part that are nothing but the name of a missing value."""
+    counts: Counter[str] = Counter()
+    for text in texts:
+        counts.update({cell.strip() for cell in text if cell.strip().lower() in TEXTS_MISSING})
+    if not counts:
+        return []
+    listed = ", ".join(_said(name, counts, "rows") for name, _ in counts.most_common(5))
+    return [
+        f"{WARNING}{where}: whole texts are the name of a missing value: {listed}; if they stand"
+        " for none, leave the rows out"
+    ]
 
 
 def check_writing(labels: Iterable[str], written: Iterable[str], where: str) -> list[str]:

@@ -15,11 +15,13 @@ from experiments.sweeps.command import Parser, one_of, run_command, seeds
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 from experiments.sweeps.several_stores import compared
-from experiments.sweeps.store import copies, stored
+from experiments.sweeps.store import check_folder, copies, not_read, stored
 
 
 def status(results: Path) -> dict[str, list[str]]:
-    """Lines under each heading: counts of runs, or a line for each."""
+    """Lines under each heading: counts of runs, or a line for each. BadInput where the folder of
+    runs is none."""
+    check_folder(results)
     finished = [record["outcome"] for record in stored(results)]
     failed = sum(outcome["failed"] for outcome in finished)
     diverged = sum(outcome["diverged"] for outcome in finished)
@@ -32,6 +34,7 @@ def status(results: Path) -> dict[str, list[str]]:
         "finished": [f"{len(finished)} runs, {failed} failed, of them {diverged} diverged"],
         "unused": [f"{unused} files, damaged or of another version of this code"] if unused else [],
         "copies": doubles,
+        "not read": not_read(results),
         "running": [f"{run_id}, {holder}" for run_id, holder in running.items()],
         "crashed": crashes(results / "crashed"),
         "set aside": [path.name for path in set_aside],

@@ -15,10 +15,12 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import read_json, write_atomically
 from experiments.finetuning.run import SCHEMA, Run
 from experiments.sweeps.possible_records import holds_numbers, problem_of
 
+PACKED = (".gz", ".bz2", ".xz", ".zst", ".zip", ".tar", ".tgz")
 # what a damaged record makes whoever looks into it raise
 DAMAGED = (ValueError, LookupError, TypeError, AttributeError, ArithmeticError, zlib.error)
 
@@ -56,21 +58,76 @@ def weights_path(results: Path, run: Run) -> Path:
     return results / "weights" / f"{run.id}.safetensors"
 
 
-def load(results: Path, run: Run) -> dict[str, Any] | None:
+def load(results: Path, run: Run, rename: bool = True) -> dict[str, Any] | None:
     """The stored record of a run, or None. A file that cannot be trusted is set aside, with a
-    warning."""
+    warning; without `rename` there is only the warning. BadInput for a record of a newer version of
+    this code, which training would write over."""
     path = results / "runs" / f"{run.id}.json"
     try:
         record = read_json(path)
-        problem = problem_of(record, run.id)
+        newer = _newer(record)
+        problem = newer or problem_of(record, run.id)
         if not problem:
             return record
     except FileNotFoundError:
         return None
     except DAMAGED as error:
-        problem = _unreadable(error)
-    _set_aside(path, f"{problem}; the run is trained again")
+        newer, problem = "", _unreadable(error)
+    if newer and rename:
+        raise BadInput(
+            f"{path} {newer}, and is left alone: expected a store of this version; take that"
+            " version, or another folder with --results"
+        )
+    if rename:
+        _set_aside(path, f"{problem}; the run is trained again")
+    else:
+        says = f"{problem}, and is left alone" if newer else f"does not count, because {problem}"
+        print(f"warning: {path} {says}", file=sys.stderr)
     return None
+
+
+def _newer(record: Any) -> str:
+    """In words that a record is of a newer version of this code; "" where it is not."""
+    schema = record["schema"]
+    if type(schema) is int and schema > SCHEMA:
+        return f"is of another version of this code (its schema is {schema}, here it is {SCHEMA})"
+    return ""
+
+
+def check_folder(results: Path) -> None:
+    """BadInput where the folder of runs is none: a link to nowhere, as a moved disk leaves it,
+    would be an empty store until the first run is finished."""
+    runs = results / "runs"
+    if runs.is_symlink() and not runs.exists():
+        raise BadInput(
+            f"{runs} is a link to {runs.readlink()}, which is not there: expected the folder of"
+            " finished runs; mount or move it there, or remove the link"
+        )
+    if runs.exists() and not runs.is_dir():
+        raise BadInput(f"{runs} is no folder: expected that of finished runs; move the file away")
+
+
+def not_read(results: Path) -> list[str]:
+    """A line for each kind of files in the folder of runs that are no records there: in folders, as
+    copying a folder into itself leaves them, packed, and others."""
+    runs = results / "runs"
+    deeper = sorted(path for path in runs.rglob("*.json") if path.parent != runs)
+    lines = []
+    if deeper:
+        lines.append(
+            f"{len(deeper):,} files a folder deeper, such as {deeper[0].relative_to(results)}: to"
+            f" use them, move them to {runs}"
+        )
+    others = sorted(
+        path.name
+        for path in (runs.iterdir() if runs.is_dir() else ())
+        if path.suffix not in (".json", ".set-aside") and path.name[0] != "." and path.is_file()
+    )
+    if others:
+        packed = any(name.endswith(PACKED) for name in others)
+        advice = "unpack them, to use them" if packed else "records end in .json"
+        lines.append(f"{len(others):,} files that are no records, such as {others[0]}: {advice}")
+    return lines
 
 
 def _unreadable(error: Exception) -> str:

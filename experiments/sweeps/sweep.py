@@ -54,6 +54,7 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     for experiment in experiments:
         experiment.add_flags(p)
     options = parse(p, arguments)
+    store.check_folder(options.results)
     planned = {}
     for experiment in experiments:
         planned[experiment.name] = list(dict.fromkeys(experiment.planned(options)))
@@ -89,7 +90,9 @@ def say_what_is_planned(planned: dict[str, list[Run]], options: argparse.Namespa
     others take."""
     different = unique(planned.values())
     # no records, which are large
-    finished = {run.id for run in different if store.load(options.results, run)}
+    finished = {
+        run.id for run in different if store.load(options.results, run, rename=not options.plan)
+    }
 
     def missing(runs: list[Run]) -> list[Run]:
         return [run for run in runs if run.id not in finished]
@@ -108,7 +111,10 @@ def say_what_is_planned(planned: dict[str, list[Run]], options: argparse.Namespa
             f" train{_about(left, options)}",
             flush=True,
         )
-    for warning in store.moved(options.results, different, keep=not options.plan):
+    warnings = store.moved(options.results, different, keep=not options.plan)
+    for line in store.not_read(options.results):
+        warnings.append(f"{options.results / 'runs'} has {line}")
+    for warning in warnings:
         print(f"warning: {warning}", file=sys.stderr, flush=True)
     if options.quick:
         print(

@@ -9,6 +9,7 @@ from conftest import options
 from transformers import TrainingArguments
 
 from experiments import strong_baseline
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.sweeps.sweep import sweep
 from experiments.your_data import DEFAULT, EXPERIMENT, PAPER, TRAINER, recipe_of
@@ -75,6 +76,11 @@ def test_rates_and_lengths_by_flag(flags):
     assert {run.max_length for runs in plan.values() for run in runs} == {32}
     one = by_recipe(EXPERIMENT.planned(options(EXPERIMENT, *flags, "--epochs", "2")))
     assert [runs[0].epochs for runs in one.values()] == [2, 2, 2]
+
+
+def test_a_third_length_is_refused(flags):
+    with pytest.raises(BadInput, match="--epochs 3 2 1: expected A, or A B"):
+        EXPERIMENT.planned(options(EXPERIMENT, *flags, "--epochs", "3", "2", "1"))
 
 
 def test_without_data_it_demonstrates_on_mini():

@@ -198,7 +198,7 @@ def test_damaged_files_of_every_kind(tiny_model, undisturbed, tmp_path):
         b"\x00\xff" * 50,
         b"[]",
         b"{}",
-        whole.replace(b'"schema": ', b'"schema": 9'),
+        whole.replace(b'"schema": ', b'"schema": -'),
         paths[1].read_bytes(),
     ]
     for path, damage in zip(paths, damages, strict=False):

@@ -92,7 +92,8 @@ def test_a_folder(tmp_path, dev):
     loaded = own.load(asked(tmp_path))
     assert [len(split.labels) for split in loaded.splits.values()] == [12, 9]
     assert loaded.task.name == f"own:{tmp_path.name}"
-    assert loaded.remarks == ["9 of 9 dev texts stand in train too"]
+    assert loaded.remarks[-1] == "9 of 9 dev texts stand in train too"
+    assert len(loaded.remarks) == 1 + (dev == "test")
 
 
 def test_the_hub_likewise(tmp_path, monkeypatch):
@@ -211,6 +212,12 @@ BAD = {  # files by name, what else is asked for, what the line says
     "nothing there": ({"notes.txt": "hello"}, {}, "has no table: expected train and dev"),
     "two trains": ({"train.csv": GOOD, "train.tsv": GOOD}, {}, "train.csv and train.tsv: expected"),
     "another ending": ({"t.xlsx": b"PK"}, {}, "expected a file that ends in .csv"),
+    "the header again": (
+        {"t.csv": GOOD + GOOD}, {}, "t.csv row 5 is the header again (text, label), as joining",
+    ),
+    "the header again in dev": (
+        {"train.csv": GOOD, "dev.csv": GOOD + " text , label \n"}, {}, "dev.csv row 5 is the",
+    ),
     "the label as text": ({"t.csv": GOOD}, {"text": ["text", "label"]}, "none of them"),
     "three texts": ({"t.csv": GOOD}, {"text": ["a", "b", "c"]}, "expected one or two"),
     "no label column": ({"t.csv": GOOD}, {"label": None}, "the columns of"),
@@ -280,7 +287,8 @@ ODD = {  # labels of rows, as they stand in a CSV, and what is said of them
     "a zero before": (["7", "0", "07"], "'7' (4 rows) and '07' (4 rows) are taken for one"),
     "marks": (["!", "!!", "."], None),
     "plus and minus": (["+", "-", "+"], None),
-    "numbers": (["-1", "1", "0"], None),
+    "GLUE's -1": (["-1", "1", "0"], "'-1' (4 rows) is a class beside '0' and '1'; GLUE on"),
+    "numbers": (["-1", "1", "2"], None),
     "codes": (["1_0", "10", "1_1"], None),
     "other words": (["nanny", "none of these", "null hypothesis"], None),
     "other letters": (["é", "e", "ë"], None),
@@ -312,6 +320,34 @@ def test_odd_labels_are_a_warning_of_the_command(tmp_path, capsys):
     (tmp_path / "many.csv").write_text("\n".join(["text,label", *many]))
     warnings = warnings_of(own.load(asked(tmp_path / "many.csv")))
     assert len(warnings) == 6 and warnings[-1] == "warning: and 15 more labels likewise"
+
+
+def test_texts_that_are_a_missing_values_name_are_said(tmp_path):
+    texts = ["nan", "None", "NaN", "nan", "none of it", "Nancy", "a null"]
+    rows = [f"{text},{'xy'[i % 2]}" for i, text in enumerate(texts * 2)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]))
+    (line,) = warnings_of(own.load(asked(tmp_path / "t.csv")))
+    said = "whole texts are the name of a missing value: 'nan' (4 rows), 'None' (2 rows), 'NaN' (2"
+    assert said in line
+    pairs = [f"{i},{'null' if i < 3 else ''},{'xy'[i % 2]}" for i in range(12)]
+    (tmp_path / "pairs.csv").write_text("\n".join(["a,b,label", *pairs]))
+    (line,) = warnings_of(own.load(asked(tmp_path / "pairs.csv", ("a", "b"))))
+    assert "'null' (3 rows);" in line
+
+
+def test_a_test_part_that_is_dev_is_said(tmp_path):
+    for name in ("train", "test"):
+        (tmp_path / f"{name}.csv").write_text(GOOD)
+    said = f"no dev part: {tmp_path / 'test.csv'} is dev, so checkpoints and settings are chosen"
+    assert [said in line for line in own.load(asked(tmp_path)).remarks] == [True, False]
+    (tmp_path / "test.csv").rename(tmp_path / "dev.csv")
+    own.load.cache_clear()
+    assert "no dev part" not in " ".join(own.load(asked(tmp_path)).remarks)
+    words = tmp_path / "words"
+    words.mkdir()
+    for name in ("train", "test"):
+        (words / f"{name}.conll").write_text("a O\nb B-X\n\nc O\nd B-X\n")
+    assert "test.conll is dev" in own.load(asked(words, (), None)).remarks[0]
 
 
 @pytest.mark.parametrize(

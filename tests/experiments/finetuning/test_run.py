@@ -8,6 +8,7 @@ import pytest
 from builders import a_result
 
 from experiments.finetuning import files, run
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.sweeps import store
 
@@ -75,6 +76,30 @@ def test_a_damaged_file_is_set_aside_and_never_trusted(tmp_path, damage, capsys)
     assert "set aside" in capsys.readouterr().err
     assert not path.exists()
     assert path.with_suffix(".set-aside").read_text() == damage
+
+
+def test_without_renaming_a_damaged_file_is_only_said(tmp_path, capsys):
+    path = tmp_path / "runs" / f"{RUN.id}.json"
+    path.parent.mkdir()
+    path.write_text("{")
+    assert store.load(tmp_path, RUN, rename=False) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"warning: {path} does not count, because it cannot be read")
+    assert [file.name for file in path.parent.iterdir()] == [path.name]
+
+
+def test_a_record_of_a_newer_version_is_left_alone(tmp_path, capsys):
+    """Training would write over what a newer checkout needs."""
+    path = tmp_path / "runs" / f"{RUN.id}.json"
+    path.parent.mkdir()
+    path.write_text(content := json.dumps({"schema": 99, "of": "another layout"}))
+    assert store.load(tmp_path, RUN, rename=False) is None
+    (line,) = capsys.readouterr().err.splitlines()
+    said = "is of another version of this code (its schema is 99, here it is 4)"
+    assert line == f"warning: {path} {said}, and is left alone"
+    with pytest.raises(BadInput, match=r"left alone: expected a store of this version"):
+        store.load(tmp_path, RUN)
+    assert path.read_text() == content and list(path.parent.iterdir()) == [path]
 
 
 def test_a_failed_write_leaves_the_old_content(tmp_path):

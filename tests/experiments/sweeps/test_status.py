@@ -2,9 +2,13 @@
 
 import os
 
+import pytest
 from builders import a_result
+from conftest import options
 
-from experiments.sweeps import store
+from experiments import bias_correction
+from experiments.finetuning.errors import BadInput
+from experiments.sweeps import store, sweep
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.status import status
 
@@ -33,3 +37,59 @@ def test_every_kind(tiny_run, tmp_path):
     assert found["checkpoints"] == ["4567"]
     assert status(tmp_path)["running"] == []
     assert status(tmp_path / "nothing here")["finished"] == ["0 runs, 0 failed, of them 0 diverged"]
+
+
+def plan_of(results):
+    sweep.sweep([bias_correction.EXPERIMENT], ["--plan", "--results", str(results)])
+
+
+def test_files_that_are_not_read_are_named(tmp_path, capsys):
+    """As `cp -r other/runs store/runs`, gzip and a mailer leave them."""
+    (tmp_path / "runs" / "runs").mkdir(parents=True)
+    assert status(tmp_path)["not read"] == []
+    plan_of(tmp_path)
+    assert capsys.readouterr().err == ""
+    for name in ("0123.json", "4567.json"):
+        (tmp_path / "runs" / "runs" / name).write_text("{}")
+    (tmp_path / "runs" / "0.set-aside").write_text("{}")
+    (tmp_path / "runs" / ".0.json.x").write_text("{}")
+    deeper = (
+        "2 files a folder deeper, such as runs/runs/0123.json: to use them, move them to"
+        f" {tmp_path / 'runs'}"
+    )
+    assert status(tmp_path)["not read"] == [deeper]
+    (tmp_path / "runs" / "89ab.json.gz").write_bytes(b"")
+    packed = "1 files that are no records, such as 89ab.json.gz: unpack them, to use them"
+    assert status(tmp_path)["not read"] == [deeper, packed]
+    plan_of(tmp_path)
+    said = [f"warning: {tmp_path / 'runs'} has {line}" for line in (deeper, packed)]
+    assert capsys.readouterr().err.splitlines() == said
+
+
+def test_a_plan_renames_nothing(tmp_path, capsys):
+    runs = bias_correction.EXPERIMENT.planned(options(bias_correction.EXPERIMENT))
+    (tmp_path / "runs").mkdir()
+    path = tmp_path / "runs" / f"{runs[0].id}.json"
+    path.write_text("{")
+    plan_of(tmp_path)
+    said = capsys.readouterr()
+    assert said.err.startswith(f"warning: {path} does not count, because it cannot be read")
+    assert f"0 finished, {len(runs)} to train" in said.out
+    assert [file.name for file in (tmp_path / "runs").iterdir()] == [path.name]
+
+
+@pytest.mark.parametrize("kind", ["link", "file"])
+def test_a_folder_of_runs_that_is_none(tmp_path, kind, capsys):
+    results = tmp_path / "store"
+    results.mkdir()
+    if kind == "link":
+        (results / "runs").symlink_to(tmp_path / "nowhere")
+    else:
+        (results / "runs").write_text("")
+    said = (
+        "is no folder" if kind == "file" else f"is a link to {tmp_path / 'nowhere'}, which is not"
+    )
+    for ask in (status, plan_of):
+        with pytest.raises(BadInput, match=said):
+            ask(results)
+    assert capsys.readouterr().out == ""
