@@ -138,13 +138,15 @@ def cut_curves(table: pd.DataFrame) -> str:
 
 
 def lost(table: pd.DataFrame) -> str:
-    """Losses that are not there, of runs that have not diverged."""
-    if "diverged" not in table:
+    """Losses that some runs have and others have not, though they did not diverge; in a curve they
+    may be missing, as before the first step."""
+    if "diverged" not in table or "step" in table:
         return ""
     for column in table.columns.intersection(["train_loss", "dev_loss", "label_entropy"]):
-        blank = int((table[column].isna() & ~table["diverged"].astype(bool)).sum())
-        if blank:
-            return f"has no {column} in {blank} rows of runs that did not diverge: expected one"
+        blank = table[column].isna()
+        missing = int((blank & ~table["diverged"].astype(bool)).sum())
+        if missing and not blank.all():
+            return f"has no {column} in {missing} rows of runs that did not diverge: expected one"
     return ""
 
 

@@ -39,7 +39,7 @@ REFUSED = [
     ),
     ("yes and no", ("0.0003,True,3,accuracy,0.5", "0.0003,yes,3,accuracy,0.5"), "is 'yes'"),
     ("a run twice", (SECOND, FIRST), "stands twice (lines 2 and 3)"),
-    ("semicolons", (GOOD, GOOD.replace(",", ";")), "lacks the column run"),
+    ("semicolons", (GOOD, GOOD.replace(",", ";")), "has semicolons between its columns"),
 ]
 READ = [
     ("as it is", ("", "")),
