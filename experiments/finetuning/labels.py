@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.glue import Split
+from experiments.finetuning.glue import REGRESSION, Split, kind_of
 
 NONE = "O"  # the label of a word that is of no class
 
@@ -61,7 +61,7 @@ def drawn_by_class(labels: np.ndarray, seed: int, size: Callable[[int], int]) ->
     """Which examples [examples] are drawn: `size` of the number of a class from each class, always
     the same ones for a seed. Of numbers, and with a label a word, from all together."""
     random, chosen = np.random.default_rng(seed), np.zeros(len(labels), dtype=bool)
-    if np.issubdtype(labels.dtype, np.floating) or labels.dtype == object:
+    if kind_of(labels) == REGRESSION or labels.dtype == object:
         labels = np.zeros(len(labels), dtype=np.int64)
     for label in np.unique(labels):
         of_label = random.permutation(np.flatnonzero(labels == label))
