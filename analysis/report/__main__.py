@@ -19,7 +19,7 @@ from urllib.parse import quote
 
 import pandas as pd
 
-from analysis.report.first_screen import answers, first_screen
+from analysis.report.first_screen import answers, first_screen, judged
 from analysis.report.page import anchor, to_html
 from analysis.report.study import OTHER_FIGURES, PUBLISHED, STUDY, Section
 from analysis.shared.names import OWN, PAPER_MODELS, is_mini, model_name
@@ -203,7 +203,7 @@ class Page:
 
     def __init__(self, figures: Path, empty: set[str]) -> None:
         """`empty`: CSVs without rows, of which what is drawn is an earlier call's."""
-        self.figures = figures
+        self.figures, self.claims = figures, judged(figures)
         self.contents = ["## Contents", ""]
         self.sections: dict[str, list[str]] = {}  # by title
         self.left: dict[str, dict[str, Path]] = {"png": {}, "md": {}}  # by stem
@@ -237,7 +237,7 @@ class Page:
         lines = [f"**{experiment.question}** {where_in_the_paper(experiment.paper)}", ""]
         remark = f": {experiment.question}"
         if pictures or texts:
-            lines += answers(self.figures, name)
+            lines += answers(self.claims, name)
             lines += beside_the_published(experiment, pictures, self.figures)
             lines += shown(pictures[1:], texts, experiment)
         else:
@@ -309,7 +309,7 @@ def report(profile: str, results: Path, figures: Path) -> str:
         "",
         *claims(profile, runs),
         "",
-        *first_screen(figures),
+        *first_screen(page.claims),
         "",
         *page.contents,
         "",

@@ -69,9 +69,8 @@ NO_DATA = "no data"
 WORDS = {"holds": "yes", "does not hold": "no", "open": "open", NO_DATA: "no such runs"}
 
 
-def first_screen(figures: Path) -> list[str]:
-    """A table of HEADLINES by the scorecard of a folder of figures; nothing where there is none."""
-    claims = judged(figures)
+def first_screen(claims: pd.DataFrame) -> list[str]:
+    """A table of HEADLINES by what `judged` reads; nothing where that is empty."""
     if claims.empty:
         return []
     rows = [line for headline in HEADLINES if (line := row(headline, claims))]
@@ -98,9 +97,9 @@ def judged(figures: Path) -> pd.DataFrame:
     return claims.set_index("claim")
 
 
-def answers(figures: Path, experiment: str) -> list[str]:
+def answers(claims: pd.DataFrame, experiment: str) -> list[str]:
     """What the first screen says of an experiment, for the head of its section."""
-    claims, lines = judged(figures), []
+    lines = []
     for headline in HEADLINES:
         if headline.section == experiment and headline.claim in claims.index:
             claim = claims.loc[headline.claim]
