@@ -113,6 +113,12 @@ KINDS: dict[str, tuple[Callable[[str], bool], str]] = {
     "loss": (partial(_from, 0), "a number from 0 on, inf or nothing"),
     "perplexity": (partial(_from, 1), "a number from 1 on, inf or nothing"),
 }
+# what a run is trained with and is no whole number; compared as equal or not
+REAL_SETTINGS = (
+    *("learning_rate", "layerwise_decay", "warmup_ratio", "dropout", "mixout", "adam_beta1"),
+    *("adam_beta2", "adam_epsilon", "weight_decay", "max_gradient_norm", "component_clipping"),
+    *("start_noise", "lora_alpha"),
+)
 COLUMNS = {
     **dict.fromkeys(("failed", "diverged", "constant_prediction", "bias_correction"), "truth"),
     **dict.fromkeys(("pretrained", "decay_to_pretrained", "packed", "segment_ids"), "truth"),
@@ -306,6 +312,7 @@ def typed(table: pd.DataFrame) -> pd.DataFrame:
             table[column] = table[column].astype(str).str.lower().map(TRUTH).astype(bool)
         elif COLUMNS[column] in ("count", "some", "steps"):
             table[column] = table[column].astype(int)
-    if "learning_rate" in table:  # other tools write 3e-4 as 0.000300000009: one rate, not two
-        table["learning_rate"] = table["learning_rate"].map(lambda rate: float(f"{rate:.6e}"))
+    # other tools write 3e-4 as 0.000300000009: one setting, not two
+    for column in table.columns.intersection(list(REAL_SETTINGS)):
+        table[column] = table[column].map(lambda value: float(f"{value:.6e}"))
     return table

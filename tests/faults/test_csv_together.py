@@ -208,13 +208,20 @@ def test_two_csvs_that_are_of_two_calls(tmp_path, monkeypatch, name, end, rows, 
     assert "\n" not in str(refusal.value)
 
 
-def test_a_rate_as_another_tool_writes_it_is_the_same_rate(tmp_path):
-    """A float32 among doubles: 3e-8 more."""
-    values = {"learning_rate": "0.000300000009"}
-    runs = read_csv(
-        changed(tmp_path, "training_length", having(learning_rate="0.0003"), values), []
-    )
-    assert sorted(runs["learning_rate"].unique()) == [2e-4, 3e-4, 4e-4]
+@pytest.mark.parametrize(
+    ("table", "setting", "value", "written", "all_there"),
+    [
+        ("training_length", "learning_rate", "0.0003", "0.000300000009", [2e-4, 3e-4, 4e-4]),
+        ("effective_learning_rate", "adam_beta2", "0.98", "0.9800000190734863", [0.98, 0.999]),
+        ("effective_learning_rate", "warmup_ratio", "0.3", "0.30000001192", [0.1, 0.3, 0.5, 0.9]),
+    ],
+)
+def test_a_setting_as_another_tool_writes_it_is_the_same(
+    tmp_path, table, setting, value, written, all_there
+):
+    """A float32 among doubles: some 1e-8 more."""
+    path = changed(tmp_path, table, having(**{setting: value}), {setting: written})
+    assert sorted(read_csv(path, [])[setting].unique()) == all_there
 
 
 @pytest.mark.parametrize(("separator", "name"), [(";", "semicolons"), ("\t", "tabs")])
