@@ -10,7 +10,8 @@ Writes  : figures/<profile>/convergence_pitfalls.png, .pdf, .md, .csv; convergen
 
 The rule, diagnose(), sees losses, dev score, answers and gradient norms of one run, not what was
 done in it. Its thresholds and what is expected of each condition were fixed before any run of this
-experiment was looked at, and are tuned to nothing.
+experiment was looked at, and are tuned to nothing. "Collapsed" and the rate that rises to the end
+came later, when five pilots of it had been seen.
 """
 
 import re
@@ -45,23 +46,28 @@ NEAR = 1 / 10
 # magnitude" (5.1)
 GONE = 100
 
-DIAGNOSES = ["loss rose", "never moved", "memorised", "vanished", "learnt", "unclear"]
+DIAGNOSES = ["loss rose", "collapsed", "never moved", "memorised", "vanished", "learnt", "unclear"]
 FAILED, NOT_FAILED = "without bias correction, failed", "without bias correction, not failed"
 EXPECTED = {
     "with bias correction": "learnt",
     FAILED: "vanished",
     NOT_FAILED: "learnt",
     "rate too high": "loss rose",
+    "rate rising to the end": "collapsed",
     "SGD": "never moved",
     "examples": "memorised",
 }
-CONDITIONS = ["with bias correction", "without bias correction", "rate too high", "SGD", "examples"]
+CONDITIONS = [
+    *("with bias correction", "without bias correction", "rate too high"),
+    *("rate rising to the end", "SGD", "examples"),
+]
 SEEN = [
     "first_loss",
     "last_loss",
     "highest_loss",
     "first_dev_loss",
     "last_dev_loss",
+    "lowest_dev_loss",
     "margin_change",
     "margin_spread",
     "first_layer_gradient_at_start",
@@ -115,6 +121,8 @@ def diagnose(run: pd.Series, uninformed: float = UNINFORMED) -> str:
         or run["highest_loss"] > uninformed + FAR
     ):
         return "loss rose"
+    if run["failed"] and run["lowest_dev_loss"] < run["label_entropy"] - SMALL:
+        return "collapsed"
     if (
         run["margin_change"] < STILL
         and abs(run["last_loss"] - run["first_loss"]) < SMALL
@@ -297,13 +305,17 @@ def legend() -> list[Line2D]:
 
 
 def read(path: Path, needed: list[str]) -> pd.DataFrame:
-    """A CSV in which models whose layers have other names lack the first layer's gradient."""
-    table = read_csv(path, [name for name in needed if not name.startswith("first_layer")])
+    """A CSV in which models whose layers have other names lack the first layer's gradient, and
+    older calls the lowest dev loss."""
+    told_by = {"first_layer": "vanished", "lowest_dev_loss": "collapsed"}
+    table = read_csv(path, [name for name in needed if not name.startswith(tuple(told_by))])
     lacking = [name for name in needed if name not in table]
-    if lacking:
-        print(
-            f"{path.name} has no {lacking[0]}: drawn without it, and no run can count as vanished"
-        )
+    for beginning, diagnosis in told_by.items():
+        if names := [name for name in lacking if name.startswith(beginning)]:
+            print(
+                f"{path.name} has no {names[0]}: drawn without it, and no run can count as"
+                f" {diagnosis}"
+            )
     return table.assign(**dict.fromkeys(lacking, np.nan))
 
 
@@ -328,14 +340,17 @@ def main() -> None:
         " (with and without bias correction: at any rate and length, on any number of examples)"
         " and by what a rule says of their losses, dev score, answers and gradient norms alone. In"
         " this order: loss rose: a loss that is not finite, or the mean of ten steps' training"
-        f" loss above {UNINFORMED + FAR:.2f} nats; never moved: margins and training loss hardly"
+        f" loss above {UNINFORMED + FAR:.2f} nats; collapsed: failed, though the dev loss had been"
+        f" {SMALL:.2f} nats below the label entropy; never moved: margins and training loss hardly"
         f" changed (by less than {STILL} and {SMALL:.2f} nats) though the gradient had not"
         f" vanished; memorised: training loss below {SMALL:.2f}, but dev loss above"
         f" {UNINFORMED + FAR:.2f} or a dev score less than {100 * NEAR:.0f} % of the way from the"
         f" majority level to 1; vanished: training loss within {SMALL:.2f} of the label entropy,"
         f" constant answers, and a first-layer gradient {GONE} times smaller than before the first"
         " step; learnt: none of these and not failed; unclear: none of these and failed. The rule"
-        " and what is expected were fixed before any run of this experiment was looked at. A long"
+        " and what is expected were fixed before any run of this experiment was looked at, those"
+        " of the rising rate after five pilots; a run without the lowest dev loss, as older ones"
+        " are, cannot count as collapsed. A long"
         " run that has learnt and is too sure of itself counts as memorised too. The 95 % Wilson"
         " interval takes the runs as independent, though they share seeds and data.",
         short(diagnoses),
@@ -346,8 +361,8 @@ def main() -> None:
         "What the rule sees: medians",
         "Medians over the runs of a condition, without values that are not finite. Losses in nats,"
         " first and last: over the first and last tenth of the steps, highest: of ten steps, dev"
-        " losses before training and at its end. Margin: the logit of label 1 less that of label 0"
-        " of a dev example; change: root mean square from start to end, spread: standard deviation"
+        " losses before training, at its end, and the lowest after the start (of runs that have"
+        " it). Margin: the logit of label 1 less that of label 0 of a dev example; change: root mean square from start to end, spread: standard deviation"
         " at the end. Gradients: L2 norm of one weight matrix, median over the first and last"
         " tenth.",
         readable(seen),

@@ -149,9 +149,8 @@ COLUMNS = {
     **dict.fromkeys(("evaluations_per_epoch", "threads", "cores", "runs", "round"), "some"),
     **dict.fromkeys(("train_loss", "dev_loss", "label_entropy", "loss", "norm"), "loss"),
     **dict.fromkeys(("first_loss", "last_loss", "highest_loss"), "loss"),
-    **dict.fromkeys(
-        ("first_dev_loss", "last_dev_loss", "selection_loss", "reporting_loss"), "loss"
-    ),
+    **dict.fromkeys(("first_dev_loss", "last_dev_loss", "lowest_dev_loss"), "loss"),
+    **dict.fromkeys(("selection_loss", "reporting_loss"), "loss"),
     **dict.fromkeys(("margin_change", "margin_spread", "gradient_norm"), "loss"),
     **dict.fromkeys(GRADIENTS, "loss"),
     **dict.fromkeys(("perplexity", "pretrained_perplexity"), "perplexity"),

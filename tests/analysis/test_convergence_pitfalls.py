@@ -37,12 +37,14 @@ LEARNT = {
     "score": 0.9,
     "last_loss": 0.1,
     "last_dev_loss": 0.3,
+    "lowest_dev_loss": 0.3,
 }
 LOST = {
     **MOVED,
     "score": 0.5,
     "last_loss": 0.7,
     "last_dev_loss": 0.7,
+    "lowest_dev_loss": 0.69,
     "constant_prediction": True,
     "margin_spread": 0.0,
 }
@@ -53,6 +55,7 @@ RUNS = {
         "highest_loss": 40.0,
         "first_layer_gradient_at_end": 1e-9,
     },
+    "collapsed": {**LOST, "condition": "rate rising to the end", "lowest_dev_loss": 0.4},
     "never moved": {**LOST, "condition": "SGD", "margin_change": 0.1},
     "memorised": {
         **LOST,
@@ -131,6 +134,11 @@ def test_each_kind(make, kind):
         ("loss rose", {"highest_loss": np.nan, "last_loss": np.nan, "diverged": True}, "loss rose"),
         # a high rate that only went a little above the label entropy
         ("loss rose", {"highest_loss": 1.1}, "vanished"),
+        # once 0.05 nats below the label entropy is no learning
+        ("collapsed", {"lowest_dev_loss": 0.64}, "unclear"),
+        ("collapsed", {"lowest_dev_loss": np.nan}, "unclear"),  # older CSVs
+        # whatever the gradient and the margins look like at the end
+        ("collapsed", {"margin_change": 0.1, "first_layer_gradient_at_end": 1e-4}, "collapsed"),
         # the random classifier happened to be above the majority level
         ("never moved", {"score": 0.51}, "never moved"),
         ("memorised", {"score": 0.7}, "memorised"),  # by its dev loss
@@ -197,6 +205,7 @@ def test_counts_and_shares(runs):
         "with bias correction",
         "without bias correction, failed",
         "rate too high",
+        "rate rising to the end",
         "SGD",
         "2 examples",
         "8 examples",
@@ -213,7 +222,7 @@ def test_counts_and_shares(runs):
     half = z * (share * (1 - share) / 3 + z**2 / 36) ** 0.5 / (1 + z**2 / 3)
     assert failed["as_expected"] == pytest.approx(share)
     assert failed["as_expected_high"] - failed["as_expected_low"] == pytest.approx(2 * half)
-    assert list(rows["as_expected"]) == pytest.approx([1, 2 / 3, 1, 1, 0, 1])
+    assert list(rows["as_expected"]) == pytest.approx([1, 2 / 3, 1, 1, 1, 0, 1])
     assert (rows[DIAGNOSES].sum(axis=1) == rows["n"]).all()
 
 
@@ -252,6 +261,7 @@ def test_panels(curves):
         "with bias correction\n20 epochs\n0 of 1 failed",
         "without bias correction\n3 epochs\n3 of 3 failed",
         "rate too high\n3 epochs\n1 of 1 failed",
+        "rate rising to the end\n3 epochs\n1 of 1 failed",
         "SGD\n3 epochs\n1 of 1 failed",
         "2 examples\n3 epochs\n0 of 1 failed",
         "8 examples\n3 epochs\n1 of 1 failed",
@@ -263,7 +273,7 @@ def test_panels(curves):
     # nor what is infinite
     assert [list(line.get_ydata()) for line in gradients[3].lines[::2]] == [[0.1], [1.0, 1e-8]]
     # no line for the label entropy of equal labels, 0
-    assert [len(panel.lines) for panel in (losses[0], losses[5])] == [3, 2]
+    assert [len(panel.lines) for panel in (losses[0], losses[6])] == [3, 2]
 
 
 @pytest.mark.filterwarnings("error::RuntimeWarning")
@@ -288,11 +298,11 @@ def test_command(runs, curves, run_twice, tmp_path, monkeypatch, capsys):
     } | {"convergence_pitfalls_runs.md", "convergence_pitfalls_runs.csv"}
     text = (tmp_path / "first" / "convergence_pitfalls.md").read_text()
     assert (
-        "| condition | n | failed | loss rose | never moved | memorised | vanished | learnt |"
+        "| condition | n | failed | loss rose | collapsed | never moved | memorised | vanished | learnt |"
         " unclear | expected |" in text
     )
     assert (
-        "| without bias correction, failed | 3 | 3 | 0 | 0 | 0 | 2 | 0 | 1 | vanished | 67% (21% to"
+        "| without bias correction, failed | 3 | 3 | 0 | 0 | 0 | 0 | 2 | 0 | 1 | vanished | 67% (21% to"
         " 94%) |" in text
     )
 

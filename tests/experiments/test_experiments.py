@@ -124,7 +124,10 @@ def test_what_each_experiment_plans():
         (3e-4, "adamw"),
         (3e-4, "sgd"),
         (250 * 3e-4, "adamw"),
+        (1.5e-3, "adamw"),  # 5 times
     }
+    (rising,) = {run.warmup_ratio for run in plan["convergence_pitfalls"]} - {0.1}
+    assert rising == 1.0
     assert {
         (run.train_examples, sweep.steps(run))
         for run in plan["convergence_pitfalls"]
@@ -416,9 +419,8 @@ def test_the_neighbours_csvs(swept):
         axis=None
     )
     pitfalls = tables["convergence_pitfalls"].groupby("condition").size().to_dict()
-    assert {
-        name: pitfalls[name] for name in ("SGD", "rate too high", "2 examples", "8 examples")
-    } == dict.fromkeys(("SGD", "rate too high", "2 examples", "8 examples"), 2)
+    own = ("SGD", "rate too high", "rate rising to the end", "2 examples", "8 examples")
+    assert {name: pitfalls[name] for name in own} == dict.fromkeys(own, 2)
     answers = tables["instability_measures"]
     labels = pd.read_csv(results / "instability_measures_labels.csv", dtype=str)["labels"].iloc[0]
     for _, run in answers.iterrows():  # what is stored gives the score that was measured
