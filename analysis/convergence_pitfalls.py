@@ -362,9 +362,9 @@ def main() -> None:
         "Medians over the runs of a condition, without values that are not finite. Losses in nats,"
         " first and last: over the first and last tenth of the steps, highest: of ten steps, dev"
         " losses before training, at its end, and the lowest after the start (of runs that have"
-        " it). Margin: the logit of label 1 less that of label 0 of a dev example; change: root mean square from start to end, spread: standard deviation"
-        " at the end. Gradients: L2 norm of one weight matrix, median over the first and last"
-        " tenth.",
+        " it). Margin: the logit of label 1 less that of label 0 of a dev example; change: root"
+        " mean square from start to end, spread: standard deviation at the end. Gradients: L2 norm"
+        " of one weight matrix, median over the first and last tenth.",
         readable(seen),
     )
 
