@@ -302,8 +302,8 @@ def test_command(runs, curves, run_twice, tmp_path, monkeypatch, capsys):
         " learnt | unclear | expected |" in text
     )
     assert (
-        "| without bias correction, failed | 3 | 3 | 0 | 0 | 0 | 0 | 2 | 0 | 1 | vanished | 67% (21%"
-        " to 94%) |" in text
+        "| without bias correction, failed | 3 | 3 | 0 | 0 | 0 | 0 | 2 | 0 | 1 | vanished | 67%"
+        " (21% to 94%) |" in text
     )
 
     monkeypatch.setattr(
