@@ -37,7 +37,7 @@ from analysis.published.rules import (
     TESTED,
     Claim,
 )
-from analysis.published.verdicts import FAILS, HOLDS, NO_DATA, OPEN, evaluate
+from analysis.published.verdicts import FAILS, HOLDS, NO_DATA, OPEN, WHY_OPEN, evaluate
 from analysis.shared.estimates import ENOUGH_TO_DRAW, INTERVAL_RULE
 from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, run_command
 from analysis.shared.style import FURTHER, WITH, WITHOUT, save
@@ -104,6 +104,7 @@ def evidence_cell(claim: Claim, row: pd.Series) -> str:
                 f"p {row['p_holm']:.2g}" if row["p_holm"] == row["p_holm"] else "",
                 f"n {row['n']}",
                 row["remark"],
+                row["why_open"],
             ],
         )
     )
@@ -127,6 +128,12 @@ def count(table: pd.DataFrame) -> str:
             (NO_DATA, "have no data"),
         )
     )
+
+
+def count_open(table: pd.DataFrame) -> str:
+    """How many are open for which reason."""
+    reasons = {why: (table["why_open"] == why).sum() for why in WHY_OPEN}
+    return "; ".join(f"{number}: {why}" for why, number in reasons.items() if number)
 
 
 def tables(evaluated: dict[str, pd.DataFrame]) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -273,6 +280,8 @@ def show(evaluated: dict[str, pd.DataFrame]) -> None:
         print(f"{row[0]:33}" + "".join(f"{cell:17}" for cell in row[1:]).rstrip())
     for name, table in evaluated.items():
         print(f"{name}: {count(table)}")
+        if reasons := count_open(table):
+            print(f"  open: {reasons}")
 
 
 NOTE = f"""The thresholds were set before any claim was evaluated, but when the published numbers
@@ -333,11 +342,15 @@ def main() -> None:
     evaluated = {name: evaluate(source) for name, source in sources.items()}
     show(evaluated)
     whole, short = tables(evaluated)
+    counted = []
+    for name, table in evaluated.items():
+        reasons = count_open(table)
+        counted.append(f"**{name}**: {count(table)}{reasons and f' ({reasons})'}.")
     save_table(
         whole,
         options.figures / "scorecard",
         "Scorecard: the paper's claims",
-        "\n\n".join([NOTE, *(f"**{name}**: {count(table)}." for name, table in evaluated.items())]),
+        "\n\n".join([NOTE, *counted]),
         short,
     )
     if with_data(evaluated):

@@ -23,6 +23,12 @@ from analysis.shared.estimates import Estimate
 from analysis.shared.statistics import holm
 
 HOLDS, FAILS, OPEN, NO_DATA = "holds", "does not hold", "open", "no data"
+# why a claim is open, in the order asked
+NEED = "a need is not met"
+FEW = f"fewer than {AS_PRINTED} runs in a group"
+ADJUSTED = "only Holm's adjustment keeps it so"
+ALIKE = f"not told from the threshold by {AS_PRINTED} runs or more"
+WHY_OPEN = (NEED, FEW, ADJUSTED, ALIKE)
 
 
 def select(table: pd.DataFrame, which: dict) -> pd.DataFrame:
@@ -117,8 +123,20 @@ def by_rule(claim: Claim, found: Estimate, p: float) -> str:
     return (HOLDS if right else FAILS) if sure else OPEN
 
 
+def why_open(claim: Claim, found: Estimate, p: float, p_holm: float) -> str:
+    """Which of WHY_OPEN keeps a claim open; "" of one that is not. An effect that many runs do not
+    show may still be there, smaller than they can."""
+    if not min(found.n, default=0) or judge(claim, found, p_holm) != OPEN:
+        return ""
+    if by_rule(claim, found, p_holm) != OPEN:
+        return NEED
+    if min(found.n) < AS_PRINTED:
+        return FEW
+    return ADJUSTED if by_rule(claim, found, p) != OPEN else ALIKE
+
+
 def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame:
-    """One row per claim: verdict, effect, low, high, p, p_holm, n, remark, failed. Holm's
+    """One row per claim: verdict, why_open, effect, low, high, p, p_holm, n, remark, failed. Holm's
     adjustment is over all tested claims."""
     rows, failed = [], []
     for claim in claims:
@@ -138,6 +156,7 @@ def evaluate(source: Source, claims: tuple[Claim, ...] = CLAIMS) -> pd.DataFrame
         [
             {
                 "verdict": judge(claim, found, p_holm) if min(found.n, default=0) else NO_DATA,
+                "why_open": why_open(claim, found, p, p_holm),
                 "effect": found.effect,
                 "low": found.low,
                 "high": found.high,

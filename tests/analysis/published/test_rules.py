@@ -5,9 +5,22 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
+from analysis.published.claims import CLAIMS
 from analysis.published.evidence import results
 from analysis.published.rules import OUTCOMES, differ_in
-from analysis.published.verdicts import FAILS, HOLDS, NO_DATA, OPEN, evaluate
+from analysis.published.verdicts import (
+    ADJUSTED,
+    ALIKE,
+    FAILS,
+    FEW,
+    HOLDS,
+    NEED,
+    NO_DATA,
+    OPEN,
+    evaluate,
+    why_open,
+)
+from analysis.shared.estimates import Estimate
 
 NOISE = 0.001 * np.sin(np.arange(60))
 PAPER = {"recipe": "paper's recipe", "epochs": 20, "bias_correction": True}
@@ -280,3 +293,42 @@ def test_a_quick_search_finds_no_verdict_that_is_too_often_wrong():
     assert not table["too often"].any()
     committed = pd.read_csv(REPOSITORY / "figures" / "reference" / "verdict_search.csv")
     assert list(committed["truth"]) == list(table["truth"])
+
+
+def failing(n, failed, **columns):
+    return n, {"score": [0.4] * failed + [0.9] * (n - failed), **columns}
+
+
+@pytest.mark.parametrize(
+    ("pair", "verdict", "why"),
+    [
+        ((failing(25, 20), failing(25, 0)), HOLDS, ""),
+        ((failing(9, 6), failing(9, 6)), OPEN, FEW),
+        # p = 0.0001 by Fisher, and yet one group has 4 runs
+        ((failing(25, 25), failing(4, 0)), OPEN, FEW),
+        ((failing(25, 6), failing(25, 5)), OPEN, ALIKE),
+    ],
+)
+def test_why_a_claim_is_open(write, pair, verdict, why):
+    (n, without), (m, with_it) = pair
+    row = write(
+        "bias_correction",
+        "correction_bert_rte_middle",
+        (n, {"bias_correction": False, "epochs": 3, **without}),
+        (m, {"bias_correction": True, "epochs": 3, **with_it}),
+    )
+    assert (row["verdict"], row["why_open"]) == (verdict, why)
+
+
+def test_what_keeps_a_claim_open_is_asked_in_order():
+    claim = next(claim for claim in CLAIMS if claim.id == "correction_bert_rte_middle")
+    found = Estimate(30.0, 1.0, 60.0, lambda threshold: 0.03, (25, 25))
+    assert why_open(claim, found, 0.03, 0.03) == ""
+    assert why_open(claim, found, 0.03, 0.06) == ADJUSTED
+    assert why_open(claim, found, 0.06, 0.06) == ALIKE
+    assert why_open(claim, found._replace(n=(25, 19)), 0.03, 0.06) == FEW
+    # decided but for the need
+    assert why_open(claim, found._replace(may_hold=False), 0.03, 0.03) == NEED
+    assert why_open(claim, found._replace(may_hold=False), 0.06, 0.06) == ALIKE
+    for n in ((), (25, 0)):  # no data
+        assert why_open(claim, found._replace(n=n), 0.06, 0.06) == ""
