@@ -36,6 +36,12 @@ def table(folder: str, name: str) -> pd.DataFrame:
     return read_csv(Path(REFERENCE) / folder / f"{name}.csv", ["failed", "score"])
 
 
+def table_of_curves() -> pd.DataFrame:
+    """The committed curves of mini's convergence_pitfalls."""
+    path = REFERENCE / "mini" / "convergence_pitfalls_curves.csv"
+    return read_csv(path, ["condition", "run", "step", "score"])
+
+
 def where(runs: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     """The runs with these values."""
     for name, value in columns.items():
@@ -118,6 +124,18 @@ def memorise_two() -> str:
     return f"on mini {fitted} of {len(runs)} runs on 2 examples end below 0.07 nats"
 
 
+def rising_rate() -> str:
+    rising = "rate rising to the end"
+    runs = where(table("mini", "convergence_pitfalls"), condition=rising)
+    curves = where(table_of_curves(), condition=rising)
+    best = 100 * curves[curves["step"] > 0].groupby("run")["score"].max()
+    return (
+        f"mini with correction and a rate that rises to {rate_name(runs['learning_rate'].iloc[0])}"
+        f" at the last step: {failed(runs)} fail at the end, though each had scored"
+        f" {best.min():.0f} to {best.max():.0f} %"
+    )
+
+
 def best_checkpoint() -> str:
     runs = read_csv(REFERENCE / "mini" / "checkpoint_selection.csv", ["run", "step", "score"])
     runs = where(runs, learning_rate=MIDDLE, bias_correction=False, epochs=3)
@@ -179,6 +197,7 @@ TRY: dict[str, list[tuple[str, Evidence]]] = {
     ],
     COLLAPSED: [
         LOWER,
+        ("see that the rate falls after its warm-up, and does not rise to the end", rising_rate),
         CORRECTION,
         ("evaluate more often and keep the best checkpoint", best_checkpoint),
         ("start again with another seed", another_seed),
