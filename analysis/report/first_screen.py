@@ -81,7 +81,7 @@ def first_screen(claims: pd.DataFrame) -> list[str]:
         "",
         "A run has **failed** if it ends with no better a dev score than the best constant answer"
         " has. **yes**, **no**: p < 0.05, adjusted for the number of claims, and at least 5 runs in"
-        " a group; **open**: too few runs to tell, or too small an effect. n: runs of each group."
+        " a group; **open** otherwise, with the reason. n: runs of each group."
         " Seeds follow one another; none was picked.",
     ]
 
@@ -118,11 +118,14 @@ def row(headline: Headline, claims: pd.DataFrame) -> str:
 
 
 def cell(headline: Headline, claim: pd.Series, side: str) -> str:
-    """A verdict with what it rests on: "**yes**: failed without it 16 of 25, with it 0 of 25"."""
+    """A verdict with what it rests on: "**yes**: failed without it 16 of 25, with it 0 of 25"; an
+    open one with what keeps it open."""
     verdict = claim.get(f"{side}_verdict", NO_DATA)
     word = f"**{WORDS.get(verdict, verdict)}**"
     if verdict == NO_DATA:
         return word
+    if why := claim.get(f"{side}_why_open", ""):
+        word += f" ({why})"
     counts = claim.get(f"{side}_failed", "").split(" and ")
     effect = claim[f"{side}_effect"]
     rounded = f"{float(effect):.3g}" if effect else "?"

@@ -183,11 +183,13 @@ def test_a_section_begins_with_what_the_first_screen_says_of_it(results, figures
     for side, verdict, failed in (("yours", "open", "2 and 0"), ("published", "holds", "43 and 1")):
         row |= {f"{side}_verdict": verdict, f"{side}_failed": failed, f"{side}_n": "5 and 5"}
         row |= {f"{side}_effect": "40"}
+    row |= {"yours_why_open": "fewer than 20 runs in a group", "published_why_open": ""}
     pd.DataFrame([row]).to_csv(figures / "scorecard.csv", index=False)
     markdown = report("mini", results, figures)
     section = markdown.split("## Bias correction\n")[1].split("\n## ")[0]
     said = (
-        "**open**: failed without it 2, with it 0. Published: **yes**: failed without it 43, with"
+        "**open** (fewer than 20 runs in a group): failed without it 2, with it 0. Published:"
+        " **yes**: failed without it 43, with"
     )
     assert f"These runs: {said} it 1." in section
     assert section.index("These runs: ") < section.index("![")
