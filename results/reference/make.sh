@@ -46,7 +46,7 @@ make mini catastrophic_forgetting --seeds 25 --of-each 9
 make mini loss_surfaces --seeds 25 --pairs 10
 make mini reinitialization mitigations checkpoint_selection early_signs convergence_pitfalls instability_measures --seeds 25 --long-seeds 5
 # mini: the cause by itself (on seeds that no pilot had), and scores that jump
-make mini effective_learning_rate --seeds 26-34
+make mini effective_learning_rate --seeds 26-37
 make mini oscillating_scores --seeds 5
 # mini: what a seed is, segment ids, labels with noise
 make mini-second-cpu sources_of_randomness --seeds 25 --repeats 1
