@@ -36,7 +36,10 @@ gte=(--profile small --model "$model" --data "$data" --learning-rates 1e-4)
 make small-rte bias_correction vanishing_gradients checkpoint_selection early_signs instability_measures "${gte[@]}" --tasks rte \
   --seeds 25 --long-seeds 0 --device cuda
 make small-cola bias_correction vanishing_gradients "${gte[@]}" --tasks cola --seeds 15 --device cuda
-join small small-rte small-cola
+# on a CPU: RTE's two more seeds without correction; CoLA's samples, beside which stand small-cola's runs without correction
+make small-rte-more bias_correction "${gte[@]}" --tasks rte --seeds 31-32 --bias-correction off
+make small-samples small_datasets "${gte[@]}" --tasks cola --seeds 10
+join small small-rte small-cola small-rte-more
 echo "== paper-rehearsal: bash run_all.sh rehearsal --profile paper --random-weights --device cuda --results $out/paper-rehearsal"
 # mini: rates, tasks, and the paper's hypotheses
 make mini training_length --seeds 25 --long-seeds 5 --epochs 3 20
@@ -45,6 +48,9 @@ make mini small_datasets vanishing_gradients bias_correction generalization stro
 make mini catastrophic_forgetting --seeds 25 --of-each 9
 make mini loss_surfaces --seeds 25 --pairs 10
 make mini reinitialization mitigations checkpoint_selection early_signs convergence_pitfalls instability_measures --seeds 25 --long-seeds 5
+# mini: five more seeds of three long settings, beside mini's (of strong_baseline only the recipe's rows)
+make mini-long training_length generalization --learning-rates 3e-4 --seeds 6-10 --long-seeds 10 --epochs 20
+make mini-long strong_baseline --tasks rte mrpc --seeds 6-10 --long-seeds 10
 # mini: the cause by itself (on seeds that no pilot had), and scores that jump
 make mini effective_learning_rate --seeds 26-37
 make mini oscillating_scores --seeds 5
