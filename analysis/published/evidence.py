@@ -49,6 +49,10 @@ SINCE = {
     "segment_ids": True,
     "start_noise": 0.0,
     "start_noise_seed": 0,
+    "frozen_layers": 0,
+    "lora_rank": 0,
+    "lora_alpha": 16.0,
+    "head_epochs": 0,
     "schedule": "linear",
     "evaluations_per_epoch": np.nan,
 }

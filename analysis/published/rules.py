@@ -77,6 +77,8 @@ OUTCOMES = {
     *("drawn_from_head_seed", "seconds", "git_commit", "python_version", "torch_version"),
     *("transformers_version", "untrained_score", "device", "dev_margins", "train_subset"),
     *("selection_score", "selection_loss", "reporting_score", "reporting_loss"),
+    # they follow from the settings, and older rows lack them
+    *("trained_parameters", "step_operations"),
     # of the published points
     *("source", "locator", "approach", "seed"),
     # derived, or another word for a field

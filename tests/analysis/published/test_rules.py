@@ -1,12 +1,14 @@
 """Ways to a verdict that the statistic alone would give and the sentence does not bear."""
 
+import dataclasses
+
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
 from analysis.published.claims import CLAIMS
-from analysis.published.evidence import results
+from analysis.published.evidence import SINCE, results
 from analysis.published.rules import OUTCOMES, differ_in
 from analysis.published.verdicts import (
     ADJUSTED,
@@ -332,3 +334,22 @@ def test_what_keeps_a_claim_open_is_asked_in_order():
     assert why_open(claim, found._replace(may_hold=False), 0.06, 0.06) == ALIKE
     for n in ((), (25, 0)):  # no data
         assert why_open(claim, found._replace(n=n), 0.06, 0.06) == ""
+
+
+def test_what_older_rows_lack_is_known():
+    """Of the settings what those runs had, which is the default of a run; all else came out of
+    them, so that older and newer rows can be judged together."""
+    from experiments.finetuning.run import Run
+
+    reference = REPOSITORY / "results" / "reference" / "mini"
+    older, newer = (
+        set(pd.read_csv(reference / f"{name}.csv", nrows=1))
+        for name in ("bias_correction", "training_length")
+    )
+    settings = {field.name: field.default for field in dataclasses.fields(Run)}
+    lacking = newer - older
+    assert len(lacking) > 8
+    for name in lacking & set(settings):
+        missing = settings[name] is None
+        assert SINCE[name] == settings[name] or (missing and np.isnan(SINCE[name]))
+    assert lacking - set(settings) <= OUTCOMES
