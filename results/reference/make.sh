@@ -48,6 +48,8 @@ make mini small_datasets vanishing_gradients bias_correction generalization stro
 make mini catastrophic_forgetting --seeds 25 --of-each 9
 make mini loss_surfaces --seeds 25 --pairs 10
 make mini reinitialization mitigations checkpoint_selection early_signs convergence_pitfalls instability_measures --seeds 25 --long-seeds 5
+# mini: today's remedies and their control; their rows stand below mini's
+make mini-remedies mitigations --methods lower classifier LoRA Trainer 0.3 --seeds 5
 # mini: five more seeds of three long settings, beside mini's (of strong_baseline only the recipe's rows)
 make mini-long training_length generalization --learning-rates 3e-4 --seeds 6-10 --long-seeds 10 --epochs 20
 make mini-long strong_baseline --tasks rte mrpc --seeds 6-10 --long-seeds 10
