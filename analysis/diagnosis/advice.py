@@ -36,12 +36,6 @@ def table(folder: str, name: str) -> pd.DataFrame:
     return read_csv(Path(REFERENCE) / folder / f"{name}.csv", ["failed", "score"])
 
 
-def table_of_curves() -> pd.DataFrame:
-    """The committed curves of mini's convergence_pitfalls."""
-    path = REFERENCE / "mini" / "convergence_pitfalls_curves.csv"
-    return read_csv(path, ["condition", "run", "step", "score"])
-
-
 def where(runs: pd.DataFrame, **columns: Any) -> pd.DataFrame:
     """The runs with these values."""
     for name, value in columns.items():
@@ -127,7 +121,8 @@ def memorise_two() -> str:
 def rising_rate() -> str:
     rising = "rate rising to the end"
     runs = where(table("mini", "convergence_pitfalls"), condition=rising)
-    curves = where(table_of_curves(), condition=rising)
+    path = REFERENCE / "mini" / "convergence_pitfalls_curves.csv"
+    curves = where(read_csv(path, ["condition", "run", "step", "score"]), condition=rising)
     best = 100 * curves[curves["step"] > 0].groupby("run")["score"].max()
     return (
         f"mini with correction and a rate that rises to {rate_name(runs['learning_rate'].iloc[0])}"
