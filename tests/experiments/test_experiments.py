@@ -341,13 +341,14 @@ def sweep_all(arguments):
     """small_datasets with a sample of 800; in the others --sample-size would be the whole set. Of
     the experiments with most settings one seed. Then convergence_pitfalls, which shows what else
     the store has."""
-    many = (mitigations.EXPERIMENT, effective_learning_rate.EXPERIMENT)
-    apart = (*many, small_datasets.EXPERIMENT, convergence_pitfalls.EXPERIMENT)
+    modules = (mitigations, effective_learning_rate, small_datasets, convergence_pitfalls)
+    apart = [module.EXPERIMENT for module in modules]
     of_all = arguments[: arguments.index("--points")]  # before the flags of single ones
     with shorter():
         sweep.sweep([experiment for experiment in ALL if experiment not in apart], arguments)
-        sweep.sweep([many[0]], [*of_all, "--seeds", "1", "--reinitialized-layers", "1"])
-        sweep.sweep([many[1]], [*of_all, "--seeds", "1"])
+        one = [*of_all, "--seeds", "1"]
+        sweep.sweep([mitigations.EXPERIMENT], [*one, "--reinitialized-layers", "1"])
+        sweep.sweep([effective_learning_rate.EXPERIMENT], one)
         sweep.sweep([small_datasets.EXPERIMENT], [*of_all, "--sample-size", "800"])
         sweep.sweep([convergence_pitfalls.EXPERIMENT], of_all)
 
