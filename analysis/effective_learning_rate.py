@@ -26,6 +26,7 @@ from scipy import optimize, stats
 from analysis.shared.names import p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.statistics import (
+    FEWEST_FOR_INTERVAL,
     RATE_COLUMNS,
     effective_rates,
     over_seeds,
@@ -36,7 +37,8 @@ from analysis.shared.style import WITH, WITHOUT, panels, save
 from analysis.shared.tables import PANEL, readable, save_table
 
 SETTING = [*PANEL, "learning_rate", "bias_correction", "warmup_ratio", "adam_beta2"]
-NEEDED = [*PANEL, *RATE_COLUMNS, "score", "failed", "diverged", "first_layer_gradient"]
+SEEDS = ["head_seed", "order_seed", "dropout_seed"]
+NEEDED = [*PANEL, *RATE_COLUMNS, *SEEDS, "score", "failed", "diverged", "first_layer_gradient"]
 SUMMARIES = {
     "largest": "largest effective rate",
     "paper": "largest by the paper's convention",
@@ -64,9 +66,12 @@ def summaries(runs: pd.DataFrame) -> pd.DataFrame:
 class Fit(NamedTuple):
     """A logistic regression of failure."""
 
-    log_likelihood: float
+    of_each: np.ndarray  # log likelihood of each run [runs]
     coefficients: np.ndarray  # of the standardised columns, the constant first
-    parameters: int
+
+    @property
+    def log_likelihood(self) -> float:
+        return float(self.of_each.sum())
 
 
 def logistic(columns: np.ndarray, failed: np.ndarray) -> Fit:
@@ -77,10 +82,8 @@ def logistic(columns: np.ndarray, failed: np.ndarray) -> Fit:
     sign = np.where(failed, -1.0, 1.0)
 
     def loss(weights: np.ndarray) -> float:
-        return float(np.logaddexp(0, sign * (design @ weights)).sum() + self_ridge(weights))
-
-    def self_ridge(weights: np.ndarray) -> float:
-        return RIDGE * float((weights[1:] ** 2).sum())
+        ridge = RIDGE * (weights[1:] ** 2).sum()
+        return float(np.logaddexp(0, sign * (design @ weights)).sum() + ridge)
 
     def slope(weights: np.ndarray) -> np.ndarray:
         wrong = 1 / (1 + np.exp(-np.clip(sign * (design @ weights), -500, 500)))
@@ -88,8 +91,22 @@ def logistic(columns: np.ndarray, failed: np.ndarray) -> Fit:
         return design.T @ (sign * wrong) + ridge
 
     found = optimize.minimize(loss, np.zeros(design.shape[1]), jac=slope, method="BFGS")
-    likelihood = -(found.fun - self_ridge(found.x))
-    return Fit(float(likelihood), found.x, design.shape[1])
+    return Fit(-np.logaddexp(0, sign * (design @ found.x)), found.x)
+
+
+def behind(best: Fit, other: Fit, runs: pd.DataFrame) -> str:
+    """How far another summary's log likelihood lies behind the best one's on the same runs, with a
+    95 % interval over seeds (Vuong 1989; runs with the same seeds are one draw)."""
+    of_seeds = (
+        pd.Series(best.of_each - other.of_each, index=runs.index)
+        .groupby([runs[name] for name in SEEDS])
+        .sum()
+    )
+    n, lead = len(of_seeds), of_seeds.sum()
+    if n < FEWEST_FOR_INTERVAL or best is other:
+        return f"{lead:.1f}"
+    half = stats.t.ppf(0.975, n - 1) * np.sqrt(n) * of_seeds.std()
+    return f"{lead:.1f} ({lead - half:.1f} to {lead + half:.1f})"
 
 
 def beside(summary: pd.Series, runs: pd.DataFrame, more: str) -> tuple[float, float]:
@@ -108,14 +125,16 @@ def models(runs: pd.DataFrame) -> pd.DataFrame:
         failed = group["failed"].to_numpy(dtype=bool)
         if min(failed.sum(), (~failed).sum()) < FEWEST:
             continue
+        fits = {name: logistic(np.log10(group[[name]].to_numpy()), failed) for name in SUMMARIES}
+        best = max(fits.values(), key=lambda fit: fit.log_likelihood)
         for name, says in SUMMARIES.items():
-            fit = logistic(np.log10(group[name].to_numpy())[:, None], failed)
             row = {
                 **dict(zip(PANEL, panel, strict=True)),
                 "summary": says,
                 "n": len(group),
                 "failed": int(failed.sum()),
-                "log likelihood": fit.log_likelihood,
+                "log likelihood": fits[name].log_likelihood,
+                "behind the best": behind(best, fits[name], group),
             }
             for column in ("bias_correction", "warmup_ratio", "adam_beta2"):
                 ratio, p = beside(group[name], group, column)
@@ -252,10 +271,11 @@ def main() -> None:
             options.figures / "effective_learning_rate_models",
             "Which summary of the learning rates tells failure?",
             "Logistic regressions of failed or not on log10 of each summary, on the same runs: the"
-            " higher the log likelihood, the better. Beside it one more column each:"
+            " higher the log likelihood, the better; how far it lies behind the best, with a 95 %"
+            " interval over seeds (Vuong 1989). Beside it one more column each:"
             f" likelihood-ratio statistic and p, not adjusted. A ridge of {RIDGE:g} on standardised"
-            " slopes keeps them finite where a rate parts all runs. Runs count as independent,"
-            " though settings share seeds.",
+            " slopes keeps them finite where a rate parts all runs. For p runs count as"
+            " independent, though settings share seeds.",
             readable(found),
         )
 

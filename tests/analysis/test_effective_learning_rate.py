@@ -3,9 +3,17 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy import stats
 from sklearn.linear_model import LogisticRegression
 
-from analysis.effective_learning_rate import beside, logistic, main, models, summaries
+from analysis.effective_learning_rate import (
+    behind,
+    beside,
+    logistic,
+    main,
+    models,
+    summaries,
+)
 from analysis.shared.reading import NothingToDraw
 
 
@@ -14,6 +22,7 @@ def rows(a_run, rate, corrected, fates, steps=300, warmup=0.1, beta2=0.999):
     for i, failed in enumerate(fates):
         columns = {"learning_rate": rate, "bias_correction": corrected, "steps": steps}
         columns |= {"warmup_ratio": warmup, "adam_beta1": 0.9, "adam_beta2": beta2}
+        columns |= {"head_seed": i, "order_seed": i, "dropout_seed": i}
         made.append(a_run(0.4 if failed else 0.9, run=f"{rate}{corrected}{i}", **columns))
     return made
 
@@ -60,6 +69,30 @@ def test_what_explains_nothing_is_found_to(a_run):
     assert by_summary.idxmax() == "largest effective rate"
     fate = runs.assign(failed=~runs["bias_correction"].astype(bool))
     assert beside(fate["largest"], fate, "bias_correction")[1] < 1e-6
+
+
+def test_a_lead_is_measured_over_seeds(a_run):
+    """scipy's t interval of the seeds' sums. The same runs four times over, under the same seeds,
+    tell no more than once: lead and interval are four times as large, not twice as sure."""
+    random = np.random.default_rng(4)
+    table = []
+    for rate in (1e-4, 4e-4, 1.6e-3):
+        table += rows(a_run, rate, False, random.random(15) < 0.5)
+    runs = pd.DataFrame(table)
+    failed = runs["failed"].to_numpy(dtype=bool)
+    best, other = (logistic(random.normal(size=(45, 1)), failed) for _ in range(2))
+    of_seeds = (best.of_each - other.of_each).reshape(3, 15).sum(axis=0)
+    low, high = stats.ttest_1samp(of_seeds, 0).confidence_interval()
+    said = f"{of_seeds.sum():.1f} ({15 * low:.1f} to {15 * high:.1f})"
+    assert behind(best, other, runs) == said
+    fourfold = [fit._replace(of_each=np.tile(fit.of_each, 4)) for fit in (best, other)]
+    more = pd.concat([runs] * 4, ignore_index=True)
+    assert behind(*fourfold, more) == (
+        f"{4 * of_seeds.sum():.1f} ({60 * low:.1f} to {60 * high:.1f})"
+    )
+    few = runs[runs["head_seed"] < 10]
+    fits = [fit._replace(of_each=fit.of_each[runs["head_seed"] < 10]) for fit in (best, other)]
+    assert "(" not in behind(*fits, few)
 
 
 def test_command(a_run, run_twice, tmp_path, monkeypatch):
