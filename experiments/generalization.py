@@ -38,13 +38,16 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
+    # convergence_pitfalls and effective_learning_rate have some far beyond
+    rates = {*learning_rates(options)}
+    for part in options.others:
+        rates |= {*learning_rates(part)}
     write_csv(
         options.results / "generalization.csv",
         [
             row(record)
             for record in alike(stored(options.results), records, VARIED)
-            # convergence_pitfalls and effective_learning_rate have some far beyond
-            if record["run"]["learning_rate"] in learning_rates(options)
+            if record["run"]["learning_rate"] in rates
         ],
     )
     points = []

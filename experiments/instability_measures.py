@@ -52,11 +52,12 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    if not two_classes(options):
-        raise BadInput(
-            f"it compares answers to tasks of two classes, and {options.tasks[0]} is another;"
-            " expected two, or other experiments"
-        )
+    for part in (options, *options.others):
+        if not two_classes(part):
+            raise BadInput(
+                f"it compares answers to tasks of two classes, and {part.tasks[0]} is another;"
+                " expected two, or other experiments"
+            )
     names = {condition: name for name, condition in CONDITIONS.items()}
     write_csv(
         options.results / "instability_measures.csv",

@@ -39,6 +39,7 @@ gradient has the factor 1 / (1 - p) of its definition, which Lee et al.'s releas
 """
 
 import argparse
+from collections.abc import Sequence
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
@@ -96,9 +97,9 @@ def add_flags(p: argparse.ArgumentParser) -> None:
     )
 
 
-def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+def all_methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Name -> what it changes in a run of the default recipe."""
-    everything = {
+    return {
         "none": {},
         **{f"Mixout {p:g}": {"mixout": p, "dropout": 0.0} for p in options.mixout},
         "no dropout": {"dropout": 0.0},
@@ -123,6 +124,11 @@ def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             for factor in LORA_RATES
         },
     }
+
+
+def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
+    """Those of all_methods that are asked for."""
+    everything = all_methods(options)
     wanted = tuple(options.methods or (QUICK if options.quick else [""]))
     for beginning in wanted:
         if not any(name.startswith(beginning) for name in everything):
@@ -164,7 +170,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
 def write(options: argparse.Namespace, records: Records) -> None:
     from experiments.finetuning.cost import step_operations  # torch: seconds that planning spares
 
-    known, rows = methods(options), []
+    known, rows = [all_methods(part) for part in (options, *options.others)], []
     costs: dict[tuple, int] = {}
     for record in records:
         method = method_of(record["run"], known)
@@ -175,12 +181,13 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "mitigations.csv", rows)
 
 
-def method_of(run: dict[str, Any], known: dict[str, dict[str, Any]]) -> str:
-    """The name of the method in `known` whose changes a run has; "none" where it has those of
-    none."""
-    for name, changes in known.items():
-        if changes and all(run[field] == value for field, value in changes.items()):
-            return name
+def method_of(run: dict[str, Any], known: Sequence[dict[str, dict[str, Any]]]) -> str:
+    """The name of the method whose changes a run has, "none" where it has those of none; `known`:
+    all_methods of each part of the call, whose rates may differ."""
+    for part in known:
+        for name, changes in part.items():
+            if changes and all(run[field] == value for field, value in changes.items()):
+                return name
     return "none"
 
 

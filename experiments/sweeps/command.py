@@ -31,6 +31,13 @@ SEGMENT_IDS = {"on": True, "off": False}
 SCHEDULES = ("linear", "constant")
 
 
+AND = "--and"  # between the parts of a call
+OF_A_PART = (  # flags that say which runs, and nothing of what is measured of them
+    *("--tasks", "--learning-rates", "--bias-correction", "--epochs", "--seeds", "--long-seeds"),
+    "--device",
+)
+
+
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
 
 
@@ -299,7 +306,40 @@ def parser(description: str) -> argparse.ArgumentParser:
         ),
     )
     p.add_argument("--plan", action="store_true", help="only say what would be trained")
+    p.add_argument(
+        AND,
+        action="store_true",
+        dest="further",
+        help=(
+            "ask for further runs in the same tables, with the flags before the first --and but for"
+            " those that follow: --seeds 25 --and --tasks cola --seeds 50"
+        ),
+    )
     return p
+
+
+def parse_parts(p: argparse.ArgumentParser, arguments: Sequence[str]) -> argparse.Namespace:
+    """The options of a call; those of each part behind an --and are in its `others`."""
+    parts: list[list[str]] = [[]]
+    for argument in arguments:
+        if argument == AND:
+            parts.append([])
+        else:
+            parts[-1].append(argument)
+    first, *others = parts
+    for part in others:
+        if not part:
+            raise BadInput(f"nothing behind {AND}: expected flags")
+        for argument in part:
+            name = argument.partition("=")[0]
+            if name.startswith("--") and name not in OF_A_PART:
+                raise BadInput(
+                    f"{name} behind {AND}: expected it before, for the whole call; a part has"
+                    f" {', '.join(OF_A_PART)}"
+                )
+    options = parse(p, first)
+    options.others = [parse(p, [*first, *part]) for part in others]
+    return options
 
 
 def parse(
@@ -308,6 +348,9 @@ def parse(
     """The options, with what was not given filled in from the profile. With `made_up` and
     --random-weights no name is looked up on the hub."""
     options = p.parse_args(arguments)
+    options.others = []  # parse_parts has those of further parts
+    if options.further:
+        raise BadInput(f"{AND} is for experiments; expected one call for each of its parts here")
     options.look_up = look_up = not (made_up and options.random_weights)
     profile = profile_of(options)
     check_gpu_flags(options)

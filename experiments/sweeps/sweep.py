@@ -16,7 +16,7 @@ from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import task_of
 from experiments.sweeps import engine, store
-from experiments.sweeps.command import check_device, parse, parser, run_command
+from experiments.sweeps.command import check_device, parse_parts, parser, run_command
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 from experiments.sweeps.progress import Progress, counted, steps
@@ -53,11 +53,14 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     p = parser("\n\n".join(experiment.description for experiment in experiments))
     for experiment in experiments:
         experiment.add_flags(p)
-    options = parse(p, arguments)
+    options = parse_parts(p, sys.argv[1:] if arguments is None else arguments)
     store.check_folder(options.results)
     planned = {}
     for experiment in experiments:
-        planned[experiment.name] = list(dict.fromkeys(experiment.planned(options)))
+        runs = experiment.planned(options)
+        for part in options.others:
+            runs += experiment.planned(part)
+        planned[experiment.name] = list(dict.fromkeys(runs))
         check_answers(experiment, planned[experiment.name])
     say_what_is_planned(planned, options)
     if options.plan:
@@ -187,6 +190,7 @@ def train_all(
     if not missing:
         return {}
     check_device(options)
+    check_one_device(missing, options)
     from experiments.finetuning.training import train
 
     inspect_first(missing)
@@ -218,6 +222,17 @@ def train_all(
             " store for each, take another folder with --results"
         )
     return crashed
+
+
+def check_one_device(missing: Sequence[Run], options: argparse.Namespace) -> None:
+    """BadInput where --and asks for runs of another device that are not finished yet."""
+    elsewhere = [run for run in missing if run.device != options.device]
+    if elsewhere:
+        raise BadInput(
+            f"{len(elsewhere)} runs of --device {elsewhere[0].device} are not finished, and this"
+            f" call trains on --device {options.device}: expected them in the store; train them"
+            " in a call of their own, where they can be"
+        )
 
 
 def inspect_first(missing: Sequence[Run]) -> None:

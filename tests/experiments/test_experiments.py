@@ -169,7 +169,7 @@ METHODS = {
 def planned_methods():
     """For each method of mitigations what its runs differ in from a run of the default recipe."""
     chosen = options(mitigations.EXPERIMENT, "--seeds", "1", "--bias-correction", "on")
-    known = mitigations.methods(chosen)
+    known = [mitigations.all_methods(chosen)]
     default = bias_correction.planned(
         options(
             bias_correction.EXPERIMENT,

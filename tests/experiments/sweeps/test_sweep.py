@@ -8,7 +8,12 @@ import pandas as pd
 import pytest
 from builders import a_result
 
-from experiments import bias_correction, checkpoint_selection, reinitialization
+from experiments import (
+    bias_correction,
+    checkpoint_selection,
+    mitigations,
+    reinitialization,
+)
 from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.sweeps import store, sweep
 from experiments.sweeps.command import run_command
@@ -81,6 +86,77 @@ def test_a_run_that_is_planned_twice_counts_once(tmp_path, capsys):
         ["--tasks", "rte", "rte", "--seeds", "2", "--plan", "--results", str(tmp_path)],
     )
     assert "bias_correction (mini): 12 runs" in capsys.readouterr().out
+
+
+def test_parts_of_a_call_share_its_flags_and_its_table(tmp_path, monkeypatch):
+    """Seeds 1 and 2 of two settings, 3 of one of them, and of another task one: 6 runs, in one CSV
+    that is the same whatever the order of the parts."""
+    trained = []
+
+    def remember(run):
+        trained.append(run)
+        return a_result(score=0.6 + 0.01 * run.head_seed)
+
+    monkeypatch.setattr("experiments.finetuning.training.train", remember)
+    monkeypatch.setattr(sweep, "inspect_first", lambda missing: None)
+    parts = (
+        ["--seeds", "2"],
+        ["--seeds", "3", "--bias-correction", "off"],
+        ["--tasks", "cola", "--seeds", "1", "--bias-correction", "on"],
+    )
+    tables = []
+    for name, order in (("one", (0, 1, 2)), ("other", (2, 0, 1))):
+        results = ["--results", str(tmp_path / name), "--engine", "serial"]
+        arguments = ["--tasks", "rte", "--learning-rates", "3e-4", *results]
+        for i in order:
+            arguments += [*["--and", "--tasks", "rte", "--bias-correction", "both"], *parts[i]]
+        arguments.remove("--and")  # the first
+        sweep.sweep([bias_correction.EXPERIMENT], arguments)
+        tables.append((tmp_path / name / "bias_correction.csv").read_bytes())
+    planned = [(run.task, run.bias_correction, run.head_seed) for run in trained[:6]]
+    assert len(trained) == 12 and set(planned) == {
+        *[("rte", False, seed) for seed in (1, 2, 3)],
+        *[("rte", True, seed) for seed in (1, 2)],
+        ("cola", True, 1),
+    }
+    assert tables[0] == tables[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "said"),
+    [
+        (["--seeds", "2", "--and"], "nothing behind --and: expected flags"),
+        (["--and", "--and", "--seeds", "2"], "nothing behind --and: expected flags"),
+        (
+            ["--and", "--results", "elsewhere"],
+            "--results behind --and: expected it before, for the whole",
+        ),
+        (["--seeds", "1", "--and", "--seeds", "2", "--plan"], "--plan behind --and"),
+        (["--and", "--profile=small"], "--profile behind --and"),
+        (["--and", "--seed", "2"], "--seed behind --and: .* a part has --tasks, --learning-rates"),
+        (["--and", "seeds"], "unrecognized arguments: seeds"),
+        (["--seeds", "1", "--and", "--device", "cuda"], "runs of --device cuda are not finished"),
+    ],
+)
+def test_parts_that_do_not_fit(arguments, said, tmp_path):
+    common = ["--results", str(tmp_path), "--engine", "serial"]
+    with pytest.raises(BadInput, match=said):
+        sweep.sweep([bias_correction.EXPERIMENT], [*common, *arguments])
+    assert not list(tmp_path.rglob("*.json"))
+
+
+def test_a_method_keeps_its_name_at_a_rate_of_another_part(tmp_path, monkeypatch):
+    """LoRA's rates and the low rate are multiples of each part's default rate."""
+    monkeypatch.setattr(sweep, "inspect_first", lambda missing: None)
+    monkeypatch.setattr("experiments.finetuning.training.train", lambda run: a_result(score=0.8))
+    arguments = ["--methods", "0.3", "LoRA, 5 x", "--seeds", "1", "--bias-correction", "on"]
+    arguments += ["--learning-rates", "3e-4", "--and", "--learning-rates", "1e-3"]
+    common = ["--results", str(tmp_path), "--engine", "serial"]
+    sweep.sweep([mitigations.EXPERIMENT], [*common, *arguments])
+    table = pd.read_csv(tmp_path / "mitigations.csv")
+    rates = {(row.method, row.learning_rate) for row in table.itertuples()}
+    low, lora = "0.3 x the rate", "LoRA, 5 x the rate"
+    assert rates == {(low, 9e-5), (low, 3e-4), (lora, 1.5e-3), (lora, 5e-3)}
 
 
 @pytest.mark.parametrize("again", [False, True])
