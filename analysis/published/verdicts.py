@@ -15,13 +15,15 @@ from analysis.published.rules import (
     FEWEST,
     MARGIN,
     PRINTED,
+    SEEDS,
     Claim,
     differ_in,
     unmet,
 )
 from analysis.shared.estimates import Estimate
-from analysis.shared.statistics import holm
+from analysis.shared.statistics import fisher, holm
 
+OF_FAILURES = ("points of failure rate", "% failed")  # units of claims
 HOLDS, FAILS, OPEN, NO_DATA = "holds", "does not hold", "open", "no data"
 # why a claim is open, in the order asked
 NEED = "a need is not met"
@@ -62,9 +64,25 @@ def groups_of(claim: Claim, source: Source) -> list[pd.DataFrame | None]:
     return [select(table, claim.first), second]
 
 
+def of_the_same_seeds(first: pd.DataFrame, second: pd.DataFrame | None) -> str:
+    """How many runs failed in each group of the seeds that both have, where one has more, and
+    Fisher's p of these; "" otherwise."""
+    if second is None or not set(SEEDS) <= set(first):
+        return ""
+    one, other = (group.set_index(list(SEEDS))["failed"].astype(bool) for group in (first, second))
+    shared = one.index.intersection(other.index)
+    if len(shared) < FEWEST or len(shared) == max(len(one), len(other)):
+        return ""
+    one, other = one.loc[shared], other.loc[shared]
+    return (
+        f"of the {len(shared)} seeds of both {one.sum()} and {other.sum()} fail,"
+        f" p {fisher(one, other):.2g}"
+    )
+
+
 def failed_of_n(claim: Claim, source: Source) -> str:
     """Failed runs of each group, of a claim about failure rates: "16 of 25 and 0 of 25"."""
-    if claim.unit not in ("points of failure rate", "% failed"):
+    if claim.unit not in OF_FAILURES:
         return ""
     groups = [group for group in groups_of(claim, source) if group is not None]
     return " and ".join(f"{group['failed'].sum()} of {len(group)}" for group in groups)
@@ -79,9 +97,10 @@ def estimate(claim: Claim, source: Source) -> Estimate:
     if mixed := differ_in(used, claim.varies):
         raise Missing(f"runs that differ in {', '.join(mixed)} are not judged together")
     found = claim.estimate(*groups)
+    seeds = of_the_same_seeds(*groups) if claim.unit in OF_FAILURES else ""
     no_grounds, not_met = unmet(claim.grounds, *groups), unmet(claim.needs, *groups)
     return found._replace(
-        remark="; ".join(filter(None, [found.remark, no_grounds, not_met])),
+        remark="; ".join(filter(None, [found.remark, seeds, no_grounds, not_met])),
         may_hold=not no_grounds and not not_met,
         may_fail=not no_grounds,
     )
