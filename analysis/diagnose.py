@@ -2,8 +2,9 @@
 
 Command : bash run_all.sh diagnose PATH... [--labels 0.68 0.32 | --classes 6 | --group 8]
 Reads   : trainer_state.json, a run's or checkpoint's folder that holds one, console lines such as
-          {'loss': 0.69, 'epoch': 1.0}, a CSV with step, loss and scores, a run of our own store or
-          its folder; a path a seed; - is standard input.
+          {'loss': 0.69, 'epoch': 1.0} or Keras', a CSV with step, loss and scores, a table pasted
+          from a notebook or model card, a run of our own store or its folder; a path a seed, or a
+          folder of seeds; - is standard input.
 Prints  : for each log its shape, by which numbers, and how often this verdict is right; then what
           to try, with the evidence of this study, and what a log cannot tell.
 Writes  : figures/diagnose.png, .pdf: loss against the label entropy, score against the best
@@ -29,9 +30,11 @@ from matplotlib.lines import Line2D
 
 from analysis.diagnosis.advice import TRY, table
 from analysis.diagnosis.chance import MOST_LABELS, Chance, chance_of, check_shares
-from analysis.diagnosis.logs import read_logs, read_text
+from analysis.diagnosis.folders import read_logs
+from analysis.diagnosis.logs import read_text
 from analysis.diagnosis.records import Log
-from analysis.diagnosis.rule import LETTERS, SHAPES, Verdict, judge, smoothed
+from analysis.diagnosis.rule import judge
+from analysis.diagnosis.verdict import LETTERS, SHAPES, UNKNOWN, Verdict, smoothed
 from analysis.shared.reading import REPOSITORY, BadInput, plain_parser, run_command
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import WITH, WITHOUT, panels, save, write_in
@@ -44,12 +47,11 @@ DETAILED = 5  # so many logs are told in full, more in a line each
 
 def read_options(arguments: Sequence[str] | None = None) -> Namespace:
     p = plain_parser(__doc__)
-    p.add_argument("paths", nargs="+", type=Path, metavar="PATH", help="a log, or a folder of one")
+    p.add_argument("paths", nargs="*", metavar="PATH", help="a log, or a folder of one or several")
     labels = p.add_mutually_exclusive_group()
     labels.add_argument(
         "--labels",
         nargs="+",
-        type=float,
         metavar="SHARE",
         help="shares of the labels, label 0 first (default: guessed from the loss)",
     )
@@ -69,7 +71,25 @@ def read_options(arguments: Sequence[str] | None = None) -> Namespace:
         metavar="DIR",
         help="folder to write to (default figures)",
     )
-    return p.parse_args(arguments)
+    options = p.parse_args(arguments)
+    options.labels, behind = numbers_first(options.labels or [])
+    options.paths = [Path(name) for name in (*options.paths, *behind)]
+    if not options.paths:
+        p.error("expected a PATH: a log, a folder of one, or - for standard input")
+    return options
+
+
+def numbers_first(words: Sequence[str]) -> tuple[list[float], list[str]]:
+    """The numbers that a flag begins with, and what stands behind them: paths."""
+    numbers: list[float] = []
+    for i, word in enumerate(words):
+        try:
+            numbers.append(float(word))
+        except ValueError:
+            if not numbers:
+                raise BadInput(f"--labels {word}: expected shares, such as 0.68 0.32") from None
+            return numbers, list(words[i:])
+    return numbers, []
 
 
 def given_shares(options: Namespace) -> tuple[tuple[float, ...], str]:
@@ -110,7 +130,25 @@ def each_once(logs: Sequence[Log]) -> list[Log]:
         if same is not log_:
             what = "is given twice" if log_.name == same.name else f"is the same log as {same.name}"
             print(f"warning: {log_.name} {what}: counted once", file=sys.stderr)
-    return list(first.values())
+    whole = []
+    for log_ in first.values():
+        later = [other for other in first.values() if is_part_of(log_, other)]
+        if later:
+            what = f"is an earlier part of {later[0].name}"
+            print(f"warning: {log_.name} {what}: counted once", file=sys.stderr)
+        else:
+            whole.append(log_)
+    return whole
+
+
+def is_part_of(log_: Log, other: Log) -> bool:
+    """Whether a log is the beginning of a longer one, as an earlier checkpoint's."""
+    steps, losses = log_.training.known("loss")
+    longer = other.training.known("loss")
+    count = len(losses)
+    if not 2 <= count < len(longer[1]):
+        return False
+    return np.array_equal(steps, longer[0][:count]) and np.array_equal(losses, longer[1][:count])
 
 
 def standard_input() -> str:
@@ -135,7 +173,9 @@ def logging_of(log_: Log) -> str:
 
 
 def how_often_right(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) -> str:
-    """A sentence from the committed confusion table."""
+    """A sentence from the committed confusion table; "" where there is no verdict."""
+    if verdict.shape == UNKNOWN:
+        return ""
     labels = "guessed" if chance.guessed else "given"
     logging = logging_of(log_)
     seen = "scores" if len(log_.evaluations.known("other")[0]) else "losses only"
@@ -156,7 +196,14 @@ def how_often_right(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.Da
     return (
         f"right for {right} of {total} such verdicts ({low:.0%} to {high:.0%}{rest}) on held-out"
         f" runs of mini ({how}, {seen}, labels {labels}); not measured on other models"
+        + ("; those had ended, this one has not" if is_going(log_) else "")
     )
+
+
+def is_going(log_: Log) -> bool:
+    """Whether a log ends before nine tenths of the steps that were planned."""
+    steps = [part.step[-1] for part in (log_.training, log_.evaluations) if len(part)]
+    return log_.steps is not None and max(steps) < 0.9 * log_.steps
 
 
 def tell(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) -> None:
@@ -168,7 +215,7 @@ def tell(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) ->
         how_often_right(log_, chance, verdict, accuracy),
         *log_.notes,
     ]
-    for line in lines:
+    for line in filter(None, lines):
         print(textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="    "))
 
 
@@ -179,7 +226,8 @@ def tell_shortly(told: Sequence[tuple[Log, Chance, Verdict]], accuracy: pd.DataF
         print(f"{log_.name}: {named(verdict.shape)}: {'; '.join(verdict.because)}")
         for note in log_.notes:
             print(f"  {note}")
-        right[f"{verdict.shape}: {how_often_right(log_, chance, verdict, accuracy)}"] = None
+        if often := how_often_right(log_, chance, verdict, accuracy):
+            right[f"{verdict.shape}: {often}"] = None
     print()
     for line in right:
         print(textwrap.fill(line, 100, subsequent_indent="  "))

@@ -36,7 +36,8 @@ from analysis.diagnosis.finished import (
 )
 from analysis.diagnosis.logs import from_json
 from analysis.diagnosis.records import Log
-from analysis.diagnosis.rule import (
+from analysis.diagnosis.rule import judge
+from analysis.diagnosis.verdict import (
     COLLAPSED,
     LEARNT,
     LIES,
@@ -45,7 +46,6 @@ from analysis.diagnosis.rule import (
     NO_NUMBER,
     SMALL,
     Thresholds,
-    judge,
 )
 from analysis.shared.reading import REPOSITORY, plain_parser, run_command
 from analysis.shared.statistics import wilson_interval

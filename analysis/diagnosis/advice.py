@@ -11,7 +11,7 @@ from typing import Any
 
 import pandas as pd
 
-from analysis.diagnosis.rule import (
+from analysis.diagnosis.verdict import (
     COLLAPSED,
     LEARNT,
     LIES,

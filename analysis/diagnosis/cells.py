@@ -11,11 +11,17 @@ import numpy as np
 from analysis.shared.reading import BadInput
 
 MISSING = None
-BLANK = ("", "-", "--", "na", "n/a", "<na>", "none", "null")
+BLANK = ("", "-", "--", "no log", "na", "n/a", "<na>", "none", "null")
 DECIMAL_COMMA = re.compile(r"[-+]?\d*,\d+(e[-+]?\d+)?%?", re.IGNORECASE)
 HIGHEST_STEP = 2.0**53  # beyond it neighbouring steps are one number
 ROUNDING = 1e-6  # of a loss or score
-CORRELATIONS = ("matthews", "mcc", "pearson", "spearman")  # parts of the names of such scores
+CORRELATIONS = (
+    "matthews",
+    "mcc",
+    "pearson",
+    "spearman",
+    "kappa",
+)  # parts of the names of such scores
 Cells = Sequence[Any]
 Numbers = list[float | None]
 
@@ -142,7 +148,7 @@ def lowest_of(column: str) -> float:
     name = column.lower()
     if any(part in name for part in CORRELATIONS):
         return -1.0
-    return 0.0 if any(part in name for part in ("acc", "f1")) else math.nan
+    return 0.0 if any(part in name for part in ("acc", "f1", "auc")) else math.nan
 
 
 def steps(column: str, cells: Cells, name: str, notes: list[str]) -> Numbers:

@@ -7,11 +7,14 @@ from math import ceil, exp, isnan, log, nan
 
 import numpy as np
 
-from analysis.diagnosis.records import Log
+from analysis.diagnosis.cells import CORRELATIONS
+from analysis.diagnosis.records import Log, plain
 from analysis.shared.reading import BadInput
 
 FAR = 0.5  # nats above the label entropy: less right than guessing
 MOST_LABELS = 1_000_000  # a first loss above the entropy of so many is no guide to their number
+MOST_GUESSED = 300  # labels; more are a language model's, or losses of another scale
+MIDWAY = (log(2) + log(3)) / 2  # nats
 MOST_LIKELY_SHARE = 0.75  # of the commonest label, where a score that moved before suggests it
 
 
@@ -31,32 +34,54 @@ def entropy_of(shares: Sequence[float]) -> float:
     return -sum(share * log(share) for share in shares if share > 0)
 
 
+def kind_of(metric: str | None) -> str:
+    """What a score is by its name: correlation, entities, auc, balanced, accuracy, weighted or
+    macro F1, F1 of label 1; "" for another."""
+    name = plain(metric or "")
+    if any(part in name for part in CORRELATIONS):
+        return "correlation"
+    if "entity" in name or "overall_f1" in name:
+        return "entities"
+    if "auc" in name:
+        return "auc"
+    if "acc" in name or "micro" in name:  # of one label an example micro F1 is the accuracy
+        return "balanced" if "balanced" in name else "accuracy"
+    if "f1" in name:
+        return "weighted" if "weighted" in name else "macro" if "macro" in name else "f1"
+    return ""
+
+
 def constant_level(metric: str | None, shares: Sequence[float]) -> float:
     """The score of the best constant answer; F1 of label 1 with two labels, else macro. NaN where
     the metric is not known."""
-    name = (metric or "").lower()
-    if any(part in name for part in ("matthews", "mcc", "pearson", "spearman", "entity")):
+    kind = kind_of(metric)
+    if kind in ("correlation", "entities"):
         return 0.0
-    if not shares:
+    if kind == "auc":
+        return 0.5
+    if not kind or not shares:
         return nan
-    if "acc" in name:
+    if kind == "accuracy":
         return max(shares)
-    if "f1" in name:
-        if len(shares) == 2 and "macro" not in name:
-            return 2 * shares[1] / (1 + shares[1])
-        return max(2 * share / (1 + share) for share in shares) / len(shares)
-    return nan
+    if kind == "balanced":
+        return 1 / len(shares)
+    of_each = [2 * share / (1 + share) for share in shares]
+    if kind == "weighted":
+        return max(share * f1 for share, f1 in zip(shares, of_each, strict=True))
+    if kind == "f1" and len(shares) == 2:
+        return of_each[1]
+    return max(of_each) / len(shares)
 
 
 def lowest_entropy(metric: str | None, score: float, labels: int) -> float:
     """The lowest label entropy (nats) with which one constant answer has such a score: that of as
     many labels as can be as frequent as the commonest, and the rest. NaN where nothing follows."""
-    name, share = (metric or "").lower(), score
-    of_one = "f1" in name and "macro" not in name and labels == 2  # F1 of label 1
-    if "f1" in name:
+    kind, share = kind_of(metric), score
+    of_one = kind == "f1" and labels == 2  # F1 of label 1
+    if kind in ("f1", "macro"):
         total = score if of_one else labels * score  # of the labels' F1
         share = total / (2 - total) if total < 2 else nan
-    elif "acc" not in name:
+    elif kind != "accuracy":
         return nan
     if not 0 < share <= 1:
         return nan
@@ -93,18 +118,27 @@ def chance_of(log_: Log, shares: tuple[float, ...] = (), said: str = "") -> Chan
 def guess(log_: Log) -> Chance:
     """From a score that never changes, else from where the loss begins: at ln k, of k labels that
     are equally frequent."""
-    if any(part in (log_.metric or "") for part in ("pearson", "spearman")):
+    if any(part in plain(log_.metric or "") for part in ("pearson", "spearman")):
         return Chance(nan, 0.0, (), True, "a correlation: loss at chance not known")
+    if log_.other_task:
+        said = f"{log_.other_task} is no score of classes, which is all that is judged here"
+        return Chance(nan, nan, (), True, said)
     losses = all_losses(log_)
     if fixed := guess_from_fixed_score(log_, losses):
         return fixed
-    first = float(losses[0]) if len(losses) else nan
+    first = first_loss(log_, losses)
     if not len(log_.training) and first > log_.mean_loss + FAR:
         first = log_.mean_loss  # evaluations only, after training has been learnt by heart
     if not first <= log(MOST_LABELS):
         return Chance(nan, constant_level(log_.metric, ()), (), True, "not known")
-    # a loss begins at ln k and falls; 0.05 nats for what the first record has above it
-    labels = max(2, ceil(exp(first - 0.05)))
+    # a loss begins at ln k and falls; 0.05 nats for what the first record has above it, but three
+    # labels begin well above 0.9
+    labels = 2 if first < MIDWAY else max(2, ceil(exp(first - 0.05)))
+    if labels > MOST_GUESSED:
+        said = f"not known: a first loss of {first:.3g} is that of {labels:,} labels; --classes"
+        return Chance(
+            nan, constant_level(log_.metric, ()), (), True, f"{said} if there are so many"
+        )
     even = (1 / labels,) * labels
     return Chance(
         log(labels),
@@ -115,13 +149,23 @@ def guess(log_: Log) -> Chance:
     )
 
 
+def first_loss(log_: Log, losses: np.ndarray) -> float:
+    """The mean of the training losses in the first twentieth of the run, as single batches are
+    noisy; without any the first loss."""
+    steps, training = log_.training.known("loss")
+    if not len(training):
+        return float(losses[0]) if len(losses) else nan
+    early = training[steps <= steps[-1] / 20]
+    return float(early.mean() if len(early) else training[0])
+
+
 def guess_from_fixed_score(log_: Log, losses: np.ndarray) -> Chance | None:
     """Two labels whose shares are those of a score that no longer changes, if the loss is at their
     entropy."""
-    scores, name = log_.evaluations.known("other")[1], log_.metric or ""
-    if len(scores) < 2 or scores[-1] != scores[-2] or not ("acc" in name or "f1" in name):
+    scores, kind = log_.evaluations.known("other")[1], kind_of(log_.metric)
+    if len(scores) < 2 or scores[-1] != scores[-2] or kind not in ("accuracy", "f1"):
         return None
-    share = float(scores[-1] if "acc" in name else scores[-1] / (2 - scores[-1]))
+    share = float(scores[-1] if kind == "accuracy" else scores[-1] / (2 - scores[-1]))
     if not 0.5 <= share < 1 or abs(losses[-1] - entropy_of((share, 1 - share))) > 0.03:
         return None
     # a run that has learnt and is as sure as it is right has such a loss too

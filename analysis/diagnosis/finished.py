@@ -4,15 +4,14 @@ import json
 import sys
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from math import isfinite, isnan, log, nan
+from math import isfinite, isnan, nan
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
-from analysis.diagnosis.chance import FAR
-from analysis.diagnosis.rule import COLLAPSED, LEARNT, LIES, MEMORISED, NEVER, NO_NUMBER, SMALL
+from analysis.diagnosis.verdict import COLLAPSED, LEARNT, LIES, MEMORISED, NEVER, NO_NUMBER, SMALL
 from analysis.shared.reading import REPOSITORY, BadInput, read_csv
 
 REFERENCE = REPOSITORY / "results" / "reference" / "mini"
@@ -114,8 +113,9 @@ def committed_curves(folder: Path = REFERENCE) -> list[Curve]:
 
 
 def truth(curve: Curve) -> str:
-    """What became of a run. Memorised: as convergence_pitfalls has it, a training loss near 0 in
-    the last tenth, and a dev score near the majority level or a dev loss far above ln 2. Of those
+    """What became of a run. Memorised: a training loss near 0 in the last tenth, and a dev score
+    near the majority level (convergence_pitfalls has it of a dev loss far above ln 2 too, which a
+    run that has learnt and is too sure of itself comes to as well). Of those
     that failed, learnt and collapsed: an evaluation before the last was LEFT of the way up, with a
     dev loss, where it is known, SMALL below the label entropy."""
     end = curve.losses[-max(1, len(curve.losses) // 10) :].mean()
@@ -123,7 +123,7 @@ def truth(curve: Curve) -> str:
         return NO_NUMBER
     table = curve.evaluations
     up = ((table["score"] - curve.level) / (1 - curve.level)).to_numpy()
-    if end < SMALL and (up[-1] < LEFT or curve.last_dev_loss > log(2) + FAR):
+    if end < SMALL and up[-1] < LEFT:
         return MEMORISED
     if not curve.failed:
         return LEARNT

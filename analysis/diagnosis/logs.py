@@ -1,11 +1,14 @@
-"""Logs of fine-tuning runs, whoever wrote them, in one form.
+"""Logs of fine-tuning runs as texts, whoever wrote them, in one form; folders.py finds the files.
 
 Read are: the Trainer's trainer_state.json, or its log_history alone; a folder that holds one, or
-checkpoint-N folders that do (the highest N counts); pasted console lines, a dict a line as the
-Trainer prints them, with numbers or with numbers in quotation marks (transformers 5); a CSV with
-step, loss and scores; a run of this project's store, or a folder of results with a store.
+checkpoint-N folders that do (the highest N counts), or a folder of such folders or of log files, a
+seed each; pasted console lines, a dict a line as the Trainer prints them, with numbers or with
+numbers in quotation marks (transformers 5), or lines with "loss: 0.69", as Keras prints them; a CSV
+with step, loss and scores, or a table as notebooks, model cards, fastai and W&B have it; a run of
+this project's store, or a folder of results with a store.
 """
 
+import ast
 import base64
 import csv
 import hashlib
@@ -13,11 +16,11 @@ import io
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analysis.diagnosis.cells import as_number
+from analysis.diagnosis.pasted import Row, by_marks, header_of, lines_of, rows_of, spelled
 from analysis.diagnosis.records import (
     DEV_LOSS,
     TRAIN_LOSS,
@@ -32,59 +35,14 @@ from analysis.shared.reading import BadInput
 
 EXPECTED = (
     "expected a trainer_state.json, a folder that holds one, console lines such as"
-    " {'loss': 0.69, 'epoch': 1.0}, a CSV with the columns step and loss, or a run of a store"
+    " {'loss': 0.69, 'epoch': 1.0}, a CSV or table with the columns step and loss, or a run of a"
+    " store"
 )
+MOST_PYTHON = 1_000_000  # characters
 # of a pasted dict: a number, in quotation marks or as np.float64(0.5), perhaps with a decimal comma
 PAIR = re.compile(
     r"""["']([^"']+)["']\s*:\s*(?:[\w.]+\()?["']?([-+\w.]+(?:,\d+)?%?)["']?\)?\s*[,}]"""
 )
-
-
-def read_logs(path: Path, metric: str | None = None) -> list[Log]:
-    """The logs at a path: one, or those of all runs of a store. `metric` names the score to look
-    at. BadInput where there is none."""
-    if not path.exists():
-        raise BadInput(f"no file or folder {path}: {EXPECTED}")
-    if path.is_dir():
-        return read_folder(path, metric)
-    if not path.is_file():  # a pipe has no end while somebody may write to it
-        raise BadInput(
-            f"{path} is no file but a pipe or device: {EXPECTED}; - reads standard input"
-        )
-    data = path.read_bytes()
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise BadInput(
-            f"{path} is no UTF-8 text (byte {error.start}): {EXPECTED}; convert it, e.g. with iconv"
-        ) from None
-    name = str(path.parent if path.name == "trainer_state.json" else path)
-    return [read_text(text, name, metric)]
-
-
-def read_folder(folder: Path, metric: str | None) -> list[Log]:
-    """The log of a run's or checkpoint's folder, or those of a store's runs."""
-    if (folder / "trainer_state.json").is_file():
-        return read_logs(folder / "trainer_state.json", metric)
-    states = []
-    for path in folder.glob("checkpoint-*/trainer_state.json"):
-        if number := re.fullmatch(r"checkpoint-(\d+)", path.parent.name):
-            states.append((int(number[1]), path))
-    if states:
-        log = read_logs(max(states)[1], metric)[0]
-        log.name = str(folder)
-        return [log]
-    runs = sorted([*folder.glob("runs/*.json"), *folder.glob("*.json")])
-    if folder.name == "runs" or (folder / "runs").is_dir():
-        logs = []
-        for path in runs:
-            logs += read_logs(path, metric)
-        if logs:
-            return logs
-    raise BadInput(
-        f"{folder} holds no log (no trainer_state.json, no checkpoint-N/trainer_state.json, no"
-        f" runs/*.json): {EXPECTED}"
-    )
 
 
 def read_text(text: str, name: str, metric: str | None = None) -> Log:
@@ -97,16 +55,16 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
     if first in "{[":
         try:
             whole = json.loads(text, object_pairs_hook=lambda pairs: as_dict(pairs, name))
-        except ValueError:  # a dict a line, or cut off: read line by line below
-            whole = None
+        except ValueError:  # Python's own spelling, a dict a line, or cut off
+            whole = as_python(text)
         except RecursionError:
             raise BadInput(
                 f"{name} is JSON of another kind, nested too deeply: {EXPECTED}"
             ) from None
     if whole is not None:
         log = from_json(whole, name, metric)
-    elif is_csv(text):
-        log = from_csv(text, name, metric)
+    elif (table := header_of(text)) is not None:
+        log = from_table(text, table, name, metric)
     else:
         log = from_lines(text, name, metric)
     parts = (log.training, log.evaluations)
@@ -117,6 +75,18 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
         )
     log.digest = hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
     return log
+
+
+def as_python(text: str) -> dict[str, list[Any]] | None:
+    """The columns of a dict of lists that Python printed, as of Keras' history; None of others."""
+    if len(text) > MOST_PYTHON:
+        return None
+    try:
+        found = ast.literal_eval(text.strip())
+    except (ValueError, SyntaxError, MemoryError, RecursionError):
+        return None
+    is_columns = isinstance(found, dict) and any(isinstance(x, list) for x in found.values())
+    return found if is_columns else None
 
 
 def as_dict(pairs: Sequence[tuple[str, Any]], name: str) -> dict[str, Any]:
@@ -224,21 +194,27 @@ def check_record(
             )
 
 
-def is_csv(text: str) -> bool:
-    """Whether the first line names columns, among them a loss."""
-    line = text.lstrip().split("\n", 1)[0]
-    return "{" not in line and any(is_loss(cell.strip('"').lower()) for cell in split(line))
-
-
-def split(line: str) -> list[str]:
-    separator = max(",;\t", key=line.count)
-    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+def from_table(
+    text: str, table: tuple[int, Callable[[str], Row]], name: str, metric: str | None
+) -> Log:
+    """A CSV, or another table with a header (pasted.py)."""
+    number, parted = table
+    if parted is by_marks:
+        return from_csv("\n".join(text.split("\n")[number:]), name, metric)
+    header, rows, others = rows_of(text)
+    if not rows:
+        raise BadInput(f"{name} has a header and no rows: {EXPECTED}")
+    columns = {key: [row[i] for row in rows] for i, key in enumerate(map(spelled, header))}
+    log = from_columns(columns, len(rows), name, metric)
+    if others:
+        log.notes.append(f"warning: {others} lines under its header are no rows of it: not read")
+    return log
 
 
 def from_csv(text: str, name: str, metric: str | None) -> Log:
     """A CSV with a row a record: training, evaluation, or both in one row. An empty cell is
     missing; nan is a loss that is no number, but in a row that has the other loss missing too."""
-    header, rows = table_of(text.lstrip(), name)
+    header, rows = table_of(text, name)
     columns: dict[str, list[Any]] = {}
     for key, *cells in zip(header, *rows, strict=True):
         columns[key] = cells
@@ -261,10 +237,12 @@ def table_of(text: str, name: str) -> tuple[list[str], list[list[str]]]:
         header, *rows = [[cell.strip() for cell in row] for row in reader if row]
     except csv.Error as error:
         raise BadInput(f"{name} is no CSV ({error}): {EXPECTED}") from None
-    header = [key.lower() if is_read(key.lower()) else key for key in header]
+    header = [spelled(key) for key in header]
     for key in header:
         if header.count(key) > 1 and is_read(key):
-            raise BadInput(f"{name} has the column {key} twice: keep one")
+            raise BadInput(
+                f"{name} has the column {key} twice: keep one; of several runs give each a file"
+            )
     if not rows:
         raise BadInput(f"{name} has a header and no rows: {EXPECTED}")
     for number, row in enumerate(rows, 2):
@@ -285,8 +263,18 @@ def from_lines(text: str, name: str, metric: str | None) -> Log:
     for part in text.split("{")[1:]:
         if pairs := PAIR.findall(part):
             records.append(as_dict(pairs, name))
+    if not records and (lines := lines_of(text)):
+        return from_records(lines, name, metric)
     if not records:
-        raise BadInput(f"{name} holds no record of a log: {EXPECTED}")
+        first = text.strip().split("\n")[0]
+        if first.lower().replace('"', "") == "wall time,step,value":
+            raise BadInput(
+                f"{name} is one curve as TensorBoard exports it, which does not say of what:"
+                " expected losses and scores side by side, in columns step, loss, eval_loss"
+            )
+        raise BadInput(
+            f"{name} holds no record of a log (its first line is {first[:60]!r}): {EXPECTED}"
+        )
     log = from_records(records, name, metric)
     if not any("train_runtime" in record for record in records[-3:]):
         log.notes.append(

@@ -8,30 +8,34 @@ from typing import Any
 
 import numpy as np
 
-from analysis.diagnosis import cells, kept, sets
+from analysis.diagnosis import cells, kept, scale, sets
 from analysis.shared.reading import BadInput
 
-TRAIN_LOSS = ("loss", "train_loss", "training_loss", "train/loss")
-DEV_LOSS = ("eval_loss", "dev_loss", "val_loss", "valid_loss", "validation_loss", "eval/loss")
+TRAIN_LOSS = (
+    *("loss", "train_loss", "training_loss", "train/loss"),
+    *("train_loss_step", "train_loss_epoch"),  # Lightning's
+)
+DEV_LOSS = (
+    *("eval_loss", "dev_loss", "val_loss", "valid_loss", "validation_loss", "eval/loss"),
+    "test_loss",
+)
 NORM = ("grad_norm", "gradient_norm", "train/grad_norm")
 STEP = ("step", "global_step", "train/global_step", "steps", "iteration")
 # a score whose name ends so, the first that is there: those whose best constant answer is known
 # whatever the labels come first
 SCORES = (
-    "matthews_correlation",
-    "matthews_corrcoef",
-    "mcc",
-    "matthews",
-    "pearson",
-    "spearmanr",
-    "spearman",
-    "accuracy",
-    "acc",
-    "f1_macro",
-    "macro_f1",
-    "f1",
-    "score",
+    *("matthews_correlation", "matthews_corrcoef", "mcc", "matthews"),
+    *("pearson", "pearsonr", "spearmanr", "spearman"),
+    *("overall_f1", "entity_f1"),  # seqeval's
+    *("accuracy", "acc", "accur", "binary_accuracy", "categorical_accuracy"),
+    "sparse_categorical_accuracy",
+    *("f1_macro", "macro_f1", "f1", "f1_micro", "micro_f1", "f1_weighted", "weighted_f1"),
+    *("balanced_accuracy", "roc_auc", "auc", "kappa", "score"),
 )
+NO_SCORES = (*NORM, *STEP, "epoch", "runtime", "learning_rate", "time", "model_preparation_time")
+# of what is judged otherwise than classes: language models and answers in words; regression
+OF_WORDS = re.compile(r"perplexity|ppl|exact_match|bleu|sacrebleu|rouge\w*|wer|cer")
+OF_OTHER_TASKS = re.compile(rf"mse|rmse|mae|r2|r_squared|{OF_WORDS.pattern}")
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class Log:
     steps: int | None = None  # planned, where the log says so
     mean_loss: float = math.nan  # nats, over the whole run, as the Trainer says it at the end
     dev_examples: int | None = None
+    other_task: str = ""  # the name of a score that classes do not have, where there is no other
     notes: list[str] = field(default_factory=list)  # a line each, for the reader
     digest: str = ""  # of the text it was read from
     # of a run of our own store: label entropy (nats), level of the best constant answer
@@ -100,7 +105,8 @@ def from_records(records: Iterable[Mapping[str, Any]], name: str, metric: str | 
             mean = cells.as_number(columns["train_loss"][i])
             closing, columns["train_loss"][i] = math.nan if mean is None else mean, cells.MISSING
     log = from_columns(columns, count, name, metric, table=False)
-    log.mean_loss = closing
+    read = not len(log.training) or len(log.training.known("loss")[0])
+    log.mean_loss = closing if read else math.nan  # not comparable either
     if closing < -cells.ROUNDING:
         raise BadInput(f"{name}: train_loss is {closing:g}: expected a number from 0 on")
     log.dev_examples = evaluated(columns)
@@ -130,6 +136,12 @@ def from_columns(
     """A log from columns of cells, None where nothing stands. `table`: not what a run printed."""
     notes: list[str] = []
     score = chosen_score(columns, name, metric)
+    if score and not metric and of_training(columns, score):
+        notes.append(
+            f"{score} is taken for training's, as it stands beside {TRAIN_LOSS[0]} and nothing is"
+            " of an evaluation: not read"
+        )
+        score = None
     dev_losses: Sequence[str] = DEV_LOSS
     if not first_of(columns, DEV_LOSS, []) and (score is None or plain(score) not in SCORES):
         dev_loss_of_set, score = sets.of_one_set(columns, SCORES, score, notes)
@@ -161,7 +173,35 @@ def from_columns(
     left_out = kept.is_kept(parts, after, notes)
     evaluations = chosen(evaluations, ~left_out)
     training, evaluations = in_order(training, evaluations, table, notes)
-    return Log(name, training, evaluations, score, notes=notes)
+    training = scale.comparable(training, evaluations, notes)
+    if score is None:
+        note_unknown(columns, notes)
+    of_others = OF_OTHER_TASKS if score is None else OF_WORDS
+    other_task = [plain(column) for column in columns if of_others.fullmatch(plain(column))]
+    return Log(name, training, evaluations, score, other_task="".join(other_task[:1]), notes=notes)
+
+
+def note_unknown(columns: Mapping[str, list[Any]], notes: list[str]) -> None:
+    """Say which scores are there that are not known."""
+    unknown = []
+    for column, values in columns.items():
+        evaluated = plain(column) != column.lower() and not is_loss(column)
+        numbers = [cells.as_number(cell) for cell in values]
+        if evaluated and "per_second" not in column and any(x is not None for x in numbers):
+            unknown.append(column)
+    unknown = [column for column in unknown if plain(column) not in NO_SCORES]
+    if unknown:
+        shown = ", ".join(unknown[:5])
+        notes.append(f"it has no score that is known, but {shown}: --score NAME looks at one")
+
+
+def of_training(columns: Mapping[str, list[Any]], score: str) -> bool:
+    """Whether a score is the training's own, as Keras logs it without validation: it has no word
+    for an evaluation, and a training loss beside it in each row."""
+    if plain(score) != score.lower() or [name for name in columns if is_loss(name)] != ["loss"]:
+        return False
+    pairs = zip(columns[score], columns["loss"], strict=True)
+    return all(cells.is_blank(value) or not cells.is_blank(loss) for value, loss in pairs)
 
 
 def first_of(columns: Mapping[str, list[Any]], names: Sequence[str], notes: list[str]) -> str:
@@ -235,21 +275,38 @@ def plain(column: str) -> str:
     return re.sub(r"^(eval|dev|val|valid|validation|test)[_/]", "", column.lower())
 
 
-def chosen_score(columns: Iterable[str], name: str, metric: str | None) -> str | None:
+def chosen_score(columns: Mapping[str, list[Any]], name: str, metric: str | None) -> str | None:
     """The column of the score: the one asked for, or the first of SCORES that is there, of an
-    evaluation rather than of training."""
+    evaluation rather than of training. An F1 that ends at 0 comes first: whatever the accuracy,
+    every answer is "no", or of entities "none"."""
     known = list(columns)
     if metric:
-        for wanted in (metric, f"eval_{metric}"):
-            for column in known:
-                if column.lower() == wanted.lower():
-                    return column
-        raise BadInput(f"{name} has no score {metric!r}: it has {', '.join(known)}")
+        return asked_for(known, name, metric)
+    of_evaluations = sorted(known, key=lambda column: plain(column) == column.lower())
+    for column in of_evaluations:
+        if plain(column) in ("f1", "overall_f1", "entity_f1") and ends_at_zero(columns[column]):
+            return column
     for ending in SCORES:
-        found = [column for column in known if plain(column) == ending]
-        if found:
-            return min(found, key=lambda column: plain(column) == column.lower())
+        for column in of_evaluations:
+            if plain(column) == ending:
+                return column
     return None
+
+
+def ends_at_zero(values: Sequence[Any]) -> bool:
+    known = [x for x in map(cells.as_number, values) if x is not None]
+    return bool(known) and known[-1] == 0
+
+
+def asked_for(known: Sequence[str], name: str, metric: str) -> str:
+    """The column of the score that a person named."""
+    for spelled in (str.lower, plain):
+        for column in known:
+            if spelled(column) in (metric.lower(), f"eval_{metric}".lower()):
+                if is_loss(column) or plain(column) in NO_SCORES:
+                    raise BadInput(f"--score {metric}: {column} is no score of the model's answers")
+                return column
+    raise BadInput(f"{name} has no score {metric!r}: it has {', '.join(known)}")
 
 
 def records_of(

@@ -128,7 +128,10 @@ class GradientWatch(TrainerCallback):
         self.hook.remove()
         share, (loss, entropy) = ratio(self.judged), self.gathered()
         if math.isnan(entropy) or not set(self.parts) >= BOTH or not self.whole:
-            self.say("no verdict on this run: it needs trained layers, a classifier, and labels")
+            self.say(
+                "no verdict on this run: it needs trained layers, a classifier, and classes as"
+                " labels (not smoothed, no regression, one an example or token)"
+            )
             return control
         # a value that is not a number is as bad as can be
         self.failing = not share >= VANISHED and not loss < entropy - NEAR

@@ -10,7 +10,8 @@ from analysis.diagnose import logging_of
 from analysis.diagnosis.advice import TRY
 from analysis.diagnosis.chance import chance_of
 from analysis.diagnosis.records import from_records
-from analysis.diagnosis.rule import SHAPES, judge
+from analysis.diagnosis.rule import judge
+from analysis.diagnosis.verdict import SHAPES
 from analysis.shared.reading import BadInput, run_command
 
 
@@ -72,6 +73,40 @@ def test_a_log_given_twice_is_counted_once(call, failing, tmp_path):
         f"warning: {tmp_path / 'latest'} is the same log as {failing}: counted once",
         f"warning: {tmp_path / 'copy.json'} is the same log as {failing}: counted once",
     ]
+
+
+def test_an_earlier_checkpoint_is_no_second_run(call, failing, tmp_path):
+    """As a shell writes checkpoint-*: each holds the beginning of the next."""
+    state = json.loads((failing / "trainer_state.json").read_text())
+    paths = []
+    for step in (100, 200, 300):
+        folder = tmp_path / f"checkpoint-{step}"
+        folder.mkdir()
+        history = [record for record in state["log_history"] if record["step"] <= step]
+        (folder / "trainer_state.json").write_text(
+            json.dumps({"log_history": history, "max_steps": 300, "global_step": step})
+        )
+        paths.append(folder)
+    status, out, err = call(*paths)
+    assert status == 0 and out.startswith(f"{paths[2]}: never left") and "of 3 failed" not in out
+    assert err.count("is an earlier part of") == 2
+    _, out, _ = call(paths[0])
+    assert "those had ended, this one has not" in " ".join(out.split())
+
+
+def test_labels_before_the_path(failing, capsys):
+    options = diagnose.read_options(["--labels", "0.6", "0.4", str(failing)])
+    assert options.labels == [0.6, 0.4] and [str(path) for path in options.paths] == [str(failing)]
+    for arguments, said in ((["--labels", "x"], "expected shares"), ([], "expected a PATH")):
+        with pytest.raises(BadInput, match=said):
+            diagnose.read_options(arguments)
+
+
+def test_no_verdict_has_no_accuracy(call, tmp_path):
+    path = tmp_path / "losses.csv"
+    path.write_text("step,loss\n10,0.7\n20,0.4\n30,0.2\n")
+    _, out, _ = call(path)
+    assert "cannot tell" in out and "such verdicts" not in out
 
 
 def test_one_log(call, failing, tmp_path):
@@ -187,7 +222,7 @@ def test_every_shape_has_something_to_try():
 def test_the_figure_has_a_line_a_log_and_the_levels_of_chance(failing):
     from pathlib import Path
 
-    from analysis.diagnosis.logs import read_logs
+    from analysis.diagnosis.folders import read_logs
 
     logs = read_logs(Path(failing)) * 2
     chances = [chance_of(log) for log in logs]
@@ -225,7 +260,7 @@ def test_the_kind_of_logging(steps, kind):
 
 
 def test_a_score_of_the_command_line_is_none_of_the_logs(failing):
-    from analysis.diagnosis.logs import read_logs
+    from analysis.diagnosis.folders import read_logs
 
     with pytest.raises(BadInput):
         read_logs(failing, "rouge")

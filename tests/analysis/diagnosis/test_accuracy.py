@@ -10,7 +10,7 @@ from scipy.stats import binomtest
 
 from analysis.diagnosis import accuracy, finished
 from analysis.diagnosis.logs import from_json
-from analysis.diagnosis.rule import COLLAPSED, LEARNT, LIES, MEMORISED, NEVER, NO_NUMBER
+from analysis.diagnosis.verdict import COLLAPSED, LEARNT, LIES, MEMORISED, NEVER, NO_NUMBER
 
 
 def a_curve(losses, scores, dev, failed=False, diverged=False, width=1.0, seed=2):

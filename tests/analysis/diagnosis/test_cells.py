@@ -8,8 +8,10 @@ import pytest
 from builders import a_result
 
 from analysis.diagnosis.chance import chance_of
-from analysis.diagnosis.logs import read_logs, read_text
-from analysis.diagnosis.rule import NEVER, judge
+from analysis.diagnosis.folders import read_logs
+from analysis.diagnosis.logs import read_text
+from analysis.diagnosis.rule import judge
+from analysis.diagnosis.verdict import NEVER
 from analysis.shared.reading import BadInput
 
 LOSSES, SCORES = (0.72, 0.70, 0.69, 0.693), (0.5271, 0.4729, 0.5271, 0.5271)

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 from builders import a_result
 
-from analysis.diagnosis.logs import read_logs, read_text
+from analysis.diagnosis.folders import read_logs
+from analysis.diagnosis.logs import read_text
 from analysis.shared.reading import BadInput
 
 HISTORY = [
@@ -53,6 +54,124 @@ def test_the_same_log_in_every_form(text):
         assert log.mean_loss == 0.675 and log.dev_examples == 300 and not log.notes
     if "'step'" in text or '"step"' in text:
         assert log.training.step.tolist() == [50, 100]
+
+
+ROWS = [("1", "No log", "0.6925", "0.5271"), ("2", "0.6998", "0.6918", "0.6")]
+NAMES = ("Epoch", "Training Loss", "Validation Loss", "Accuracy")
+PASTED = {
+    "a notebook's table": "\n".join("\t".join(row) for row in (NAMES, *ROWS)),
+    "without tabs": "\n".join(" ".join(row) for row in (NAMES, *ROWS)),
+    "a model card": "The results:\n\n| {} |\n|:-:|:-:|:-:|:-:|\n| {} |\n| {} |\n".format(
+        *(" | ".join(row) for row in (NAMES, *ROWS))
+    ),
+    "fastai": "epoch     train_loss  valid_loss  accuracy  time\n"
+    "1         -  0.6925  0.5271  00:41\n2         0.6998  0.6918  0.6  00:40\n",
+    "W&B": '"Step","run - train/loss","run - train/loss__MIN","run - eval/loss","run - eval/'
+    'accuracy"\n1,,,0.6925,0.5271\n2,0.6998,0.6998,0.6918,0.6\n',
+    "a spreadsheet": "sep=;\nStep;Loss;Eval Loss;Eval Accuracy\n1;;0.6925;0.5271\n"
+    "2;0.6998;0.6918;0.6\n",
+    "lines of a logger": "12:00 - INFO - epoch 1 eval_loss = 0.6925, dev acc = 0.5271\n"
+    "12:01 - INFO - epoch 2 loss = 0.6998 eval_loss = 0.6918 dev acc = 0.6\n",
+}
+
+
+@pytest.mark.parametrize("name", PASTED)
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-16"])
+def test_tables_as_people_paste_them(tmp_path, name, encoding):
+    path = tmp_path / "a log"
+    path.write_text(PASTED[name], encoding=encoding)
+    (log,) = read_logs(path)
+    assert log.training.known("loss")[1].tolist() == [0.6998]
+    assert log.evaluations.loss.tolist() == [0.6925, 0.6918]
+    assert log.evaluations.other.tolist() == [0.5271, 0.6]
+    assert not log.notes
+
+
+KERAS = """Epoch 1/2
+ 10/78 [==>......] - ETA: 0:30 - loss: 0.8 - accuracy: 0.4
+78/78 [=======] - 41s 523ms/step - loss: 0.7 - accuracy: 0.5{}
+Epoch 2/2
+78/78 [=======] - 41s 523ms/step - loss: 0.65 - accuracy: 0.6{}
+"""
+
+
+def test_what_keras_prints():
+    validated = KERAS.format(*(f" - val_loss: {x} - val_accuracy: 0.7" for x in (0.6, 0.5)))
+    for text in (validated, validated.replace("- loss", "\x1b[1m- loss")):
+        log = read_text(text, "a log")
+        assert log.training.loss.tolist() == [0.7, 0.65]
+        assert log.evaluations.loss.tolist() == [0.6, 0.5] and log.metric == "val_accuracy"
+    # without validation the last line of each epoch; the accuracy is training's own
+    log = read_text(KERAS.format("", ""), "a log")
+    assert log.training.loss.tolist() == [0.7, 0.65] and not len(log.evaluations)
+    assert log.metric is None and "accuracy is taken for training's" in log.notes[0]
+    log = read_text("{'loss': [0.7, 0.6], 'val_loss': [0.6, 0.5]}", "Python's history")
+    assert log.evaluations.loss.tolist() == [0.6, 0.5]
+
+
+def test_a_curve_that_does_not_say_of_what():
+    with pytest.raises(BadInput, match="TensorBoard exports it.*columns step, loss, eval_loss"):
+        read_text("Wall time,Step,Value\n1.7e9,10,0.7\n", "a curve")
+    with pytest.raises(BadInput, match="first line is 'the loss did not move'"):
+        read_text("the loss did not move\n", "prose")
+
+
+def test_a_folder_of_seeds(tmp_path):
+    """Folders and files, a seed each; what is no log is named."""
+    for seed in (1, 2):
+        (tmp_path / f"seed_{seed}").mkdir()
+        (tmp_path / f"seed_{seed}" / "trainer_state.json").write_text(json.dumps(STATE))
+    (tmp_path / "seed_3.csv").write_text(as_csv(HISTORY))
+    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "code.py").write_text("loss = 1\n")
+    logs = read_logs(tmp_path)
+    names = [log.name.rpartition("/")[2] for log in logs]
+    assert names == ["seed_1", "seed_2", "seed_3.csv"]
+    assert "left out: config.json in" in logs[0].notes[-1]
+
+
+@pytest.mark.parametrize(
+    ("columns", "score", "other"),
+    [
+        ({"eval_accuracy": [0.8], "eval_f1": [0.0]}, "eval_f1", ""),  # every answer is "no"
+        ({"eval_accuracy": [0.8], "eval_f1": [0.7]}, "eval_accuracy", ""),
+        ({"eval_overall_f1": [0.5], "eval_overall_accuracy": [0.9]}, "eval_overall_f1", ""),
+        ({"eval_mse": [2.2]}, None, "mse"),
+        ({"eval_pearson": [0.5], "eval_mse": [2.2]}, "eval_pearson", ""),
+        ({"eval_f1": [0.8], "eval_exact_match": [0.7]}, "eval_f1", "exact_match"),
+        ({"eval_gleu": [0.8]}, None, ""),
+    ],
+)
+def test_which_score_is_looked_at(columns, score, other):
+    log = read_text(json.dumps({"loss": [0.7], "eval_loss": [0.7], **columns}), "a log")
+    assert (log.metric, log.other_task) == (score, other)
+    unknown = " ".join(set(columns)) if score is None else ""
+    assert unknown in " ".join(log.notes) and len(log.notes) == bool(unknown)
+
+
+@pytest.mark.parametrize(
+    ("late", "losses", "said"),
+    [
+        (2.77, [0.6925, 0.6925], "4 times the dev loss of 0.693"),
+        (1.2, [], "not read"),  # 1.7 times
+        (0.9, [0.9, 0.9], ""),
+        (0.1, [0.1, 0.1], ""),
+    ],
+)
+def test_training_losses_of_another_scale(late, losses, said):
+    """Four micro-batches, whose losses are summed; and what is no whole multiple."""
+    table = f"step,loss,eval_loss\n10,{late},\n20,{late},0.6925\n"
+    log = read_text(table, "a log")
+    assert log.training.known("loss")[1].tolist() == pytest.approx(losses)
+    assert said in " ".join(log.notes) and len(log.notes) == bool(said)
+
+
+@pytest.mark.parametrize("name", ["epoch", "eval_loss", "loss"])
+def test_what_is_no_score(name):
+    with pytest.raises(BadInput, match="is no score of the model's answers"):
+        read_text(json.dumps(STATE), "a log", name)
+    table = "step,loss,val_balanced_accuracy\n1,0.7,0.5\n"
+    assert read_text(table, "a log", "balanced_accuracy").metric == "val_balanced_accuracy"
 
 
 def test_what_is_no_number_is_told_from_what_is_missing():

@@ -13,7 +13,8 @@ from analysis.diagnosis.chance import (
     lowest_entropy,
 )
 from analysis.diagnosis.records import from_records
-from analysis.diagnosis.rule import (
+from analysis.diagnosis.rule import judge, lowest_possible
+from analysis.diagnosis.verdict import (
     COLLAPSED,
     LEARNT,
     LIES,
@@ -22,8 +23,6 @@ from analysis.diagnosis.rule import (
     NO_NUMBER,
     OSCILLATES,
     UNKNOWN,
-    judge,
-    lowest_possible,
     smoothed,
 )
 from analysis.shared.reading import BadInput
@@ -74,7 +73,10 @@ SHAPES = {
     "a loss too low for the score": (a_log([0.2], [0.1], [0.5]), LIES),
     "a score that never moves": (a_log([0.5, 0.4, 0.4], [0.6, 0.5, 0.4], [0.5] * 3, "f1"), LIES),
     "by heart": (a_log([0.3, 0.05, 0.001], [1.0, 1.9], [0.52, 0.51]), MEMORISED),
-    "by heart, no score": (a_log([0.3, 0.05, 0.001], [1.0, 1.9]), MEMORISED),
+    "by heart, or learnt and too sure of itself: no score": (
+        a_log([0.3, 0.05, 0.001], [1.0, 1.9]),
+        UNKNOWN,
+    ),
     "by heart, the mean alone": (a_log([], [1.5, 1.9], [0.5, 0.5], closing=0.05), MEMORISED),
     "up and down": (
         a_log([0.4] * 8, [0.5] * 8, [0.6, 0.9, 0.6, 0.9, 0.6, 0.88, 0.61, 0.9]),
@@ -86,6 +88,91 @@ SHAPES = {
     "losses apart, no score": (a_log([0.5, 0.3, 0.2], [0.6, 0.75]), UNKNOWN),
     "one look at chance": (a_log([], [0.693], [0.5]), UNKNOWN),
 }  # fmt: skip
+
+
+NEAR_CHANCE = {  # what a stranger tried; without --labels, and with RTE's or the case's own
+    "RTE, failed, the answer flips": (
+        a_log([0.698, 0.696, 0.695], [0.6925, 0.694, 0.6918], [0.5271, 0.4729, 0.5271]),
+        (NEVER, NEVER),
+        (0.5271, 0.4729),
+    ),
+    "two examples above the majority": (
+        a_log([0.698, 0.696, 0.695], [0.6925, 0.694, 0.6925], [0.5271, 0.4729, 0.5343]),
+        (NEVER, NEVER),
+        (0.5271, 0.4729),
+    ),
+    "CoLA, just above 0": (
+        a_log([0.64, 0.62, 0.613], [0.62, 0.619, 0.618], [0, 0, 0.0207], "mcc"),
+        (UNKNOWN, NEVER),
+        (0.31, 0.69),
+    ),
+    "without a dev loss": (
+        a_log([0.7003, 0.6968, 0.6951], [], [0.5271, 0.4729, 0.5271]),
+        (NEVER, NEVER),
+        (0.5271, 0.4729),
+    ),
+    "a first batch of 0.8": (
+        a_log([0.8, 0.69, 0.7], [0.6931, 0.6935, 0.6925], [0.5271, 0.5271, 0.53]),
+        (NEVER, NEVER),
+        (0.5271, 0.4729),
+    ),
+    "90 % of one label, moving a little": (
+        a_log([0.34, 0.33, 0.33], [0.326, 0.325, 0.325], [0.9, 0.9012, 0.9006]),
+        (UNKNOWN, NEVER),
+        (0.9, 0.1),
+    ),
+    "a weighted loss": (
+        a_log([0.7, 0.693, 0.693], [0.693, 0.693, 0.693], [0.95, 0.05, 0.95]),
+        (UNKNOWN, NEVER),
+        (0.95, 0.05),
+    ),
+    "overfitted, and right": (
+        a_log([0.4, 0.1, 0.002], [0.38, 0.8, 1.31], [0.84, 0.862, 0.865]),
+        (LEARNT, LEARNT),
+        (0.5, 0.5),
+    ),
+    "a training loss that dev has nothing of": (
+        a_log([0.65, 0.4, 0.2, 0.095], [0.7, 0.95, 1.4, 1.7], [0.527, 0.538, 0.52, 0.5235]),
+        (MEMORISED, MEMORISED),
+        (0.5271, 0.4729),
+    ),
+    "all words are O": (
+        a_log([1.1, 0.72, 0.71], [0.7, 0.699, 0.699], [0.0] * 3, "overall_f1"),
+        (NEVER, NEVER),
+        (0.8, 0.1, 0.1),
+    ),
+    "one gradient that overflowed in the last step": (
+        a_log([0.6, 0.3, 0.15], [0.5, 0.43], [0.75, 0.83], norms=[1.0, 2.0, np.inf]),
+        (LEARNT, LEARNT),
+        (0.5, 0.5),
+    ),
+    "a dev loss alone that is no number": (
+        a_log([0.6, 0.3, 0.1], [0.5, nan], [0.75, 0.83]),
+        (NO_NUMBER, NO_NUMBER),
+        (0.5, 0.5),
+    ),
+    "a correlation just above 0": (
+        a_log([2.3, 2.25], [2.3, 2.25], [0.01, 0.021], "pearson"),
+        (UNKNOWN, UNKNOWN),
+        (),
+    ),
+}
+
+
+@pytest.mark.parametrize("name", NEAR_CHANCE)
+def test_near_chance(name):
+    log_, shapes, shares = NEAR_CHANCE[name]
+    found = [judge(log_, chance_of(log_)), judge(log_, chance_of(log_, shares, "given"))]
+    assert tuple(verdict.shape for verdict in found) == shapes, [v.because for v in found]
+
+
+def test_a_language_model_is_not_judged():
+    """6.8 nats at the start would be 900 labels."""
+    log_ = a_log([6.8, 3.0, 2.2], [2.3, 2.1])
+    chance = chance_of(log_)
+    assert np.isnan(chance.entropy) and "--classes" in chance.said
+    assert judge(log_, chance).shape == UNKNOWN
+    assert judge(log_, chance_of(log_, (1 / 900,) * 900)).shape == LEARNT
 
 
 @pytest.mark.parametrize("name", SHAPES)
@@ -146,6 +233,12 @@ def test_a_calibrated_run_is_not_taken_for_one_at_chance():
         ("eval_f1", (0.32, 0.68), 2 * 0.68 / 1.68),
         ("eval_f1", (0.68, 0.32), 2 * 0.32 / 1.32),
         ("f1", (0.5, 0.3, 0.2), 2 * 0.5 / 1.5 / 3),
+        ("f1_macro", (0.5, 0.3, 0.2), 2 * 0.5 / 1.5 / 3),
+        ("balanced_accuracy", (0.5, 0.3, 0.2), 1 / 3),
+        ("f1_micro", (0.5, 0.3, 0.2), 0.5),
+        ("f1_weighted", (0.5, 0.3, 0.2), 0.5 * 2 * 0.5 / 1.5),
+        ("roc_auc", (), 0.5),
+        ("cohen_kappa", (0.5, 0.3, 0.2), 0),
         ("matthews_correlation", (0.3, 0.7), 0),
         ("eval_spearmanr", (), 0),
     ],
@@ -154,15 +247,20 @@ def test_the_best_constant_answer_as_scikit_learn_scores_it(metric, shares, leve
     assert constant_level(metric, shares) == pytest.approx(level)
     if not shares:
         return
-    from sklearn.metrics import accuracy_score, f1_score, matthews_corrcoef
+    from sklearn import metrics
 
     labels = np.repeat(np.arange(len(shares)), np.round(100 * np.array(shares)).astype(int))
+    name = metric.replace("eval_", "")
     average = "binary" if len(shares) == 2 else "macro"
+    if "_" in name and name.startswith("f1"):
+        average, name = name.removeprefix("f1_"), "f1"
     scorer = {
-        "a": accuracy_score,
-        "m": matthews_corrcoef,
-        "f": lambda true, answers: f1_score(true, answers, average=average, zero_division=0),
-    }[metric.replace("eval_", "")[0]]
+        "accuracy": metrics.accuracy_score,
+        "balanced_accuracy": metrics.balanced_accuracy_score,
+        "matthews_correlation": metrics.matthews_corrcoef,
+        "cohen_kappa": metrics.cohen_kappa_score,
+        "f1": lambda *pair: metrics.f1_score(*pair, average=average, zero_division=0),
+    }[name]
     constant = [scorer(labels, np.full_like(labels, label)) for label in range(len(shares))]
     assert constant_level(metric, shares) == pytest.approx(max(constant))
 
@@ -239,7 +337,7 @@ def test_a_score_that_never_moves_above_a_guessed_level(train, dev, score, metri
     assert verdict.shape == shape, verdict.because
     assert (shape == LEARNT) == ("--labels" not in " ".join(verdict.because))
     two = a_log(train, dev[:2], [score] * 2, metric)
-    assert judge(two, chance_of(two)).shape in (LEARNT, shape)
+    assert judge(two, chance_of(two)).shape in (LEARNT, UNKNOWN)
 
 
 def test_the_lowest_entropy_that_goes_with_a_constant_answers_score():

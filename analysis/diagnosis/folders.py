@@ -1,0 +1,87 @@
+"""The logs at a path: of a file, of a run's folder, of a folder of seeds, of a store."""
+
+import re
+from pathlib import Path
+
+from analysis.diagnosis.logs import EXPECTED, read_text
+from analysis.diagnosis.records import Log
+from analysis.shared.reading import BadInput
+
+ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".log", ".md")  # of logs in a folder
+
+
+def read_logs(path: Path, metric: str | None = None) -> list[Log]:
+    """The logs at a path: one, or those of all runs of a store. `metric` names the score to look
+    at. BadInput where there is none."""
+    if not path.exists():
+        raise BadInput(f"no file or folder {path}: {EXPECTED}")
+    if path.is_dir():
+        return read_folder(path, metric)
+    if not path.is_file():  # a pipe has no end while somebody may write to it
+        raise BadInput(
+            f"{path} is no file but a pipe or device: {EXPECTED}; - reads standard input"
+        )
+    data = path.read_bytes()
+    wide = data[:2] in (b"\xff\xfe", b"\xfe\xff")  # a spreadsheet's "Unicode text"
+    try:
+        text = data.decode("utf-16" if wide else "utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise BadInput(
+            f"{path} is no UTF-8 text (byte {error.start}): {EXPECTED}; convert it, e.g. with iconv"
+        ) from None
+    name = str(path.parent if path.name == "trainer_state.json" else path)
+    return [read_text(text, name, metric)]
+
+
+def read_folder(folder: Path, metric: str | None) -> list[Log]:
+    """The log of a run's or checkpoint's folder, or those of a store's runs."""
+    if (folder / "trainer_state.json").is_file():
+        return read_logs(folder / "trainer_state.json", metric)
+    states = []
+    for path in folder.glob("checkpoint-*/trainer_state.json"):
+        if number := re.fullmatch(r"checkpoint-(\d+)", path.parent.name):
+            states.append((int(number[1]), path))
+    if states:
+        log = read_logs(max(states)[1], metric)[0]
+        log.name = str(folder)
+        return [log]
+    runs = sorted([*folder.glob("runs/*.json"), *folder.glob("*.json")])
+    if folder.name == "runs" or (folder / "runs").is_dir():
+        logs = []
+        for path in runs:
+            logs += read_logs(path, metric)
+        if logs:
+            return logs
+    if logs := one_each(folder, metric):
+        return logs
+    raise BadInput(
+        f"{folder} holds no log (no trainer_state.json, no checkpoint-N/trainer_state.json, no"
+        f" runs/*.json, no folders or files of them): {EXPECTED}"
+    )
+
+
+def one_each(folder: Path, metric: str | None) -> list[Log]:
+    """The logs of the folders and files in a folder, a seed each; those that hold none are named in
+    a note."""
+    logs: list[Log] = []
+    unread = []
+    for path in sorted(folder.iterdir()):
+        if path.name[0] == "." or not (path.is_dir() or path.suffix.lower() in ENDINGS):
+            continue
+        try:
+            logs += seed_of(path, metric)
+        except BadInput:
+            unread.append(path.name)
+    if logs and unread:
+        logs[0].notes.append(f"warning: no log, and left out: {', '.join(unread)} in {folder}")
+    return logs
+
+
+def seed_of(path: Path, metric: str | None) -> list[Log]:
+    """The log of one file or run's folder; none of folders further down."""
+    if not path.is_dir():
+        return read_logs(path, metric)
+    states = ("trainer_state.json", "checkpoint-*/trainer_state.json")
+    if not any(any(path.glob(pattern)) for pattern in states):
+        raise BadInput(f"{path} holds no log: {EXPECTED}")
+    return read_folder(path, metric)

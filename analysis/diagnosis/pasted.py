@@ -1,0 +1,96 @@
+"""Tables and lines as people paste them: of notebooks, model cards, fastai and W&B; of Keras."""
+
+import csv
+import re
+from collections.abc import Callable
+
+from analysis.diagnosis.cells import as_number
+from analysis.diagnosis.records import is_loss, is_read
+
+LOOKED_AT = 50  # lines in which a header may stand
+# names of two words, in tables whose columns are parted by blanks
+TWO_WORDS = re.compile(
+    r"(?:train(?:ing)?|val(?:id(?:ation)?)?\.?|eval(?:uation)?|dev|test) (?:loss|accuracy)|no log"
+    r"|matthews correlation",
+    re.IGNORECASE,
+)
+COLORS = re.compile(r"\x1b\[[0-9;]*m")
+PAIR = re.compile(  # loss: 0.69 or dev acc = 0.53
+    r"((?:(?:train(?:ing)?|val(?:id(?:ation)?)?|eval|dev|test)[ _/])?[A-Za-z]\w*)\s*[:=]\s*"
+    r"([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))(?![\w.:])",
+    re.IGNORECASE,
+)
+Row = list[str]
+
+
+def spelled(key: str) -> str:
+    """The name of a column as it is read elsewhere: "Validation Loss" is validation_loss, W&B's
+    "run 1 - eval/loss" is eval/loss; as it stands where that is not read."""
+    name = re.sub(r"[ -]+", "_", re.sub(r"^.* - ", "", key.strip()).lower().replace(".", ""))
+    return name if is_read(name) else key.strip()
+
+
+def by_bars(line: str) -> Row:
+    return [cell.strip() for cell in line.strip().strip("|").split("|")]
+
+
+def by_blanks(line: str) -> Row:
+    return TWO_WORDS.sub(lambda found: found[0].replace(" ", "_"), line).split()
+
+
+def by_marks(line: str) -> Row:
+    """Parted by commas, semicolons or tabs, the most frequent."""
+    separator = max(",;\t", key=line.count)
+    return [cell.strip() for cell in next(csv.reader([line], delimiter=separator))]
+
+
+def header_of(text: str) -> tuple[int, Callable[[str], Row]] | None:
+    """The number of the first line that names columns, among them a loss, and how it is parted;
+    None where there is none."""
+    for number, line in enumerate(text.split("\n")[:LOOKED_AT]):
+        if "{" in line or not line.strip():
+            continue
+        for parted in (by_bars,) if "|" in line else (by_marks, by_blanks):
+            names = [spelled(cell) for cell in parted(line)]
+            # prose has the word too
+            read = sum(is_read(name) for name in names) if parted is by_blanks else 2
+            numbers = any(as_number(name) is not None for name in names)
+            if any(map(is_loss, names)) and read > 1 and not numbers:
+                return number, parted
+    return None
+
+
+def rows_of(text: str) -> tuple[Row, list[Row], int]:
+    """Header and rows of a table that is no CSV, and how many lines under the header are none of
+    its rows."""
+    found = header_of(text)
+    assert found is not None
+    number, parted = found
+    lines = text.split("\n")
+    header = parted(lines[number])
+    rows, others = [], 0
+    for line in lines[number + 1 :]:
+        if not line.strip(" |:-"):
+            continue
+        row = [cell.replace("_", " ") if cell == "No_log" else cell for cell in parted(line)]
+        if len(row) == len(header):
+            rows.append(row)
+        else:
+            others += 1
+    return header, rows, others
+
+
+def lines_of(text: str) -> list[dict[str, str]]:
+    """A record a line that says "loss: 0.69" or the like: of Keras' progress bars the last of each
+    epoch."""
+    found, last_of_epoch = [], []
+    for line in COLORS.sub("", text).split("\n"):
+        pairs = {spelled(key): value for key, value in PAIR.findall(line)}
+        if any(is_loss(key) for key in pairs):
+            found.append(pairs)
+        elif re.match(r"\s*Epoch \d", line) and found:
+            last_of_epoch.append(found[-1])
+    validated = [pairs for pairs in found if "val_loss" in pairs]
+    if validated:
+        return validated
+    return [*last_of_epoch, found[-1]] if last_of_epoch else found

@@ -1,0 +1,77 @@
+"""What a verdict on a log is: the shapes, the thresholds, and what several rules read of a run's
+end."""
+
+from dataclasses import dataclass
+from math import log, nan
+
+import numpy as np
+
+from analysis.diagnosis.chance import Chance
+from analysis.diagnosis.records import Log
+
+NEVER, COLLAPSED, NO_NUMBER, LIES = (
+    "never left chance",
+    "learnt and collapsed",
+    "NaN or 0",
+    "the metric lies",
+)
+MEMORISED, OSCILLATES, LEARNT, UNKNOWN = "memorised", "oscillates", "learnt", "cannot tell"
+SHAPES = [NEVER, COLLAPSED, NO_NUMBER, LIES, MEMORISED, OSCILLATES, LEARNT, UNKNOWN]
+LETTERS = {NEVER: "A", COLLAPSED: "B", NO_NUMBER: "C", LIES: "D"}
+
+SMALL = log(2) / 10  # nats; a training loss below it is near 0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """What was chosen on runs with odd seeds, but for band and moved, which nothing there bears
+    on. A share is one of the way from the constant answer's score (0) to a perfect one (1)."""
+
+    tied: float = 0.01  # share: still at chance
+    near: float = 0.1  # the same, where the losses are at the label entropy as well
+    at_entropy: float = 0.01  # nats below the label entropy: still at chance
+    left_score: float = 0.2  # share: has left chance
+    left_dev: float = 0.03  # nats that the dev loss is below the label entropy: likewise
+    left_train: float = 0.2  # nats, of the mean training loss since the last record
+    mean_small: float = 0.25  # nats: a mean training loss of the whole run below it ends near 0
+    band: float = 0.1  # share: median move from one evaluation to the next of an oscillation
+    moved: float = 0.3  # share of the label entropy by which the dev loss fell at a fixed score
+
+
+CHOSEN = Thresholds()
+
+
+@dataclass(frozen=True)
+class Verdict:
+    """A shape, and the numbers it rests on, a sentence each."""
+
+    shape: str
+    because: list[str]
+    failed: bool | None = None  # at the end at chance or without a number; None: not known
+
+
+def smoothed(steps: np.ndarray, values: np.ndarray, most: int) -> tuple[np.ndarray, np.ndarray]:
+    """A series of at most so many points: means of as many parts, at their last step."""
+    if len(steps) <= most:
+        return steps, values
+    edges = np.linspace(0, len(steps), most + 1).astype(int)
+    return steps[edges[1:] - 1], np.add.reduceat(values, edges[:-1]) / np.diff(edges)
+
+
+def end_loss(log_: Log) -> float:
+    """Mean training loss of the records of the last tenth of the run, in nats; without records the
+    mean over the whole run, where that is known."""
+    steps, losses = log_.training.known("loss")
+    if not len(steps):
+        return log_.mean_loss
+    late = losses[steps > 0.9 * steps[-1]]
+    return float((late if len(late) else losses[-1:]).mean())  # none: the only step is 0
+
+
+def last(values: np.ndarray) -> float:
+    return float(values[-1]) if len(values) else nan
+
+
+def way(score: float | np.ndarray, chance: Chance) -> float | np.ndarray:
+    """How far a score is on the way from the best constant answer (0) to a perfect one (1)."""
+    return (score - chance.level) / (1 - chance.level)
