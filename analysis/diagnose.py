@@ -148,7 +148,9 @@ def is_part_of(log_: Log, other: Log) -> bool:
     count = len(losses)
     if not 2 <= count < len(longer[1]):
         return False
-    return np.array_equal(steps, longer[0][:count]) and np.array_equal(losses, longer[1][:count])
+    # one of them may have been divided (diagnosis/scale.py)
+    shapes = [values[:count] / (values[0] or 1) for values in (losses, longer[1])]
+    return np.array_equal(steps, longer[0][:count]) and np.allclose(*shapes, rtol=1e-9)
 
 
 def standard_input() -> str:
@@ -203,7 +205,8 @@ def how_often_right(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.Da
 def is_going(log_: Log) -> bool:
     """Whether a log ends before nine tenths of the steps that were planned."""
     steps = [part.step[-1] for part in (log_.training, log_.evaluations) if len(part)]
-    return log_.steps is not None and max(steps) < 0.9 * log_.steps
+    done = max(steps) if log_.done is None else log_.done
+    return log_.steps is not None and done < 0.9 * log_.steps
 
 
 def tell(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) -> None:

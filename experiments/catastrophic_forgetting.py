@@ -357,7 +357,9 @@ def text_name(source: str) -> str:
     return name.rstrip("/").split("/")[-1] + (f"@{revision}" if revision else "")
 
 
-EXPERIMENT = Experiment("catastrophic_forgetting", __doc__, planned, write, add_flags, measured)
+EXPERIMENT = Experiment(
+    "catastrophic_forgetting", __doc__, planned, write, add_flags, measured, in_parts=False
+)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

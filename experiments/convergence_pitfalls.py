@@ -180,7 +180,9 @@ def curve(record: dict[str, Any]) -> list[dict[str, Any]]:
     return rows
 
 
-EXPERIMENT = Experiment("convergence_pitfalls", __doc__, planned, write, class_an_example=True)
+EXPERIMENT = Experiment(
+    "convergence_pitfalls", __doc__, planned, write, in_parts=False, class_an_example=True
+)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -303,7 +303,14 @@ def prepare_plane(plane: Plane) -> tuple:
 
 
 EXPERIMENT = Experiment(
-    "loss_surfaces", __doc__, planned, write, add_flags, measured, class_an_example=True
+    "loss_surfaces",
+    __doc__,
+    planned,
+    write,
+    add_flags,
+    measured,
+    in_parts=False,
+    class_an_example=True,
 )
 
 if __name__ == "__main__":

@@ -170,10 +170,12 @@ def planned(options: argparse.Namespace) -> list[Run]:
 def write(options: argparse.Namespace, records: Records) -> None:
     from experiments.finetuning.cost import step_operations  # torch: seconds that planning spares
 
-    known, rows = [all_methods(part) for part in (options, *options.others)], []
+    parts = (options, *options.others)
+    known, rates = [all_methods(part) for part in parts], {default_rate(part) for part in parts}
+    rows = []
     costs: dict[tuple, int] = {}
     for record in records:
-        method = method_of(record["run"], known)
+        method = method_of(record["run"], known, rates)
         kind = tuple(record["run"][name] for name in COST_FIELDS)
         if kind not in costs:
             costs[kind] = step_operations(Run(**record["run"]))
@@ -181,13 +183,23 @@ def write(options: argparse.Namespace, records: Records) -> None:
     write_csv(options.results / "mitigations.csv", rows)
 
 
-def method_of(run: dict[str, Any], known: Sequence[dict[str, dict[str, Any]]]) -> str:
-    """The name of the method whose changes a run has, "none" where it has those of none; `known`:
-    all_methods of each part of the call, whose rates may differ."""
+def method_of(run: dict[str, Any], known: Sequence[dict[str, dict[str, Any]]], rates: set) -> str:
+    """The name of the method whose changes a run has; `known`: all_methods of each part of the
+    call, whose default `rates` may differ. A plain run at one of them is "none", though it may be
+    at a multiple of another."""
+
+    def has(changes: dict[str, Any]) -> bool:
+        return all(run[field] == value for field, value in changes.items())
+
     for part in known:
         for name, changes in part.items():
-            if changes and all(run[field] == value for field, value in changes.items()):
+            if set(changes) - {"learning_rate"} and has(changes):
                 return name
+    if run["learning_rate"] not in rates:
+        for part in known:
+            for name, changes in part.items():
+                if set(changes) == {"learning_rate"} and has(changes):
+                    return name
     return "none"
 
 

@@ -10,12 +10,13 @@ from analysis.diagnosis.verdict import (
     COLLAPSED,
     LEARNT,
     NEVER,
-    SMALL,
     UNKNOWN,
     Thresholds,
     Verdict,
     end_loss,
+    fallen,
     last,
+    near_zero,
     smoothed,
     way,
 )
@@ -25,9 +26,8 @@ BLOCKS = 30  # a longer series of losses is smoothed to so many means, as single
 
 def failed_or_learnt(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict:
     """A, B or learnt; cannot tell where the last look is the only one."""
-    scores = log_.evaluations.known("other")[1]
-    dev, train = log_.evaluations.known("loss")[1], end_loss(log_)
-    because, failed = at_the_end(scores, dev, train, chance, thresholds)
+    scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
+    because, failed = at_the_end(log_, chance, thresholds)
     if not failed and (verdict := one_answer(log_, chance, thresholds, because)):
         return verdict
     if failed is None:
@@ -51,52 +51,57 @@ def one_answer(
 ) -> Verdict | None:
     """A, or not known, for a score above the level that was guessed which is the same in all
     evaluations, at losses that one constant answer to uneven labels may have."""
-    scores = log_.evaluations.known("other")[1]
+    scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
     if not chance.guessed or len(scores) < 3 or np.ptp(scores) > thresholds.tied:
         return None
-    ends = [end_loss(log_), last(log_.evaluations.known("loss")[1])]
-    loss = min((x for x in ends if not isnan(x)), default=nan)
-    if np.ptp(scores) > 1e-9:  # hardly moving: only at just the loss of such a constant answer
-        share = float(scores[-1])
-        if kind_of(log_.metric) != "accuracy" or not 0.5 <= share < 1:
-            return None
-        if abs(loss - entropy_of((share, 1 - share))) > 2 * thresholds.at_entropy:
-            return None
+    loss = min((x for x in (end_loss(log_), last(dev)) if not isnan(x)), default=nan)
+    same = bool(np.ptp(scores) < 1e-9)
+    if not same and not at_one_label(log_, loss, chance, thresholds):
+        return None
     lowest = lowest_entropy(log_.metric, float(scores[-1]), len(chance.shares))
     if not loss >= lowest - thresholds.at_entropy:
         return None
     said = (
-        f"but the score is the same in all {len(scores)} evaluations, or nearly, as one constant"
-        " answer's is where labels are uneven"
+        f"but the score is {'' if same else 'nearly '}the same in all {len(scores)} evaluations, as"
+        " one constant answer's is where labels are uneven"
     )
-    close = loss >= chance.entropy - thresholds.left_train
-    if close and way(scores[-1], chance) <= thresholds.left_score:
+    close = loss >= fallen(chance, thresholds)
+    if same and close and way(scores[-1], chance) <= thresholds.left_score:
         return Verdict(NEVER, [*because, said, "give --labels to be sure"], True)
     return Verdict(UNKNOWN, [*because, f"{said}: give --labels"])
 
 
-def at_the_end(
-    scores: np.ndarray, dev: np.ndarray, train: float, chance: Chance, thresholds: Thresholds
-) -> tuple[list[str], bool | None]:
+def at_one_label(log_: Log, loss: float, chance: Chance, thresholds: Thresholds) -> bool:
+    """Whether an accuracy that moves little is what answering the commoner of two labels gets, by
+    the last loss, which is at the entropy of such labels, and dev losses, else training losses,
+    that move as little."""
+    scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
+    share = float(scores[-1])
+    of_two = kind_of(log_.metric) == "accuracy" and len(chance.shares) == 2 and 0.5 <= share < 1
+    losses = dev if len(dev) else log_.training.known("loss")[1]
+    flat = len(losses) > 1 and np.ptp(losses) <= 2 * thresholds.at_entropy
+    if not of_two or not flat:
+        return False
+    return abs(loss - entropy_of((share, 1 - share))) <= 2 * thresholds.at_entropy
+
+
+def at_the_end(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[list[str], bool | None]:
     """Whether a run ends at chance, by its score, near chance by its losses too, without a score by
     its dev loss, else its training loss; None: not known."""
-    because = []
+    scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
+    train, because = end_loss(log_), []
     if not isnan(train) and isfinite(chance.entropy):
         because.append(
             f"training loss ends at {train:.3g} nats, the label entropy is {chance.entropy:.3g}"
         )
-    by_loss = loss_at_chance(last(dev), train, chance, thresholds)
+    by_loss = loss_at_chance(log_, chance, thresholds)
     if len(scores) and not isnan(chance.level):
         because.append(
             f"the score ends at {scores[-1]:.4g}, the best constant answer's is {chance.level:.4g}"
         )
         if len(dev) and isfinite(chance.entropy):
             because.append(f"dev loss ends at {dev[-1]:.3g}")
-        up = float(way(scores[-1], chance))
-        if up <= thresholds.tied:
-            return because, True
-        loss = dev[-1] if len(dev) else train
-        failed, said = near_chance(up, loss, by_loss, chance, thresholds)
+        failed, said = by_score(log_, by_loss, chance, thresholds)
         return [*because, said] if said else because, failed
     if not isfinite(chance.entropy):
         return because, None
@@ -107,32 +112,47 @@ def at_the_end(
     return because, by_loss
 
 
-def loss_at_chance(dev: float, train: float, chance: Chance, thresholds: Thresholds) -> bool | None:
+def loss_at_chance(log_: Log, chance: Chance, thresholds: Thresholds) -> bool | None:
     """Whether the dev loss, else the training loss, ends at the label entropy or above; None: not
     known, as where the training loss has fallen and dev's has not."""
     bound = chance.entropy - thresholds.at_entropy
+    dev, train = last(log_.evaluations.known("loss")[1]), end_loss(log_)
     if isnan(bound) or (isnan(dev) and isnan(train)):
         return None
     if isnan(dev):
         return train >= bound
-    if dev >= bound and train < max(SMALL, chance.entropy - thresholds.left_train):
-        return None
-    return dev >= bound
+    fell = train < max(near_zero(log_, thresholds), fallen(chance, thresholds))
+    return None if fell and dev >= bound else dev >= bound
 
 
-def near_chance(
-    up: float, loss: float, by_loss: bool | None, chance: Chance, thresholds: Thresholds
+def by_score(
+    log_: Log, by_loss: bool | None, chance: Chance, thresholds: Thresholds
 ) -> tuple[bool | None, str]:
-    """The same of a run whose score lies above the best constant answer's, `loss` its last; and
+    """The same by the score, near or below the best constant answer's by the losses as well; and
     what to say of it."""
+    dev = log_.evaluations.known("loss")[1]
+    up = float(way(log_.evaluations.known("other")[1][-1], chance))
+    loss = dev[-1] if len(dev) else end_loss(log_)
+    # the level of these is 0 or a half whatever the labels
+    sure = not chance.guessed or kind_of(log_.metric) in ("correlation", "entities", "auc")
+    if up <= thresholds.tied:
+        if sure or not loss < fallen(chance, thresholds):
+            return True, ""
+        return None, (
+            "the loss has fallen and the score is at chance, if the labels are even: uneven ones,"
+            " several an example, or a wrong metric: give --labels"
+        )
     if up > thresholds.near:
-        if not by_loss or not chance.guessed:
+        # a dev loss that was lower before is that of a run too sure of itself
+        losses = dev if len(dev) else log_.training.known("loss")[1]
+        stuck = len(losses) and losses.min() >= chance.entropy - thresholds.at_entropy
+        if not by_loss or not chance.guessed or not stuck:
             return False, ""
         return None, (
             "the loss is at chance and the score is not: uneven labels, another number of them, or"
             " a weighted loss: give --labels"
         )
-    if chance.guessed and not by_loss and loss > chance.entropy - thresholds.left_train:
+    if chance.guessed and not by_loss and loss > fallen(chance, thresholds):
         return None, "barely above chance, if the labels are even: give --labels"
     if isnan(chance.entropy):
         return None, "barely above chance, and no loss says more"
@@ -161,7 +181,7 @@ def when_it_failed(
     known = log_.evaluations.known("other")[1]
     # uneven labels have a lower entropy than the guess, which a run at chance falls to
     uneven = chance.guessed and len(known) > 1 and np.ptp(known) == 0
-    bound = chance.entropy - thresholds.left_train
+    bound = fallen(chance, thresholds)
     came_back = not end_loss(log_) < bound
     if len(losses) and not uneven and came_back and losses.min() < bound:
         said = f"at step {steps[losses.argmin()]:,.6g} the training loss was {losses.min():.3g}"

@@ -35,8 +35,8 @@ def entropy_of(shares: Sequence[float]) -> float:
 
 
 def kind_of(metric: str | None) -> str:
-    """What a score is by its name: correlation, entities, auc, balanced, accuracy, weighted or
-    macro F1, F1 of label 1; "" for another."""
+    """What a score is by its name: correlation, entities, auc, balanced, accuracy, micro, weighted
+    or macro F1, F1 of label 1; "" for another."""
     name = plain(metric or "")
     if any(part in name for part in CORRELATIONS):
         return "correlation"
@@ -44,7 +44,9 @@ def kind_of(metric: str | None) -> str:
         return "entities"
     if "auc" in name:
         return "auc"
-    if "acc" in name or "micro" in name:  # of one label an example micro F1 is the accuracy
+    if "micro" in name:
+        return "micro"
+    if "acc" in name:
         return "balanced" if "balanced" in name else "accuracy"
     if "f1" in name:
         return "weighted" if "weighted" in name else "macro" if "macro" in name else "f1"
@@ -61,7 +63,7 @@ def constant_level(metric: str | None, shares: Sequence[float]) -> float:
         return 0.5
     if not kind or not shares:
         return nan
-    if kind == "accuracy":
+    if kind in ("accuracy", "micro"):  # the same, of one label an example
         return max(shares)
     if kind == "balanced":
         return 1 / len(shares)
@@ -127,13 +129,16 @@ def guess(log_: Log) -> Chance:
     if fixed := guess_from_fixed_score(log_, losses):
         return fixed
     first = first_loss(log_, losses)
+    if stays := stays_at_two(log_, first):
+        return stays
     if not len(log_.training) and first > log_.mean_loss + FAR:
         first = log_.mean_loss  # evaluations only, after training has been learnt by heart
     if not first <= log(MOST_LABELS):
         return Chance(nan, constant_level(log_.metric, ()), (), True, "not known")
-    # a loss begins at ln k and falls; 0.05 nats for what the first record has above it, but three
-    # labels begin well above 0.9
-    labels = 2 if first < MIDWAY else max(2, ceil(exp(first - 0.05)))
+    # a loss begins at ln k and falls; 0.05 nats for what the first record has above it, and more
+    # where it stays at ln 2
+    noisy = first < MIDWAY and stays_high(log_) and scored(log_)
+    labels = 2 if noisy else max(2, ceil(exp(first - 0.05)))
     if labels > MOST_GUESSED:
         said = f"not known: a first loss of {first:.3g} is that of {labels:,} labels; --classes"
         return Chance(
@@ -149,14 +154,40 @@ def guess(log_: Log) -> Chance:
     )
 
 
+def stays_high(log_: Log) -> bool:
+    """Whether the losses stay at ln 2 or above: dev's, and the mean of the last tenth of
+    training's."""
+    steps, training = log_.training.known("loss")
+    lowest = [log_.evaluations.known("loss")[1]]
+    if len(training):
+        late = training[steps >= 0.9 * steps[-1]]
+        lowest.append(late.mean(keepdims=True))
+    return bool(np.concatenate(lowest).min() > log(2) - 0.03)
+
+
+def scored(log_: Log) -> bool:
+    return len(log_.evaluations.known("other")[1]) > 0
+
+
 def first_loss(log_: Log, losses: np.ndarray) -> float:
-    """The mean of the training losses in the first twentieth of the run, as single batches are
-    noisy; without any the first loss."""
+    """The mean of the first three training losses, of those in the first twentieth of the run, as
+    single batches are noisy; without any the first loss."""
     steps, training = log_.training.known("loss")
     if not len(training):
         return float(losses[0]) if len(losses) else nan
-    early = training[steps <= steps[-1] / 20]
+    early = training[:3][steps[:3] <= steps[-1] / 20]
     return float(early.mean() if len(early) else training[0])
+
+
+def stays_at_two(log_: Log, first: float) -> Chance | None:
+    """Two labels, where the dev loss stays at ln 2 and the training loss, of another scale, does
+    not say so."""
+    dev = log_.evaluations.known("loss")[1]
+    if len(dev) < 2 or first < MIDWAY or np.abs(dev - log(2)).max() > 0.03:
+        return None
+    even = (0.5, 0.5)
+    said = f"guessed: 2 labels, equally frequent, as the dev loss stays at {dev[-1]:.3g}"
+    return Chance(log(2), constant_level(log_.metric, even), even, True, said)
 
 
 def guess_from_fixed_score(log_: Log, losses: np.ndarray) -> Chance | None:

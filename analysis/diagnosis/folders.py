@@ -7,6 +7,7 @@ from analysis.diagnosis.logs import EXPECTED, read_text
 from analysis.diagnosis.records import Log
 from analysis.shared.reading import BadInput
 
+OF_RESULTS = re.compile(r"(^|_)results\.json$")  # the Trainer's all_results.json and the like
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".log", ".md")  # of logs in a folder
 
 
@@ -45,13 +46,8 @@ def read_folder(folder: Path, metric: str | None) -> list[Log]:
         log = read_logs(max(states)[1], metric)[0]
         log.name = str(folder)
         return [log]
-    runs = sorted([*folder.glob("runs/*.json"), *folder.glob("*.json")])
-    if folder.name == "runs" or (folder / "runs").is_dir():
-        logs = []
-        for path in runs:
-            logs += read_logs(path, metric)
-        if logs:
-            return logs
+    if logs := of_a_store(folder, metric):
+        return logs
     if logs := one_each(folder, metric):
         return logs
     raise BadInput(
@@ -60,16 +56,31 @@ def read_folder(folder: Path, metric: str | None) -> list[Log]:
     )
 
 
+def of_a_store(folder: Path, metric: str | None) -> list[Log]:
+    """The runs of a store, or of its folder of runs; none where there is no such file."""
+    if folder.name != "runs" and not (folder / "runs").is_dir():
+        return []
+    logs = []
+    for path in sorted([*folder.glob("runs/*.json"), *folder.glob("*.json")]):
+        if not path.is_file() or b'"outcome"' in path.read_bytes():
+            logs += read_logs(path, metric)
+    return logs
+
+
 def one_each(folder: Path, metric: str | None) -> list[Log]:
     """The logs of the folders and files in a folder, a seed each; those that hold none are named in
     a note."""
     logs: list[Log] = []
     unread = []
-    for path in sorted(folder.iterdir()):
-        if path.name[0] == "." or not (path.is_dir() or path.suffix.lower() in ENDINGS):
-            continue
+    paths = [path for path in sorted(folder.iterdir()) if path.name[0] != "."]
+    runs = [path for path in paths if path.is_dir() and holds_a_state(path)]
+    # beside runs' folders a file is a summary of theirs, or settings
+    files = [path for path in paths if path.is_file() and path.suffix.lower() in ENDINGS]
+    for path in runs or files:
         try:
-            logs += seed_of(path, metric)
+            if OF_RESULTS.search(path.name):
+                raise BadInput("final numbers, no log")
+            logs += read_logs(path, metric)
         except BadInput:
             unread.append(path.name)
     if logs and unread:
@@ -77,11 +88,7 @@ def one_each(folder: Path, metric: str | None) -> list[Log]:
     return logs
 
 
-def seed_of(path: Path, metric: str | None) -> list[Log]:
-    """The log of one file or run's folder; none of folders further down."""
-    if not path.is_dir():
-        return read_logs(path, metric)
-    states = ("trainer_state.json", "checkpoint-*/trainer_state.json")
-    if not any(any(path.glob(pattern)) for pattern in states):
-        raise BadInput(f"{path} holds no log: {EXPECTED}")
-    return read_folder(path, metric)
+def holds_a_state(folder: Path) -> bool:
+    """Whether a folder is a run's, by the files of the Trainer."""
+    patterns = ("trainer_state.json", "checkpoint-*/trainer_state.json")
+    return any(any(folder.glob(pattern)) for pattern in patterns)

@@ -63,7 +63,7 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
             ) from None
     if whole is not None:
         log = from_json(whole, name, metric)
-    elif (table := header_of(text)) is not None:
+    elif not has_records(text) and (table := header_of(text)) is not None:
         log = from_table(text, table, name, metric)
     else:
         log = from_lines(text, name, metric)
@@ -109,9 +109,10 @@ def from_json(found: Any, name: str, metric: str | None) -> Log:
         planned, done = found.get("max_steps"), found.get("global_step")
         if isinstance(planned, int) and planned > 0:
             log.steps = planned
-            if isinstance(done, int) and done < planned:
+            log.done = done if isinstance(done, int) else None
+            if log.done is not None and log.done < planned:
                 log.notes.append(
-                    f"stops at step {done:,} of {planned:,}: it is still going, or was stopped;"
+                    f"stops at step {log.done:,} of {planned:,}: it is still going, or was stopped;"
                     " judged by what is there"
                 )
         return log
@@ -254,6 +255,11 @@ def table_of(text: str, name: str) -> tuple[list[str], list[list[str]]]:
         row[len(header) :] = []
         row += [""] * (len(header) - len(row))
     return header, rows
+
+
+def has_records(text: str) -> bool:
+    """Whether a dict with a loss is somewhere in a text."""
+    return "{" in text and any(is_loss(key) for key, _ in PAIR.findall(text))
 
 
 def from_lines(text: str, name: str, metric: str | None) -> Log:

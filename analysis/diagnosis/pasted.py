@@ -16,10 +16,11 @@ TWO_WORDS = re.compile(
 )
 COLORS = re.compile(r"\x1b\[[0-9;]*m")
 PAIR = re.compile(  # loss: 0.69 or dev acc = 0.53
-    r"((?:(?:train(?:ing)?|val(?:id(?:ation)?)?|eval|dev|test)[ _/])?[A-Za-z]\w*)\s*[:=]\s*"
+    r"((?:(?:train(?:ing)?|val(?:id(?:ation)?)?\.?|eval|dev|test)[ _/])?[A-Za-z]\w*)\s*[:=]\s*"
     r"([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))(?![\w.:])",
     re.IGNORECASE,
 )
+OF_KERAS = re.compile(r"\d+/\d+.*\bloss: ")  # a progress bar, of which many stand for one epoch
 Row = list[str]
 
 
@@ -46,16 +47,16 @@ def by_marks(line: str) -> Row:
 
 def header_of(text: str) -> tuple[int, Callable[[str], Row]] | None:
     """The number of the first line that names columns, among them a loss, and how it is parted;
-    None where there is none."""
-    for number, line in enumerate(text.split("\n")[:LOOKED_AT]):
-        if "{" in line or not line.strip():
+    None where there is none. Bars make a table anywhere, as in a model card."""
+    for number, line in enumerate(text.split("\n")):
+        if "{" in line or not line.strip() or (number >= LOOKED_AT and "|" not in line):
             continue
         for parted in (by_bars,) if "|" in line else (by_marks, by_blanks):
             names = [spelled(cell) for cell in parted(line)]
-            # prose has the word too
-            read = sum(is_read(name) for name in names) if parted is by_blanks else 2
+            read = sum(is_read(name) for name in names)  # prose has the word loss too
+            enough = read > 1 or (number == 0 and parted is by_marks)
             numbers = any(as_number(name) is not None for name in names)
-            if any(map(is_loss, names)) and read > 1 and not numbers:
+            if any(map(is_loss, names)) and enough and not numbers:
                 return number, parted
     return None
 
@@ -81,16 +82,17 @@ def rows_of(text: str) -> tuple[Row, list[Row], int]:
 
 
 def lines_of(text: str) -> list[dict[str, str]]:
-    """A record a line that says "loss: 0.69" or the like: of Keras' progress bars the last of each
-    epoch."""
-    found, last_of_epoch = [], []
+    """A record a line that says "loss: 0.69" or the like; of Keras' progress bars those with a
+    validation, else the last of each epoch."""
+    found, of_epochs = [], []
+    keras = True
     for line in COLORS.sub("", text).split("\n"):
         pairs = {spelled(key): value for key, value in PAIR.findall(line)}
         if any(is_loss(key) for key in pairs):
             found.append(pairs)
+            keras &= bool(OF_KERAS.search(line))
         elif re.match(r"\s*Epoch \d", line) and found:
-            last_of_epoch.append(found[-1])
-    validated = [pairs for pairs in found if "val_loss" in pairs]
-    if validated:
-        return validated
-    return [*last_of_epoch, found[-1]] if last_of_epoch else found
+            of_epochs.append(found[-1])
+    if not keras:
+        return found
+    return [pairs for pairs in found if "val_loss" in pairs] or [*of_epochs, *found[-1:]]

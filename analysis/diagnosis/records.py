@@ -67,6 +67,7 @@ class Log:
     evaluations: Records
     metric: str | None = None  # name of the score
     steps: int | None = None  # planned, where the log says so
+    done: int | None = None  # likewise
     mean_loss: float = math.nan  # nats, over the whole run, as the Trainer says it at the end
     dev_examples: int | None = None
     other_task: str = ""  # the name of a score that classes do not have, where there is no other
@@ -105,8 +106,7 @@ def from_records(records: Iterable[Mapping[str, Any]], name: str, metric: str | 
             mean = cells.as_number(columns["train_loss"][i])
             closing, columns["train_loss"][i] = math.nan if mean is None else mean, cells.MISSING
     log = from_columns(columns, count, name, metric, table=False)
-    read = not len(log.training) or len(log.training.known("loss")[0])
-    log.mean_loss = closing if read else math.nan  # not comparable either
+    log.mean_loss = closing
     if closing < -cells.ROUNDING:
         raise BadInput(f"{name}: train_loss is {closing:g}: expected a number from 0 on")
     log.dev_examples = evaluated(columns)
@@ -136,10 +136,10 @@ def from_columns(
     """A log from columns of cells, None where nothing stands. `table`: not what a run printed."""
     notes: list[str] = []
     score = chosen_score(columns, name, metric)
-    if score and not metric and of_training(columns, score):
+    if score and not metric and of_training(columns, score, table):
         notes.append(
             f"{score} is taken for training's, as it stands beside {TRAIN_LOSS[0]} and nothing is"
-            " of an evaluation: not read"
+            f" of an evaluation: not read; --score {score} reads it"
         )
         score = None
     dev_losses: Sequence[str] = DEV_LOSS
@@ -195,10 +195,13 @@ def note_unknown(columns: Mapping[str, list[Any]], notes: list[str]) -> None:
         notes.append(f"it has no score that is known, but {shown}: --score NAME looks at one")
 
 
-def of_training(columns: Mapping[str, list[Any]], score: str) -> bool:
-    """Whether a score is the training's own, as Keras logs it without validation: it has no word
-    for an evaluation, and a training loss beside it in each row."""
+def of_training(columns: Mapping[str, list[Any]], score: str, table: bool) -> bool:
+    """Whether an accuracy is the training's own, as Keras logs it without validation: it has no
+    word for an evaluation, and a training loss beside it in each row; of a `table`, which anybody
+    may have made, only with epochs as Keras' has."""
     if plain(score) != score.lower() or [name for name in columns if is_loss(name)] != ["loss"]:
+        return False
+    if "acc" not in score.lower() or (table and any(name in columns for name in STEP)):
         return False
     pairs = zip(columns[score], columns["loss"], strict=True)
     return all(cells.is_blank(value) or not cells.is_blank(loss) for value, loss in pairs)

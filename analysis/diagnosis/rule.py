@@ -23,7 +23,9 @@ from analysis.diagnosis.verdict import (
     Thresholds,
     Verdict,
     end_loss,
+    fallen,
     last,
+    near_zero,
     way,
 )
 
@@ -115,7 +117,7 @@ def lying_metric(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict |
     if len(score) >= 3 and np.ptp(score) < 1e-9 and fell > thresholds.moved:
         lowest = lowest_entropy(log_.metric, float(score[-1]), len(chance.shares))
         constant = kind_of(log_.metric) != "accuracy" or loss[-1] >= lowest - thresholds.at_entropy
-        if kind_of(log_.metric) == "entities" and score[-1] == 0:
+        if kind_of(log_.metric) == "entities" and score[-1] == 0 and loss[-1] > 2 * SMALL:
             return None  # no word is named: at chance, whatever the labels
         if chance.guessed and constant:
             return Verdict(
@@ -140,10 +142,10 @@ def memorised(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict | No
     """A training loss near 0, or well below the label entropy, that dev has nothing of."""
     score, dev = (last(log_.evaluations.known(name)[1]) for name in ("other", "loss"))
     train, up = end_loss(log_), way(score, chance)
-    near_zero = SMALL if len(log_.training) else thresholds.mean_small
-    fell = train < (chance.entropy / 2 if isnan(dev) else chance.entropy - thresholds.left_train)
+    near_0 = train < near_zero(log_, thresholds)
+    fell = train < (chance.entropy / 2 if isnan(dev) else fallen(chance, thresholds))
     nothing = up <= thresholds.near and not dev < chance.entropy - thresholds.at_entropy
-    if not (train < near_zero and up < thresholds.left_score) and not (fell and nothing):
+    if not (near_0 and up < thresholds.left_score) and not (fell and nothing):
         return None
     because = [
         f"training loss ends at {train:.2g} nats",

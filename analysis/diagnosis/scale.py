@@ -9,26 +9,27 @@ import numpy as np
 if TYPE_CHECKING:
     from analysis.diagnosis.records import Records
 
-NEAR = 0.1  # of the factor: so near to a whole number is a quotient taken for one
-LEAST, APART = 1.6, 0.3  # times, and nats: a smaller difference has many other causes
+FACTORS = range(2, 65)  # micro-batches times processes
+NEAR = 0.15  # of the factor: so near to a whole number is a quotient taken for one
+FLAT = 0.1  # share: records so alike are of a loss that does not fall, which alone can be compared
+APART = 0.3  # nats: a smaller difference has many other causes
 
 
 def comparable(training: "Records", evaluations: "Records", notes: list[str]) -> "Records":
-    """The training records; where their losses of the last tenth lie far above the last dev loss,
-    divided by the factor if that is a whole number, else without them, as a note says."""
+    """The training records; where their losses do not fall, and lie a whole number of times above
+    the last dev loss, divided by it, as a note says. A loss that falls is a mean over steps at
+    which it was higher, so that nothing follows from its height."""
     steps, losses = training.known("loss")
     evaluated, dev = evaluations.known("loss")
-    if not len(losses) or not len(dev) or not dev[-1] > 0 or evaluated[-1] < 0.95 * steps[-1]:
+    if len(losses) < 2 or not len(dev) or not dev[-1] > 0 or evaluated[-1] < 0.95 * steps[-1]:
         return training
-    late = float(losses[steps > 0.9 * steps[-1]].mean()) if steps[-1] > 0 else float(losses[-1])
-    times = late / dev[-1]
-    if times < LEAST or late - dev[-1] < APART:
+    mean = float(losses.mean())
+    factor = round(mean / dev[-1])
+    whole = factor in FACTORS and abs(mean / dev[-1] - factor) <= NEAR
+    if not whole or mean - dev[-1] < APART or np.ptp(losses) > FLAT * mean:
         return training
-    said = f"warning: training losses end at {late:.3g}, {times:.2g} times the dev loss of"
-    said += f" {dev[-1]:.3g}, as where"
-    whole = round(times)
-    if abs(times / whole - 1) <= NEAR:
-        notes.append(f"{said} those of micro-batches are summed: divided by {whole}")
-        return replace(training, loss=training.loss / whole)
-    notes.append(f"{said} those of micro-batches are summed, or training is made harder: not read")
-    return replace(training, loss=np.full(len(training), np.nan))
+    notes.append(
+        f"warning: training losses stay at {mean:.3g}, {factor} times the dev loss of"
+        f" {dev[-1]:.3g}, as where those of micro-batches are summed: divided by {factor}"
+    )
+    return replace(training, loss=training.loss / factor)

@@ -32,7 +32,8 @@ class Thresholds:
     at_entropy: float = 0.01  # nats below the label entropy: still at chance
     left_score: float = 0.2  # share: has left chance
     left_dev: float = 0.03  # nats that the dev loss is below the label entropy: likewise
-    left_train: float = 0.2  # nats, of the mean training loss since the last record
+    left_train: float = 0.2  # nats, of the mean training loss since the last record; at most 0.3
+    # of the label entropy
     mean_small: float = 0.25  # nats: a mean training loss of the whole run below it ends near 0
     band: float = 0.1  # share: median move from one evaluation to the next of an oscillation
     moved: float = 0.3  # share of the label entropy by which the dev loss fell at a fixed score
@@ -75,3 +76,14 @@ def last(values: np.ndarray) -> float:
 def way(score: float | np.ndarray, chance: Chance) -> float | np.ndarray:
     """How far a score is on the way from the best constant answer (0) to a perfect one (1)."""
     return (score - chance.level) / (1 - chance.level)
+
+
+def fallen(chance: Chance, thresholds: Thresholds) -> float:
+    """The training loss (nats) below which a run has left chance."""
+    return chance.entropy - min(thresholds.left_train, 0.3 * chance.entropy)
+
+
+def near_zero(log_: Log, thresholds: Thresholds) -> float:
+    """The training loss (nats) at the end below which it is near 0; of a log that has only the mean
+    over the run that mean's."""
+    return SMALL if len(log_.training.known("loss")[1]) else thresholds.mean_small

@@ -38,6 +38,8 @@ class Experiment:
     write: Callable[[argparse.Namespace, Records], None]
     add_flags: Callable[[argparse.ArgumentParser], None] = lambda p: None
     measured: Callable[[argparse.Namespace, Records], Records] | None = None
+    # whether a call may have parts (--and): `write` reads no rate, task or seeds of the first one
+    in_parts: bool = True
     # whether `write` reads the answers of dev as a class, or a number, an example
     class_an_example: bool = False
 
@@ -57,6 +59,11 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     store.check_folder(options.results)
     planned = {}
     for experiment in experiments:
+        if options.others and not experiment.in_parts:
+            raise BadInput(
+                f"{experiment.name} cannot be asked for in parts, as it chooses among runs by rate"
+                " or task: expected a call of its own, without --and"
+            )
         runs = experiment.planned(options)
         for part in options.others:
             runs += experiment.planned(part)

@@ -180,7 +180,7 @@ def planned_methods():
     for run in mitigations.planned(chosen):
         fields = run.hashed_fields()
         if run.bias_correction:
-            found[mitigations.method_of(fields, known)] = {
+            found[mitigations.method_of(fields, known, {3e-4})] = {
                 name: value for name, value in fields.items() if value != default[name]
             }
     return found

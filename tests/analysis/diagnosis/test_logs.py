@@ -101,12 +101,46 @@ def test_what_keras_prints():
         log = read_text(text, "a log")
         assert log.training.loss.tolist() == [0.7, 0.65]
         assert log.evaluations.loss.tolist() == [0.6, 0.5] and log.metric == "val_accuracy"
+    one = read_text(KERAS[: KERAS.index("Epoch 2")].format(""), "one epoch")
+    assert one.training.loss.tolist() == [0.7]
     # without validation the last line of each epoch; the accuracy is training's own
     log = read_text(KERAS.format("", ""), "a log")
     assert log.training.loss.tolist() == [0.7, 0.65] and not len(log.evaluations)
     assert log.metric is None and "accuracy is taken for training's" in log.notes[0]
     log = read_text("{'loss': [0.7, 0.6], 'val_loss': [0.6, 0.5]}", "Python's history")
     assert log.evaluations.loss.tolist() == [0.6, 0.5]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Epoch 1\nTrain loss: 0.6 | Val. loss: 0.5\nEpoch 2\nTrain loss: 0.3 | Val. loss: 0.4\n",
+        "train_loss: 0.6\nval_loss: 0.5\ntrain_loss: 0.3\nval_loss: 0.4\n",
+        "Epoch 1/2\nstep 10 loss: 0.6\neval_loss: 0.5\n"
+        "Epoch 2/2\nstep 20 loss: 0.3\neval_loss: 0.4\n",
+        "Here is my loss per epoch:\n{'loss': 0.6}\n{'eval_loss': 0.5}\n{'loss': 0.3}\n"
+        "{'eval_loss': 0.4, 'train_runtime': 1}\n",
+        "Tracking: accuracy, loss\n{'loss': 0.6}\n{'eval_loss': 0.5}\n{'loss': 0.3}\n"
+        "{'eval_loss': 0.4, 'train_runtime': 1}\n",
+        "# My model\n" + "prose about the loss\n" * 70 + "- Loss: 0.4\n\n"
+        "| Training Loss | Epoch | Validation Loss |\n|:-:|:-:|:-:|\n| 0.6 | 1 | 0.5 |\n"
+        "| 0.3 | 2 | 0.4 |\n",
+    ],
+)
+def test_lines_and_prose(text):
+    log = read_text(text, "a log")
+    assert log.training.loss.tolist() == [0.6, 0.3]
+    assert log.evaluations.loss.tolist() == [0.5, 0.4]
+
+
+def test_an_accuracy_beside_the_loss():
+    """Of a CSV with steps it is an evaluation's; of Keras' logger, with epochs, training's."""
+    rows = "1,0.69,0.55\n2,0.5,0.75\n"
+    assert read_text("step,loss,accuracy\n" + rows, "a CSV").metric == "accuracy"
+    log = read_text("epoch,loss,accuracy\n" + rows, "Keras'")
+    assert log.metric is None and "--score accuracy reads it" in log.notes[0]
+    assert read_text("epoch,loss,accuracy\n" + rows, "Keras'", "accuracy").metric == "accuracy"
+    assert read_text("epoch,loss,mcc\n" + rows, "a CSV").metric == "mcc"
 
 
 def test_a_curve_that_does_not_say_of_what():
@@ -121,13 +155,20 @@ def test_a_folder_of_seeds(tmp_path):
     for seed in (1, 2):
         (tmp_path / f"seed_{seed}").mkdir()
         (tmp_path / f"seed_{seed}" / "trainer_state.json").write_text(json.dumps(STATE))
-    (tmp_path / "seed_3.csv").write_text(as_csv(HISTORY))
-    (tmp_path / "config.json").write_text("{}")
+    (tmp_path / "all.csv").write_text(as_csv(HISTORY))  # beside folders a summary
     (tmp_path / "code.py").write_text("loss = 1\n")
-    logs = read_logs(tmp_path)
-    names = [log.name.rpartition("/")[2] for log in logs]
-    assert names == ["seed_1", "seed_2", "seed_3.csv"]
-    assert "left out: config.json in" in logs[0].notes[-1]
+    names = [log.name.rpartition("/")[2] for log in read_logs(tmp_path)]
+    assert names == ["seed_1", "seed_2"]
+    for folder in (tmp_path / "files", tmp_path / "runs"):
+        folder.mkdir()
+        for name in ("seed_1.csv", "seed_2.csv"):
+            (folder / name).write_text(as_csv(HISTORY))
+        (folder / "config.json").write_text("{}")
+        (folder / "all_results.json").write_text('{"eval_loss": 0.6, "eval_accuracy": 0.7}')
+        logs = read_logs(folder)
+        names = [log.name.rpartition("/")[2] for log in logs]
+        assert names == ["seed_1.csv", "seed_2.csv"]
+        assert "left out: all_results.json, config.json in" in logs[0].notes[-1]
 
 
 @pytest.mark.parametrize(
@@ -152,16 +193,18 @@ def test_which_score_is_looked_at(columns, score, other):
 @pytest.mark.parametrize(
     ("late", "losses", "said"),
     [
-        (2.77, [0.6925, 0.6925], "4 times the dev loss of 0.693"),
-        (1.2, [], "not read"),  # 1.7 times
-        (0.9, [0.9, 0.9], ""),
-        (0.1, [0.1, 0.1], ""),
+        ((2.77, 2.77), [0.6925, 0.6925], "4 times the dev loss of 0.693"),
+        ((1.2, 1.2), [1.2, 1.2], ""),  # 1.7 times
+        ((0.9, 0.9), [0.9, 0.9], ""),
+        ((0.1, 0.1), [0.1, 0.1], ""),
+        ((2.77, 1.5), [2.77, 1.5], ""),  # it falls: a mean over steps at which it was higher
+        ((1.39,), [1.39], ""),  # likewise, perhaps
     ],
 )
 def test_training_losses_of_another_scale(late, losses, said):
     """Four micro-batches, whose losses are summed; and what is no whole multiple."""
-    table = f"step,loss,eval_loss\n10,{late},\n20,{late},0.6925\n"
-    log = read_text(table, "a log")
+    rows = [f"{10 * i},{loss}," for i, loss in enumerate(late, 1)]
+    log = read_text("\n".join(["step,loss,eval_loss", *rows]) + "0.6925\n", "a log")
     assert log.training.known("loss")[1].tolist() == pytest.approx(losses)
     assert said in " ".join(log.notes) and len(log.notes) == bool(said)
 

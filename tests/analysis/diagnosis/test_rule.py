@@ -151,6 +151,51 @@ NEAR_CHANCE = {  # what a stranger tried; without --labels, and with RTE's or th
         (NO_NUMBER, NO_NUMBER),
         (0.5, 0.5),
     ),
+    "one epoch, one mean over it": (
+        a_log([2.1], [0.7], [0.75]),
+        (LEARNT, LEARNT),
+        (1 / 8,) * 8,
+    ),
+    "summed micro-batches, a little learnt": (
+        a_log([2.77, 2.6, 2.36], [0.694, 0.693, 0.694], [0.41, 0.41, 0.406]),
+        (NEVER, NEVER),
+        (0.5, 0.5),
+    ),
+    "little entropy": (
+        a_log([0.2, 0.15, 0.1], [0.17, 0.18, 0.2], [0.953, 0.954, 0.954]),
+        (LEARNT, MEMORISED),  # 4 of 50 on the way up
+        (0.95, 0.05),
+    ),
+    "three classes, a mean over 500 steps first": (
+        a_log([0.8, 0.68, 0.62, 0.6], [0.7, 0.7], [0.69, 0.7]),
+        (LEARNT, LEARNT),
+        (1 / 3,) * 3,
+    ),
+    "several labels an example": (
+        a_log([0.3, 0.15, 0.1], [0.1, 0.09], [0.3, 0.32], "f1_weighted"),
+        (UNKNOWN, UNKNOWN),
+        (),
+    ),
+    "micro F1 of several labels an example": (
+        a_log([0.3, 0.15, 0.11], [0.12, 0.1], [0.45, 0.58], "f1_micro"),
+        (LEARNT, LEARNT),
+        (),
+    ),
+    "too sure of itself, no training record": (
+        a_log([], [0.42, 0.55, 0.75], [0.84, 0.86, 0.86]),
+        (LEARNT, LEARNT),
+        (0.5, 0.5),
+    ),
+    "a weak learner": (
+        a_log([0.693, 0.685, 0.675], [0.69, 0.68, 0.664], [0.585, 0.593, 0.588]),
+        (LEARNT, LEARNT),
+        (0.5, 0.5),
+    ),
+    "an entity F1 of 0 at a loss of nearly 0": (
+        a_log([0.5, 0.05, 0.02], [0.2, 0.05, 0.03], [0.0] * 3, "overall_f1"),
+        (UNKNOWN, LIES),
+        (0.8, 0.1, 0.1),
+    ),
     "a correlation just above 0": (
         a_log([2.3, 2.25], [2.3, 2.25], [0.01, 0.021], "pearson"),
         (UNKNOWN, UNKNOWN),

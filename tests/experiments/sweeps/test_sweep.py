@@ -11,6 +11,7 @@ from builders import a_result
 from experiments import (
     bias_correction,
     checkpoint_selection,
+    convergence_pitfalls,
     mitigations,
     reinitialization,
 )
@@ -149,14 +150,17 @@ def test_a_method_keeps_its_name_at_a_rate_of_another_part(tmp_path, monkeypatch
     """LoRA's rates and the low rate are multiples of each part's default rate."""
     monkeypatch.setattr(sweep, "inspect_first", lambda missing: None)
     monkeypatch.setattr("experiments.finetuning.training.train", lambda run: a_result(score=0.8))
-    arguments = ["--methods", "0.3", "LoRA, 5 x", "--seeds", "1", "--bias-correction", "on"]
+    arguments = ["--methods", "none", "0.3", "LoRA, 5 x", "--seeds", "1", "--bias-correction", "on"]
     arguments += ["--learning-rates", "3e-4", "--and", "--learning-rates", "1e-3"]
     common = ["--results", str(tmp_path), "--engine", "serial"]
     sweep.sweep([mitigations.EXPERIMENT], [*common, *arguments])
     table = pd.read_csv(tmp_path / "mitigations.csv")
     rates = {(row.method, row.learning_rate) for row in table.itertuples()}
     low, lora = "0.3 x the rate", "LoRA, 5 x the rate"
-    assert rates == {(low, 9e-5), (low, 3e-4), (lora, 1.5e-3), (lora, 5e-3)}
+    # 3e-4 is the first part's own rate and 0.3 times the second's
+    assert rates == {("none", 3e-4), ("none", 1e-3), (low, 9e-5), (lora, 1.5e-3), (lora, 5e-3)}
+    with pytest.raises(BadInput, match="convergence_pitfalls cannot be asked for in parts"):
+        sweep.sweep([convergence_pitfalls.EXPERIMENT], [*common, "--and", "--seeds", "2"])
 
 
 @pytest.mark.parametrize("again", [False, True])
