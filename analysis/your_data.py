@@ -16,6 +16,7 @@ from scipy import stats
 from analysis.shared.names import METRIC_NAMES, by_task, p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import (
+    FEWEST_FOR_INTERVAL,
     fisher,
     interval_allowed,
     interval_of_means,
@@ -39,6 +40,8 @@ LOOKS = {DEFAULT: (WITHOUT, "////"), TRAINER: FURTHER[0], PAPER: (WITH, None)}
 RECIPE = ["recipe", "learning_rate", "bias_correction", "epochs"]
 NEEDED = [*PANEL, *RECIPE, "metric", "score", "majority_level", "failed", "diverged"]
 SIGNIFICANT = 0.05  # of Fisher's test, two-sided
+FEWEST_SURE = 5  # seeds that all fail: chance gives that to a rate of a half in one of 32
+LASTING = 5  # seeds more
 MOST_SEEDS = 1000  # beyond which no number of seeds is named
 
 
@@ -90,13 +93,16 @@ def fewest_seen(n: int, other: int, failed: int = 0) -> int | None:
     return None
 
 
-def seeds_for(first: float, second: float) -> int | None:
-    """From how many seeds of each on Fisher's test tells two failure rates apart, if the counts are
-    what the rates say (so with about even odds); None beyond MOST_SEEDS."""
-    for n in range(2, MOST_SEEDS + 1):
+def seeds_for(first: float, second: float, there: int = 1) -> int | None:
+    """From how many seeds of each on, more than are `there`, Fisher's test tells two failure rates
+    apart, if the counts are what the rates say (so with about even odds); None beyond MOST_SEEDS.
+    Counts are whole, so p goes up and down with n: it has to stay below for LASTING more."""
+    lasts = 0
+    for n in range(max(2, there + 1), MOST_SEEDS + 1):
         table = [[round(rate * n), n - round(rate * n)] for rate in (first, second)]
-        if stats.fisher_exact(table).pvalue < SIGNIFICANT:
-            return n
+        lasts = lasts + 1 if stats.fisher_exact(table).pvalue < SIGNIFICANT else 0
+        if lasts > LASTING:
+            return n - LASTING
     return None
 
 
@@ -137,11 +143,13 @@ def how_to_go_on(recipes: dict[str, pd.DataFrame]) -> str:
         if fisher(recipes[low]["failed"], recipes[high]["failed"]) < SIGNIFICANT
     ]
     lines = ["**How to go on.**"]
+    n = min(len(runs) for runs in recipes.values())
     if min(rates.values()) == 1:
+        matter = "it is no matter of seeds" if n >= FEWEST_SURE else "it may be no matter of seeds"
         lines.append(
-            "Every run fails with every recipe, so it is no matter of seeds: look at the learning"
-            " rate (--learning-rates), the labels and the length of the inputs (--max-length), and"
-            " at what other causes look like (convergence_pitfalls)."
+            f"Every run fails with every recipe, so {matter}: look at the learning rate"
+            " (--learning-rates), the labels, the length of the inputs (--max-length) and the"
+            " metric, and at what other causes look like (convergence_pitfalls)."
         )
         return " ".join(lines)
     for pair in apart:
@@ -149,13 +157,16 @@ def how_to_go_on(recipes: dict[str, pd.DataFrame]) -> str:
         lines.append(f"{better} fails less than {worse} (p < {SIGNIFICANT}): leave {worse}.")
     if not any(rates.values()):
         best = max(means, key=means.__getitem__)
+        told = "the table of tests says whether others are told from it"
+        if n < FEWEST_FOR_INTERVAL:
+            told = f"whether others are told from it {FEWEST_FOR_INTERVAL} seeds or more can say"
         lines.append(
             f"No run failed, so choose by the score: {best} has the highest mean"
-            f" ({means[best]:.1f}), and the table of tests says whether others are told from it."
+            f" ({means[best]:.1f}), and {told}."
         )
     elif not apart:
         low, high = min(rates, key=rates.__getitem__), max(rates, key=rates.__getitem__)
-        needed = seeds_for(rates[low], rates[high]) if rates[low] < rates[high] else None
+        needed = seeds_for(rates[low], rates[high], n) if rates[low] < rates[high] else None
         if needed:
             lines.append(
                 f"If the rates stay what they are, {high} and {low} are told apart from about"
@@ -163,7 +174,9 @@ def how_to_go_on(recipes: dict[str, pd.DataFrame]) -> str:
                 " or more; finished runs are kept."
             )
         else:
-            lines.append("The recipes fail alike: more seeds would only narrow the intervals.")
+            lines.append(
+                "No recipe is seen to fail more than another, by more than so many seeds can see."
+            )
     lines.append("For use, train some seeds, drop those that failed, and keep one by dev score.")
     return " ".join(lines)
 
@@ -181,12 +194,26 @@ def report(runs: pd.DataFrame) -> str:
         ]
         head = f"{task_name(task, data)}, {setting_name(model, data, dtype, pretrained)}"
         level = 100 * panel["majority_level"].iloc[0]
+        size = f" on {panel['dev_examples'].iloc[0]:,} examples" if "dev_examples" in panel else ""
         parts += [
-            f"**{head}**, {metric}, best constant answer {level:.1f}: {'; '.join(found)}.",
+            f"**{head}**, {metric}{size}, best constant answer {level:.1f}: {'; '.join(found)}.",
+            *what_a_correlation_hides(panel),
             what_seeds_tell(recipes),
             how_to_go_on(recipes),
         ]
     return "\n\n".join(parts)
+
+
+def what_a_correlation_hides(panel: pd.DataFrame) -> list[str]:
+    """Of a regression, how many runs have learnt nothing by their loss, whatever the correlation:
+    one that learnt nothing has a correlation above 0 about half of the time."""
+    if panel["metric"].iloc[0] not in ("pearson", "spearman") or "train_loss" not in panel:
+        return []
+    nothing = int((panel["train_loss"] >= panel["label_entropy"]).sum())
+    return [
+        f"Failed is a correlation of 0 or below. By their loss {nothing} of {len(panel)} runs have"
+        " learnt nothing: it ends no lower than that of the mean label as the answer."
+    ]
 
 
 def table(runs: pd.DataFrame) -> pd.DataFrame:

@@ -4,7 +4,7 @@ Hypothesis : where runs of the default recipe fail, those with bias correction f
              data as on the paper's; n seeds may or may not be able to tell.
 Paper      : none; Mosbach et al. 2021 (ICLR), section 6, compare two of the recipes on theirs.
 Command    : python -m experiments.your_data --data FILE --text-columns text --label-column label
-             --model NAME_OR_DIR --seeds 10
+             --model NAME_OR_DIR --seeds 12
 Cost       : three recipes a seed; on a table of 5,000 rows 940, 1,875 and 6,250 steps. Without
              --data a demonstration on mini's entailment, 5 runs, of which strong_baseline has 4;
              the other takes half a minute.
@@ -18,13 +18,14 @@ Writes     : results/<profile>/your_data.csv, one row per run, with its recipe.
 - paper's recipe: 20 epochs with bias correction.
 
 --learning-rates gives all three the middle rate; --epochs A B the first two A epochs and the third
-B, --epochs A all three. For a model of one's own the default rate is the paper's 2e-5.
+B, --epochs A all three. In the profile mini a model of one's own has the paper's rate, 2e-5.
 """
 
 import argparse
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.histories import dev_labels
 from experiments.finetuning.own import is_own
 from experiments.finetuning.run import Run
 from experiments.sweeps.command import default_rate
@@ -46,6 +47,11 @@ TRAINER_FIELDS: dict[str, Any] = {
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
+    if options.bias_correction != "both":
+        raise BadInput(
+            f"--bias-correction {options.bias_correction}: your_data compares recipes that each say"
+            " whether Adam corrects its bias; expected a call without it"
+        )
     epochs = options.epochs or (LENGTHS[0], LENGTHS[-1])
     if len(epochs) > 2:
         raise BadInput(
@@ -77,7 +83,11 @@ def runs_of(
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    rows = [{"recipe": recipe_of(record["run"]), **row(record)} for record in records]
+    rows = []
+    for record in records:
+        dev = dev_labels(Run(**record["run"]))
+        recipe = {"recipe": recipe_of(record["run"]), "dev_examples": len(dev)}
+        rows.append({**recipe, **row(record)})
     write_csv(options.results / "your_data.csv", rows)
 
 

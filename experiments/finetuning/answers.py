@@ -40,12 +40,12 @@ def scores_of(logits: Tensor, labels: np.ndarray) -> dict[str, float]:
 
 def scores_of_halves(logits: Tensor, labels: np.ndarray, metric: str) -> dict[str, float]:
     """Score and loss on the selection half and on the reporting half of dev, from its logits
-    [examples, outputs]; NaN where a logit is not finite."""
+    [examples, outputs]; NaN where a logit is not finite, and for a half without examples."""
     chosen = selection_half(labels)
     row: dict[str, float] = {}
     for name, half in (("selection", chosen), ("reporting", ~chosen)):
         scores = dict.fromkeys((metric, "dev_loss"), np.nan)
-        if logits[half].isfinite().all():
+        if half.any() and logits[half].isfinite().all():
             scores = scores_of(logits[half], labels[half])
         row |= {f"{name}_score": scores[metric], f"{name}_loss": scores["dev_loss"]}
     return row

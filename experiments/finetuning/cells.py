@@ -2,6 +2,7 @@
 first row that is neither."""
 
 import math
+import re
 from collections import Counter
 from collections.abc import Sequence
 from typing import Any
@@ -11,6 +12,8 @@ import numpy as np
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.spellings import check_labels, check_texts, check_writing
 from experiments.finetuning.tables import Table
+
+LIST = re.compile(r"\[.*\]", re.DOTALL)
 
 
 def read_part(
@@ -90,15 +93,22 @@ def as_number(text: str) -> float | None:
     return number if math.isfinite(number) else None
 
 
-def as_numbers(labels: Sequence[str]) -> np.ndarray:
+def row_of(label: str, table: Table) -> int:
+    """The first row of a table that has this label, blank rows counted."""
+    column = list(table.columns.values())[-1]
+    return [as_label(value, table.class_names, table.where) for value in column].index(label) + 1
+
+
+def as_numbers(labels: Sequence[str], table: Table) -> np.ndarray:
     """The labels of a regression."""
     numbers = []
-    for row, label in enumerate(labels, start=1):
+    for label in labels:
         number = as_number(label)
         if number is None:
             raise BadInput(
-                f"label {label!r} in row {row}: expected a finite number, since the metric is a"
-                " correlation; classes want accuracy, f1 or matthews_correlation"
+                f"{table.where}: label {label!r} in row {row_of(label, table)}: expected a finite"
+                " number, since the metric is a correlation; classes want accuracy, f1 or"
+                " matthews_correlation"
             )
         numbers.append(number)
     return np.array(numbers, dtype=np.float32)
@@ -122,13 +132,18 @@ def class_names(read: dict[str, tuple[list, list[str]]], tables: dict[str, Table
     for such as train has not."""
     labels, where = read["train"][1], tables["train"].where
     known = set(labels)
+    if lists := [label for label in labels if LIST.fullmatch(label)]:
+        raise BadInput(
+            f"{where} has lists written as text, such as {lists[0][:40]!r}: expected one label a"
+            " row; lists of words and labels need .jsonl or .parquet"
+        )
     numbers = {label: as_number(label) for label in known}
     if None not in numbers.values():
         if fractions := [label for label in labels if not float(label).is_integer()]:
+            row = row_of(fractions[0], tables["train"])
             raise BadInput(
-                f"{where} has labels with a fraction ({fractions[0]} in row"
-                f" {labels.index(fractions[0]) + 1}): expected classes; for a regression give"
-                " --metric pearson or spearman"
+                f"{where} has labels with a fraction ({fractions[0]} in row {row}): expected"
+                " classes; for a regression give --metric pearson or spearman"
             )
         names = sorted(known, key=float)
     else:

@@ -217,7 +217,7 @@ def check_vocabulary(share: float, tokenizer: Any, source: str, task: str) -> li
     if share >= TOO_MANY_UNKNOWN:
         raise BadInput(
             f"{share:.0%} of the tokens of {task} are unknown to the tokenizer of {source};"
-            " expected the model's own tokenizer files and a text in its language"
+            " expected a model (--model) with its own tokenizer files, and a text in its language"
         )
     warnings = []
     if share >= MANY_UNKNOWN:

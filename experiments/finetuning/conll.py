@@ -2,10 +2,10 @@
 and one of lists of labels.
 
 CoNLL: a word a line with its label in the last column, columns parted by a tab or by blanks, an
-empty line after a sentence; lines -DOCSTART- and comments (# and a blank, without a tab) are left
-out. Decisions: labels are BIO where all but O begin with B- or I-, and then an I- that follows no
-entity of its type starts one, as in the CoNLL script; labels of other schemes (E-, S-, L-, U-) are
-refused, since they would be scored by word.
+empty line after a sentence; lines -DOCSTART- and comments (# and a blank, without a tab; but "# O"
+is a word) are left out. Decisions: labels are BIO where all but O begin with B- or I-, and then an
+I- that follows no entity of its type starts one, as in the CoNLL script; labels of other schemes
+(E-, S-, L-, U-) are refused, since they would be scored by word.
 """
 
 from pathlib import Path
@@ -41,7 +41,8 @@ def read_conll(path: Path) -> list[Sentence]:
                 sentences.append([])
             continue
         cells = line.split("\t") if "\t" in line else line.split()
-        if line.startswith("# ") and "\t" not in line:
+        is_word = len(cells) == 2 and (cells[1] == "O" or cells[1].startswith(("B-", "I-")))
+        if line.startswith("# ") and "\t" not in line and not is_word:
             continue
         cells = [cell.strip() for cell in cells]
         if len(cells) < 2 or not cells[0] or not cells[-1]:

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, TypeAlias
 
+import numpy as np
 import torch
 from transformers import PreTrainedModel
 
@@ -18,6 +19,7 @@ from experiments.finetuning.encoders import layers_above, load_classifier, load_
 from experiments.finetuning.files import located
 from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.optimizers import ParameterGroup
+from experiments.finetuning.own import check_dev_size, is_own
 from experiments.finetuning.packing import PackedClassifier, decays
 from experiments.finetuning.possible import check_remedies
 from experiments.finetuning.remedies import choose_trained
@@ -31,6 +33,7 @@ from experiments.finetuning.tasks import (
 )
 from experiments.finetuning.tokens import TaggedSplit, tokenize_words
 
+MANY_CUT = 0.1  # share of texts that are longer than the longest input, from which on to say so
 Network: TypeAlias = PackedClassifier | torch.nn.Module  # the fast path, or the model itself
 
 
@@ -60,6 +63,14 @@ def inspect_inputs(run: Run) -> list[str]:
         blank = sum(not all(part.strip() for part in texts) for texts in split.texts)
         if blank:  # GLUE's QQP has a few
             odd.append(f"{blank} of {len(split.texts)} {name} examples of {run.task} lack a text")
+    if is_own(run.data_source):
+        odd += check_dev_size(task_of(run.task, run.data_source))
+    cut = float(np.mean([len(ids) >= run.max_length for ids in train_set.input_ids]))
+    if cut > MANY_CUT and not isinstance(dev_set, TaggedSplit):
+        odd.append(
+            f"{cut:.0%} of the training texts of {run.task} fill the {run.max_length} tokens of"
+            " --max-length: what lies beyond is not read"
+        )
     if isinstance(dev_set, TaggedSplit) and (unread := dev_set.unread_share):
         odd.append(
             f"{unread:.2%} of the words of {run.task}'s dev set lie beyond --max-length"

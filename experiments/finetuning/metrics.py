@@ -4,6 +4,7 @@ Classification is scored by all of the first three, regression by both correlati
 """
 
 import tempfile
+import warnings
 from collections.abc import Callable
 
 import datasets
@@ -100,9 +101,11 @@ def scored(
 ) -> dict[str, float]:
     """One metric by its name, of predictions [examples] against labels [examples]."""
     further = {"classes": classes} if metric is F1 else {}
-    return metric(keep_in_memory=True, cache_dir=_SCRATCH.name).compute(
-        predictions=predictions, references=labels, **further
-    )
+    with warnings.catch_warnings():  # labels and answers all of one class are no news here
+        warnings.filterwarnings("ignore", message="A single label was found")
+        return metric(keep_in_memory=True, cache_dir=_SCRATCH.name).compute(
+            predictions=predictions, references=labels, **further
+        )
 
 
 def all_metrics(predictions: np.ndarray, labels: np.ndarray, classes: int = 2) -> dict[str, float]:

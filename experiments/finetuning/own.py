@@ -24,7 +24,13 @@ from typing import NamedTuple
 
 import numpy as np
 
-from experiments.finetuning.cells import as_numbers, class_names, odd_labels, read_part
+from experiments.finetuning.cells import (
+    as_number,
+    as_numbers,
+    class_names,
+    odd_labels,
+    read_part,
+)
 from experiments.finetuning.conll import (
     Sentence,
     conll_files,
@@ -38,7 +44,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
 from experiments.finetuning.labels import NONE, by_entity, drawn_by_class, metric_of, with_labels
-from experiments.finetuning.spellings import check_labels
+from experiments.finetuning.spellings import WARNING, check_labels
 from experiments.finetuning.tables import load_file, part_files, read_file, read_hub
 
 OWN = "own:"  # begins the name of such a task, and of its data
@@ -47,6 +53,10 @@ METRICS = {  # by kind; the first is taken where none is named
     REGRESSION: ("pearson", "spearman"),
 }
 DEV_SHARE, MOST_DEV, SPLIT_SEED = 0.2, 2000, 1  # of a split without a dev part
+FEWEST_NUMBERS = 10  # dev examples of a regression: a correlation of two is always 1 or -1
+FEW_EXAMPLES = 200  # dev examples below which a line says how sure a score is
+UNEVEN = 0.9  # share of a label from which on a line says what accuracy hides
+MANY_CLASSES = 20  # different numbers as labels from which on a line asks whether they are scores
 MANY_ROWS = 200_000  # from here on a line says what an epoch is
 
 
@@ -142,7 +152,10 @@ def load(source: str) -> Loaded:
     read = {part: read_part(table, asked.text_columns, remarks) for part, table in tables.items()}
     if asked.kind == REGRESSION:
         names: list[str] = []
-        splits = {part: Split(texts, as_numbers(labels)) for part, (texts, labels) in read.items()}
+        splits = {
+            part: Split(texts, as_numbers(labels, tables[part]))
+            for part, (texts, labels) in read.items()
+        }
     else:
         names = class_names(read, tables)
         for table in tables.values():
@@ -152,9 +165,10 @@ def load(source: str) -> Loaded:
             part: Split(texts, np.array([ids[label] for label in labels]))
             for part, (texts, labels) in read.items()
         }
-    if "dev" not in splits:
+    drawn = "dev" not in splits
+    if drawn:
         splits |= split_off(splits["train"], remarks)
-    check_parts(splits, names, asked)
+    check_parts(splits, names, f"{asked.data}, dev drawn from it" if drawn else asked.data)
     task = Task(
         name=OWN + asked.name,
         folder="",
@@ -234,8 +248,10 @@ def split_off(split: Split, remarks: list[str]) -> dict[str, Split]:
     rows = len(split.labels)
     share = min(DEV_SHARE, MOST_DEV / rows)
     is_dev = drawn_by_class(split.labels, SPLIT_SEED, lambda count: round(count * share))
+    of_classes = split.labels.dtype.kind == "i"
+    by_class = " class by class" if of_classes else ""
     remarks.append(
-        f"no dev part: {is_dev.sum():,} of the {rows:,} rows, drawn class by class with seed"
+        f"no dev part: {is_dev.sum():,} of the {rows:,} rows, drawn{by_class} with seed"
         f" {SPLIT_SEED}, are dev"
     )
     return {"train": part_of(split, ~is_dev), "dev": part_of(split, is_dev)}
@@ -246,14 +262,14 @@ def part_of(split: Split, chosen: np.ndarray) -> Split:
     return Split([split.texts[i] for i in np.flatnonzero(chosen)], split.labels[chosen])
 
 
-def check_parts(splits: dict[str, Split], names: list[str], asked: OwnData) -> None:
+def check_parts(splits: dict[str, Split], names: list[str], where: str) -> None:
     """BadInput for a part on which every answer is the best one."""
     for part, split in splits.items():
         different = len(np.unique(split.labels))
         if different < 2:
             said = f"{len(split.labels):,} rows with {different} different labels"
             expected = "two classes or more" if names else "numbers that differ"
-            raise BadInput(f"{asked.data}: {part} has {said}; expected {expected} in each part")
+            raise BadInput(f"{where}: {part} has {said}; expected {expected} in each part")
 
 
 def what_to_know(splits: dict[str, Split], task: Task) -> list[str]:
@@ -273,6 +289,8 @@ def what_to_know(splits: dict[str, Split], task: Task) -> list[str]:
     elif missing := set(range(task.outputs)) - set(dev.labels.tolist()):
         names = ", ".join(task.labels[label] for label in sorted(missing))
         lines.append(f"dev has no example of {names[:200]}")
+    if task.kind == CLASSIFICATION:
+        lines += what_accuracy_hides(dev.labels, task)
     if task.metric == "f1" and task.outputs == 2:
         lines.append(f"f1 is that of the class {task.labels[1]!r}")
     if len(train.labels) >= MANY_ROWS:
@@ -282,3 +300,37 @@ def what_to_know(splits: dict[str, Split], task: Task) -> list[str]:
             " --sample-size N trains on fewer"
         )
     return lines
+
+
+def what_accuracy_hides(dev: np.ndarray, task: Task) -> list[str]:
+    """Lines about labels that accuracy alone says little of, or that are scores."""
+    lines = []
+    shares = np.bincount(dev, minlength=task.outputs) / len(dev)
+    if task.metric == "accuracy" and shares.max() >= UNEVEN:
+        lines.append(
+            f"{WARNING}{shares.max():.1%} of dev are {task.labels[shares.argmax()]!r}, which is the"
+            " accuracy of answering that always; --metric f1 or matthews_correlation sees more"
+        )
+    if len(task.labels) > MANY_CLASSES and all(as_number(name) is not None for name in task.labels):
+        lines.append(
+            f"{WARNING}the labels are {len(task.labels)} different numbers, taken for classes; for"
+            " scores give --metric pearson or spearman"
+        )
+    return lines
+
+
+def check_dev_size(task: Task) -> list[str]:
+    """A warning about a dev part on which scores are not sure. BadInput for one on which a
+    correlation says nothing."""
+    if task.kind == REGRESSION and task.dev_rows < FEWEST_NUMBERS:
+        raise BadInput(
+            f"{task.name}: dev has {task.dev_rows} rows; expected {FEWEST_NUMBERS} or more, as a"
+            " correlation of so few says nothing"
+        )
+    if task.dev_rows >= FEW_EXAMPLES:
+        return []
+    sure = 100 / math.sqrt(task.dev_rows)
+    return [
+        f"{task.name}: dev has {task.dev_rows} examples, so a share of them is known to"
+        f" {sure:.0f} points either way at the worst (95 %)"
+    ]

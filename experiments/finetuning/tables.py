@@ -18,7 +18,8 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tsv import QUOTED
 
 KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
-DEV_NAMES = ("dev", "validation", "val", "valid")  # what a dev part may be called; else it is test
+# what a dev part may be called; else it is test
+DEV_NAMES = ("dev", "validation", "val", "valid", "eval")
 DEEP = 500  # brackets in a line, or in a file; fewer are no danger
 LONGEST_CELL = 10_000_000  # characters
 
@@ -61,7 +62,8 @@ def part_files(data: Path) -> dict[str, Path]:
     if not parts:
         names = ", ".join(path.name for path in there) or "no table"
         raise BadInput(
-            f"{data} has {names}: expected train and dev, each as one of {', '.join(KINDS)}"
+            f"{data} has {names}: expected train and dev, each as one of {', '.join(KINDS)}; words"
+            " with a label each as train.conll, without --text-columns"
         )
     return parts
 
@@ -171,13 +173,23 @@ def check_columns(there: list[str], wanted: list[str], where: str) -> None:
             )
 
 
+def check_separator(path: Path, names: list[str]) -> None:
+    """BadInput for a header that is one cell, since another character parts it."""
+    if len(names) == 1 and (other := re.search(r"[;\t|,]", names[0])):
+        raise BadInput(
+            f"{path}: its header {names[0][:60]!r} is parted by {other[0]!r}; expected commas in"
+            " .csv and tabs in .tsv"
+        )
+
+
 def utf8(path: Path) -> str:
     """A text file. BadInput for other encodings and for what is no text."""
     try:
         text = path.read_bytes().decode("utf-8-sig")
     except UnicodeDecodeError as error:
         raise BadInput(
-            f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8 (iconv -t UTF-8)"
+            f"{path}: not UTF-8 at byte {error.start}; save it as UTF-8 (iconv -f LATIN1 -t"
+            " UTF-8, or -f the encoding it has)"
         ) from None
     if "\0" in text:
         raise BadInput(f"{path}: NUL bytes; expected text in UTF-8")
@@ -213,6 +225,7 @@ def check_lines(path: Path, text: str) -> list[str]:
             if not names:
                 names = [cell.strip() or f"column {i}" for i, cell in enumerate(cells, start=1)]
             elif len(cells) != len(names):
+                check_separator(path, names)
                 raise BadInput(
                     f"{path} line {reader.line_num}: {len(cells)} cells, expected {len(names)}"
                     f" ({', '.join(names)}); is a separator inside a text? Quote such cells in"

@@ -18,7 +18,8 @@ def tsv_files(task: Task, folder: Path) -> dict[str, tuple[Path, int]]:
     if not here.is_dir():
         raise BadInput(
             f"no folder {here}: expected GLUE's TSV layout, {task.folder}/train.tsv and"
-            f" {task.folder}/{task.dev_file}"
+            f" {task.folder}/{task.dev_file}; for tables of your own give --text-columns and"
+            " --label-column"
         )
     files = {
         "train": (here / "train.tsv", task.train_rows),

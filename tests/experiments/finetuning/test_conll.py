@@ -28,6 +28,13 @@ def loaded(path, *columns):
     return own.load(own.asked_for(str(path), columns[:-1], columns[-1] if columns else None, None))
 
 
+def test_a_word_that_is_a_number_sign(tmp_path):
+    _, splits, _, _ = loaded(
+        folder(tmp_path, "# a comment\n# text\n# O\nBerlin B-place\nis O\n\n" * 6, "")
+    )
+    assert ("#", "Berlin", "is") in splits["train"].texts + splits["dev"].texts
+
+
 def test_conll_by_hand(tmp_path):
     task, splits, identity, remarks = loaded(folder(tmp_path))
     assert task.labels == ("O", "B-person", "B-place", "I-place") and task.metric == "entity_f1"

@@ -83,7 +83,7 @@ def test_other_columns_labels_and_metrics_are_other_runs(tmp_path):
     assert len({own.load(source).identity for source in sources}) == 4
 
 
-@pytest.mark.parametrize("dev", ["dev", "validation", "val", "test"])
+@pytest.mark.parametrize("dev", ["dev", "validation", "val", "eval", "test"])
 def test_a_folder(tmp_path, dev):
     pd.DataFrame(rows_of(12)).to_csv(tmp_path / "train.csv", index=False)
     pd.DataFrame(rows_of(9)).to_json(tmp_path / f"{dev}.jsonl", orient="records", lines=True)
@@ -308,6 +308,70 @@ def test_odd_labels_are_said(tmp_path, case):
     assert len(warnings) == (said is not None), warnings
     assert case != "codes" or own.load(asked(tmp_path / "t.csv")).task.outputs == 3
     assert said is None or said in warnings[0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "metric", "said"),
+    [
+        (["yes"] * 95 + ["no"] * 5, "accuracy", "warning: 95.0% of dev are 'yes'"),
+        (["yes"] * 95 + ["no"] * 5, "f1", ""),
+        (["yes"] * 80 + ["no"] * 20, "accuracy", ""),
+        ([*map(str, range(25))] * 10, "accuracy", "25 different numbers, taken for classes"),
+        ([*map(str, range(20))] * 10, "accuracy", ""),
+    ],
+)
+def test_what_accuracy_hides_is_said(tmp_path, labels, metric, said):
+    lines = [f"text {i},{label}" for i, label in enumerate(labels)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *lines]))
+    warnings = warnings_of(own.load(asked(tmp_path / "t.csv", metric=metric)))
+    assert len(warnings) == bool(said) and said in " ".join(warnings)
+
+
+def test_lists_as_text_are_no_classes(tmp_path):
+    rows = [f"\"['a', 'b']\",\"['{'O' if i % 3 else 'B-x'}', 'O']\"" for i in range(30)]
+    (tmp_path / "t.csv").write_text("\n".join(["text,label", *rows]))
+    with pytest.raises(BadInput, match="lists written as text.*need .jsonl or .parquet"):
+        own.load(asked(tmp_path / "t.csv"))
+
+
+def test_the_row_of_a_label_counts_blank_ones(tmp_path):
+    (tmp_path / "t.csv").write_text("text,label\na,1\n,\nb,2\n" + "c,3.5\n" * 5 + "d,x\n")
+    for metric, said in (("pearson", "label 'x' in row 9"), ("accuracy", "lists|different|x")):
+        with pytest.raises(BadInput, match=said):
+            own.load(asked(tmp_path / "t.csv", metric=metric))
+
+
+def test_another_separator_is_named(tmp_path):
+    (tmp_path / "t.csv").write_text("text;label\nthe dog, it barks;yes\na cat;no\n" * 5)
+    with pytest.raises(BadInput, match="'text;label' is parted by ';'; expected commas"):
+        own.load(asked(tmp_path / "t.csv"))
+
+
+def test_a_dev_part_with_one_of_a_class_is_trained_on(tmp_path, tiny_model):
+    """No half of it can choose a checkpoint: those columns are empty."""
+    pd.DataFrame(rows_of(15)).to_csv(tmp_path / "train.csv", index=False)
+    pd.DataFrame(rows_of(3)).to_csv(tmp_path / "dev.csv", index=False)
+    flags = ["--data", str(tmp_path), "--text-columns", "text", "--label-column", "label"]
+    flags += ["--model", str(tiny_model), "--seeds", "1", "--epochs", "1", "--engine", "serial"]
+    flags += ["--max-length", "32"]
+    sweep([bias_correction.EXPERIMENT], [*flags, "--results", str(tmp_path / "results")])
+    table = pd.read_csv(tmp_path / "results" / "bias_correction.csv")
+    assert len(table) > 0 and table["score"].between(0, 1).all()
+
+
+def test_a_small_dev_part_is_said_before_training(tmp_path):
+    def task_of_rows(count, metric):
+        texts, labels = [f"a {i}" for i in range(count)], [i % 7 for i in range(count)]
+        pd.DataFrame({"text": texts, "label": labels}).to_csv(tmp_path / "t.csv", index=False)
+        own.load.cache_clear()
+        return own.load(asked(tmp_path / "t.csv", metric=metric)).task
+
+    (said,) = own.check_dev_size(task_of_rows(500, "pearson"))
+    assert "dev has 100 examples, so a share of them is known to 10 points" in said
+    assert not own.check_dev_size(task_of_rows(1000, "pearson"))
+    with pytest.raises(BadInput, match="dev has 8 rows; expected 10 or more, as a correlation"):
+        own.check_dev_size(task_of_rows(40, "pearson"))
+    assert "7 examples" in own.check_dev_size(task_of_rows(40, "accuracy"))[0]
 
 
 def test_odd_labels_are_a_warning_of_the_command(tmp_path, capsys):
