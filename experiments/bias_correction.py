@@ -18,7 +18,8 @@ import argparse
 from math import sqrt
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import BIAS_CORRECTION, default_rate, learning_rates, profile_of
+from experiments.sweeps.command import default_rate, learning_rates, profile_of
+from experiments.sweeps.flags import BIAS_CORRECTION
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main, steps

@@ -39,7 +39,8 @@ from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
 from experiments.finetuning.texts import check_text, identify_text, load_text
 from experiments.sweeps import store
-from experiments.sweeps.command import default_rate, learning_rates, number, profile_of, whole_path
+from experiments.sweeps.command import default_rate, learning_rates, profile_of, whole_path
+from experiments.sweeps.flags import number
 from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import curves, first_failed_and_successful, write_csv

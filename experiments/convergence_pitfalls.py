@@ -28,7 +28,8 @@ import numpy as np
 
 from experiments.finetuning.histories import gradient_norms_of, margins_from_text
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import SEED_FLAGS, default_rate
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.flags import SEED_FLAGS
 from experiments.sweeps.grid import examples_of, grid, matching_epochs, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import alike, row, run_columns, write_csv

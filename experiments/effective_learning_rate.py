@@ -16,7 +16,8 @@ import argparse
 from typing import Any
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import BIAS_CORRECTION, default_rate, number
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.flags import BIAS_CORRECTION, number
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main

@@ -16,7 +16,8 @@ Writes     : results/<profile>/generalization.csv, one row per finished run of t
 import argparse
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import SEED_FLAGS, default_rate, learning_rates
+from experiments.sweeps.command import default_rate, learning_rates
+from experiments.sweeps.flags import SEED_FLAGS
 from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import alike, curves, row, write_csv

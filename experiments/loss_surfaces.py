@@ -37,7 +37,8 @@ import numpy as np
 from experiments.finetuning.files import fingerprint, write_atomically
 from experiments.finetuning.run import Run
 from experiments.sweeps import store
-from experiments.sweeps.command import default_rate, number, one_of
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.flags import number, one_of
 from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import first_failed_and_successful, write_csv

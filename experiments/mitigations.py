@@ -45,7 +45,8 @@ from typing import Any
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture
-from experiments.sweeps.command import BIAS_CORRECTION, default_rate, number
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.flags import BIAS_CORRECTION, number
 from experiments.sweeps.grid import grid, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
 from experiments.sweeps.rows import row, write_csv

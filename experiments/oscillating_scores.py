@@ -27,7 +27,8 @@ from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import MINI, load_splits, task_of
 from experiments.finetuning.tokens import count, counts_from_text, scores
-from experiments.sweeps.command import SCHEDULES, default_rate
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.flags import SCHEDULES
 from experiments.sweeps.grid import grid, one_seed_at_first
 from experiments.sweeps.rows import curves, row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main

@@ -22,7 +22,8 @@ import argparse
 
 from experiments.finetuning.histories import half_scores
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, number
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.flags import number
 from experiments.sweeps.grid import grid, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
 from experiments.sweeps.rows import row, write_csv

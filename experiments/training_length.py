@@ -13,7 +13,8 @@ Writes     : results/<profile>/training_length.csv, one row per run.
 import argparse
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import BIAS_CORRECTION, learning_rates
+from experiments.sweeps.command import learning_rates
+from experiments.sweeps.flags import BIAS_CORRECTION
 from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import row, write_csv

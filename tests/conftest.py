@@ -20,7 +20,8 @@ def _present(path: Path) -> Path:
 
 def options(experiment, *arguments: str):
     """The flags of an experiment, read from arguments as on the command line."""
-    from experiments.sweeps.command import parse, parser
+    from experiments.sweeps.command import parse
+    from experiments.sweeps.flags import parser
 
     p = parser("")
     experiment.add_flags(p)

@@ -26,7 +26,8 @@ from typing import Any
 from experiments import bias_correction, catastrophic_forgetting
 from experiments.finetuning import encoders, loading, tasks, texts
 from experiments.sweeps import sweep
-from experiments.sweeps.command import parse, parser, run_command
+from experiments.sweeps.command import parse, run_command
+from experiments.sweeps.flags import parser
 
 
 def runs(arguments: list[str]) -> list:

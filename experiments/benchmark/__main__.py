@@ -34,14 +34,8 @@ from experiments.benchmark.growth import growth
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tasks import train_rows
-from experiments.sweeps.command import (
-    check_device,
-    default_rate,
-    number,
-    parse,
-    parser,
-    run_command,
-)
+from experiments.sweeps.command import check_device, default_rate, parse, run_command
+from experiments.sweeps.flags import number, parser
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import write_csv
 

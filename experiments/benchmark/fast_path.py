@@ -18,7 +18,8 @@ import argparse
 from typing import Any
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate, one_of
+from experiments.sweeps.command import default_rate
+from experiments.sweeps.flags import one_of
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main

@@ -59,7 +59,8 @@ from experiments.finetuning.errors import INTERRUPTS
 from experiments.finetuning.run import Run
 from experiments.finetuning.training import device_name, versions
 from experiments.sweeps import engine
-from experiments.sweeps.command import parse, parser, profile_of, run_command, whole_path
+from experiments.sweeps.command import parse, profile_of, run_command, whole_path
+from experiments.sweeps.flags import parser
 from experiments.sweeps.rows import write_csv
 
 PATIENCE = 10.0  # seconds between two lines of progress

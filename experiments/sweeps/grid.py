@@ -14,7 +14,8 @@ from experiments.finetuning.possible import check_remedies
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, identify_model
 from experiments.finetuning.tasks import identify_data, pinned_data, train_rows
-from experiments.sweeps.command import SCHEDULES, SEED_FLAGS, default_rate, profile_of
+from experiments.sweeps.command import default_rate, profile_of
+from experiments.sweeps.flags import SCHEDULES, SEED_FLAGS
 from experiments.sweeps.profiles import (
     LENGTHS,
     LONG_EPOCHS,

@@ -12,7 +12,7 @@ from typing import Any
 from experiments.finetuning import files
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import subset_rows
-from experiments.sweeps.command import SEED_FLAGS
+from experiments.sweeps.flags import SEED_FLAGS
 
 
 def first_failed_and_successful(

@@ -12,7 +12,7 @@ from typing import Any, TypeAlias
 
 from experiments.finetuning.run import Run
 from experiments.sweeps import store
-from experiments.sweeps.command import SEED_FLAGS
+from experiments.sweeps.flags import SEED_FLAGS
 
 SHOWN = ("task", "learning_rate", "bias_correction", "epochs")  # of every setting
 # a run's hashed fields but its seeds, by name, sorted

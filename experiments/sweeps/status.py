@@ -11,7 +11,8 @@ from pathlib import Path
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import REPOSITORY, folder, read_json
-from experiments.sweeps.command import Parser, one_of, run_command, seeds
+from experiments.sweeps.command import run_command
+from experiments.sweeps.flags import Parser, one_of, seeds
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 from experiments.sweeps.several_stores import compared

@@ -16,7 +16,8 @@ from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import task_of
 from experiments.sweeps import engine, store
-from experiments.sweeps.command import check_device, parse_parts, parser, run_command
+from experiments.sweeps.command import check_device, parse_parts, run_command
+from experiments.sweeps.flags import parser
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 from experiments.sweeps.progress import Progress, counted, steps

@@ -256,7 +256,7 @@ def test_a_message_names_the_experiment_that_writes_the_file():
 
 def test_the_names_of_tasks_are_known():
     """A spelling of one of these is refused; a task of another name is somebody's own."""
-    from experiments.sweeps.command import TASKS
+    from experiments.finetuning.glue import TASKS
 
     assert set(TASKS) <= together.TASKS
 

@@ -15,7 +15,8 @@ from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits, subset_rows
 from experiments.finetuning.texts import load_text
 from experiments.sweeps import store
-from experiments.sweeps.command import parse, parser
+from experiments.sweeps.command import parse
+from experiments.sweeps.flags import parser
 from experiments.sweeps.rows import row, write_csv
 
 HEADER = "index\tsentence1\tsentence2\tlabel\n"
