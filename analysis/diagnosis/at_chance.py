@@ -39,8 +39,8 @@ def failed_or_learnt(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdi
             return Verdict(UNKNOWN, because)
         if last(dev) > chance.entropy:
             because.append(
-                f"dev loss ends at {dev[-1]:.3g}, above the label entropy: it is too sure where it"
-                " is wrong, as after many epochs, which the score does not see"
+                "that is above the label entropy: it is too sure where it is wrong, as after many"
+                " epochs, which the score does not see"
             )
         return Verdict(LEARNT, because, False)
     return when_it_failed(log_, chance, thresholds, because)
