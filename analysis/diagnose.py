@@ -148,9 +148,12 @@ def is_part_of(log_: Log, other: Log) -> bool:
     count = len(losses)
     if not 2 <= count < len(longer[1]):
         return False
-    # one of them may have been divided (diagnosis/scale.py)
-    shapes = [values[:count] / (values[0] or 1) for values in (losses, longer[1])]
-    return np.array_equal(steps, longer[0][:count]) and np.allclose(*shapes, rtol=1e-9)
+    if not np.array_equal(steps, longer[0][:count]):
+        return False
+    if any("divided by" in note for note in (*log_.notes, *other.notes)):  # diagnosis/scale.py
+        shapes = [values[:count] / (values[0] or 1) for values in (losses, longer[1])]
+        return bool(np.allclose(*shapes, rtol=1e-9))
+    return np.array_equal(losses, longer[1][:count])
 
 
 def standard_input() -> str:

@@ -209,10 +209,11 @@ def what_a_correlation_hides(panel: pd.DataFrame) -> list[str]:
     one that learnt nothing has a correlation above 0 about half of the time."""
     if panel["metric"].iloc[0] not in ("pearson", "spearman") or "train_loss" not in panel:
         return []
-    nothing = int((panel["train_loss"] >= panel["label_entropy"]).sum())
+    nothing = int((~(panel["train_loss"] < panel["label_entropy"])).sum())
     return [
         f"Failed is a correlation of 0 or below. By their loss {nothing} of {len(panel)} runs have"
-        " learnt nothing: it ends no lower than that of the mean label as the answer."
+        " learnt nothing: its mean over the last epoch is no lower than that of the mean label as"
+        " the answer."
     ]
 
 

@@ -53,12 +53,21 @@ def write(options: argparse.Namespace, records: Records) -> None:
 
     rows = []
     for _, group in groupby(sorted(records, key=kind), key=kind):
+        of_group = list(group)
         failed_or_not = first_failed_and_successful(
-            list(group), default_rate(options), count=len(records) if options.all_runs else 1
+            of_group,
+            rate_of(options, of_group[0]["run"]["task"]),
+            count=len(records) if options.all_runs else 1,
         )
         for record in failed_or_not[True] + failed_or_not[False]:
             rows += norms(record)
     write_csv(options.results / "vanishing_gradients.csv", rows)
+
+
+def rate_of(options: argparse.Namespace, task: str) -> float:
+    """The default rate of the last part of the call that asks for a task."""
+    parts = (options, *options.others)
+    return [default_rate(part) for part in parts if task in (part.tasks or ["rte"])][-1]
 
 
 def norms(record: dict) -> list[dict]:

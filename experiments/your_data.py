@@ -22,6 +22,7 @@ B, --epochs A all three. In the profile mini a model of one's own has the paper'
 """
 
 import argparse
+import sys
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
@@ -48,9 +49,10 @@ TRAINER_FIELDS: dict[str, Any] = {
 
 def planned(options: argparse.Namespace) -> list[Run]:
     if options.bias_correction != "both":
-        raise BadInput(
-            f"--bias-correction {options.bias_correction}: your_data compares recipes that each say"
-            " whether Adam corrects its bias; expected a call without it"
+        print(
+            f"warning: --bias-correction {options.bias_correction} does nothing in your_data, whose"
+            " recipes each say whether Adam corrects its bias",
+            file=sys.stderr,
         )
     epochs = options.epochs or (LENGTHS[0], LENGTHS[-1])
     if len(epochs) > 2:

@@ -78,7 +78,8 @@ def at_one_label(log_: Log, loss: float, chance: Chance, thresholds: Thresholds)
     scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
     share = float(scores[-1])
     of_two = kind_of(log_.metric) == "accuracy" and len(chance.shares) == 2 and 0.5 <= share < 1
-    losses = dev if len(dev) else log_.training.known("loss")[1]
+    # the last two; of training losses, which are noisy, the means of the last two quarters
+    losses = dev[-2:] if len(dev) else smoothed(*log_.training.known("loss"), 4)[1][-2:]
     flat = len(losses) > 1 and np.ptp(losses) <= 2 * thresholds.at_entropy
     if not of_two or not flat:
         return False
@@ -142,6 +143,11 @@ def by_score(
             "the loss has fallen and the score is at chance, if the labels are even: uneven ones,"
             " several an example, or a wrong metric: give --labels"
         )
+    if up > thresholds.near and chance.guessed and of_another_scale(log_):
+        return None, (
+            "the training loss ends where it began and far above dev's, so it is of another scale,"
+            " and the number of labels is not known: give --labels"
+        )
     if up > thresholds.near:
         # a dev loss that was lower before is that of a run too sure of itself
         losses = dev if len(dev) else log_.training.known("loss")[1]
@@ -157,6 +163,15 @@ def by_score(
     if isnan(chance.entropy):
         return None, "barely above chance, and no loss says more"
     return by_loss, ""
+
+
+def of_another_scale(log_: Log) -> bool:
+    """Whether the training loss ends near where it began and 1.6 times above the last dev loss."""
+    losses, dev = log_.training.known("loss")[1], log_.evaluations.known("loss")[1]
+    if len(losses) < 2 or not len(dev):
+        return False
+    end = end_loss(log_)
+    return end > 0.9 * losses[0] and end > 1.6 * dev[-1] and end - dev[-1] > 0.5
 
 
 def when_it_failed(

@@ -83,7 +83,7 @@ def lowest_entropy(metric: str | None, score: float, labels: int) -> float:
     if kind in ("f1", "macro"):
         total = score if of_one else labels * score  # of the labels' F1
         share = total / (2 - total) if total < 2 else nan
-    elif kind != "accuracy":
+    elif kind not in ("accuracy", "micro"):
         return nan
     if not 0 < share <= 1:
         return nan
@@ -194,9 +194,9 @@ def guess_from_fixed_score(log_: Log, losses: np.ndarray) -> Chance | None:
     """Two labels whose shares are those of a score that no longer changes, if the loss is at their
     entropy."""
     scores, kind = log_.evaluations.known("other")[1], kind_of(log_.metric)
-    if len(scores) < 2 or scores[-1] != scores[-2] or kind not in ("accuracy", "f1"):
+    if len(scores) < 2 or scores[-1] != scores[-2] or kind not in ("accuracy", "micro", "f1"):
         return None
-    share = float(scores[-1] if kind == "accuracy" else scores[-1] / (2 - scores[-1]))
+    share = float(scores[-1] / (2 - scores[-1]) if kind == "f1" else scores[-1])
     if not 0.5 <= share < 1 or abs(losses[-1] - entropy_of((share, 1 - share))) > 0.03:
         return None
     # a run that has learnt and is as sure as it is right has such a loss too

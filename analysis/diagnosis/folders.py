@@ -7,7 +7,7 @@ from analysis.diagnosis.logs import EXPECTED, read_text
 from analysis.diagnosis.records import Log
 from analysis.shared.reading import BadInput
 
-OF_RESULTS = re.compile(r"(^|_)results\.json$")  # the Trainer's all_results.json and the like
+OF_RESULTS = re.compile(r"(all|train|eval|test|predict)_results\.json")  # the Trainer's
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".log", ".md")  # of logs in a folder
 
 
@@ -78,11 +78,14 @@ def one_each(folder: Path, metric: str | None) -> list[Log]:
     files = [path for path in paths if path.is_file() and path.suffix.lower() in ENDINGS]
     for path in runs or files:
         try:
-            if OF_RESULTS.search(path.name):
+            if OF_RESULTS.fullmatch(path.name):
                 raise BadInput("final numbers, no log")
             logs += read_logs(path, metric)
         except BadInput:
             unread.append(path.name)
+    if runs:
+        unread += [path.name for path in paths if path.is_dir() and path not in runs]
+        unread += [path.name for path in files]
     if logs and unread:
         logs[0].notes.append(f"warning: no log, and left out: {', '.join(unread)} in {folder}")
     return logs

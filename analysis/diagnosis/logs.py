@@ -63,8 +63,8 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
             ) from None
     if whole is not None:
         log = from_json(whole, name, metric)
-    elif not has_records(text) and (table := header_of(text)) is not None:
-        log = from_table(text, table, name, metric)
+    elif (table := table_before_records(text)) is not None:
+        log = from_table(*table, name, metric)
     else:
         log = from_lines(text, name, metric)
     parts = (log.training, log.evaluations)
@@ -257,9 +257,19 @@ def table_of(text: str, name: str) -> tuple[list[str], list[list[str]]]:
     return header, rows
 
 
-def has_records(text: str) -> bool:
-    """Whether a dict with a loss is somewhere in a text."""
-    return "{" in text and any(is_loss(key) for key, _ in PAIR.findall(text))
+def table_before_records(text: str) -> tuple[str, tuple[int, Callable[[str], Row]]] | None:
+    """The text up to its first dict, with a table in it: what stands behind a notebook's table, as
+    the Trainer's closing numbers, is not read. None where no row of numbers stands before."""
+    lines = text.split("\n")
+    first = next((i for i, line in enumerate(lines) if "{" in line), len(lines))
+    found = header_of("\n".join(lines[:first]))
+    if found is None:
+        return None
+    number, parted = found
+    for line in lines[number + 1 : first] if first < len(lines) else ():
+        if any(as_number(cell) is not None for cell in parted(line)):
+            return "\n".join(lines[:first]), found
+    return None if first < len(lines) else (text, found)
 
 
 def from_lines(text: str, name: str, metric: str | None) -> Log:

@@ -20,7 +20,8 @@ PAIR = re.compile(  # loss: 0.69 or dev acc = 0.53
     r"([-+]?(?:\d+\.?\d*(?:e[-+]?\d+)?|nan|inf))(?![\w.:])",
     re.IGNORECASE,
 )
-OF_KERAS = re.compile(r"\d+/\d+.*\bloss: ")  # a progress bar, of which many stand for one epoch
+# a progress bar of Keras', of which many stand for one epoch
+BAR = re.compile(r"\d+/\d+ *(?:\[[=>.]|\S*[━]|.*(?:ETA|s/step|s/epoch))")
 Row = list[str]
 
 
@@ -48,13 +49,16 @@ def by_marks(line: str) -> Row:
 def header_of(text: str) -> tuple[int, Callable[[str], Row]] | None:
     """The number of the first line that names columns, among them a loss, and how it is parted;
     None where there is none. Bars make a table anywhere, as in a model card."""
-    for number, line in enumerate(text.split("\n")):
+    lines = text.split("\n")
+    first = next((i for i, line in enumerate(lines) if line.strip() and line[0] != "#"), 0)
+    for number, line in enumerate(lines):
         if "{" in line or not line.strip() or (number >= LOOKED_AT and "|" not in line):
             continue
+        ruled = number + 1 < len(lines) and bool(re.fullmatch(r"[|:\- ]+", lines[number + 1]))
         for parted in (by_bars,) if "|" in line else (by_marks, by_blanks):
             names = [spelled(cell) for cell in parted(line)]
             read = sum(is_read(name) for name in names)  # prose has the word loss too
-            enough = read > 1 or (number == 0 and parted is by_marks)
+            enough = read > 1 or ruled or (number == first and parted is by_marks)
             numbers = any(as_number(name) is not None for name in names)
             if any(map(is_loss, names)) and enough and not numbers:
                 return number, parted
@@ -82,17 +86,19 @@ def rows_of(text: str) -> tuple[Row, list[Row], int]:
 
 
 def lines_of(text: str) -> list[dict[str, str]]:
-    """A record a line that says "loss: 0.69" or the like; of Keras' progress bars those with a
-    validation, else the last of each epoch."""
-    found, of_epochs = [], []
-    keras = True
+    """A record a line that says "loss: 0.69" or the like; of Keras' progress bars the last of each
+    epoch, or that with a validation."""
+    found: list[dict[str, str]] = []
+    bar: dict[str, str] = {}
     for line in COLORS.sub("", text).split("\n"):
         pairs = {spelled(key): value for key, value in PAIR.findall(line)}
-        if any(is_loss(key) for key in pairs):
-            found.append(pairs)
-            keras &= bool(OF_KERAS.search(line))
-        elif re.match(r"\s*Epoch \d", line) and found:
-            of_epochs.append(found[-1])
-    if not keras:
-        return found
-    return [pairs for pairs in found if "val_loss" in pairs] or [*of_epochs, *found[-1:]]
+        if not any(is_loss(key) for key in pairs):
+            if re.match(r"\s*Epoch \d", line):
+                found, bar = [*found, *[bar] * bool(bar)], {}
+        elif not BAR.search(line):
+            found, bar = [*found, *[bar] * bool(bar), pairs], {}
+        elif "val_loss" in pairs:
+            found, bar = [*found, pairs], {}
+        else:
+            bar = pairs
+    return [*found, *[bar] * bool(bar)]

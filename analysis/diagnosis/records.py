@@ -136,7 +136,7 @@ def from_columns(
     """A log from columns of cells, None where nothing stands. `table`: not what a run printed."""
     notes: list[str] = []
     score = chosen_score(columns, name, metric)
-    if score and not metric and of_training(columns, score, table):
+    if score and not metric and of_training(columns, score):
         notes.append(
             f"{score} is taken for training's, as it stands beside {TRAIN_LOSS[0]} and nothing is"
             f" of an evaluation: not read; --score {score} reads it"
@@ -195,13 +195,12 @@ def note_unknown(columns: Mapping[str, list[Any]], notes: list[str]) -> None:
         notes.append(f"it has no score that is known, but {shown}: --score NAME looks at one")
 
 
-def of_training(columns: Mapping[str, list[Any]], score: str, table: bool) -> bool:
+def of_training(columns: Mapping[str, list[Any]], score: str) -> bool:
     """Whether an accuracy is the training's own, as Keras logs it without validation: it has no
-    word for an evaluation, and a training loss beside it in each row; of a `table`, which anybody
-    may have made, only with epochs as Keras' has."""
+    word for an evaluation, a training loss beside it in each row, and no steps."""
     if plain(score) != score.lower() or [name for name in columns if is_loss(name)] != ["loss"]:
         return False
-    if "acc" not in score.lower() or (table and any(name in columns for name in STEP)):
+    if "acc" not in score.lower() or any(name in columns for name in STEP):
         return False
     pairs = zip(columns[score], columns["loss"], strict=True)
     return all(cells.is_blank(value) or not cells.is_blank(loss) for value, loss in pairs)

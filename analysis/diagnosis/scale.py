@@ -4,21 +4,19 @@ those of the micro-batches, and of several processes."""
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 if TYPE_CHECKING:
     from analysis.diagnosis.records import Records
 
 FACTORS = range(2, 65)  # micro-batches times processes
 NEAR = 0.15  # of the factor: so near to a whole number is a quotient taken for one
-FLAT = 0.1  # share: records so alike are of a loss that does not fall, which alone can be compared
-APART = 0.3  # nats: a smaller difference has many other causes
+FLAT = 0.1  # share that the last third may lie below the first: of a loss that falls more, and so
+# is a mean over steps at which it was higher, nothing follows
+APART = 0.5  # nats: a smaller difference has many other causes
 
 
 def comparable(training: "Records", evaluations: "Records", notes: list[str]) -> "Records":
     """The training records; where their losses do not fall, and lie a whole number of times above
-    the last dev loss, divided by it, as a note says. A loss that falls is a mean over steps at
-    which it was higher, so that nothing follows from its height."""
+    the last dev loss, divided by it, as a note says."""
     steps, losses = training.known("loss")
     evaluated, dev = evaluations.known("loss")
     if len(losses) < 2 or not len(dev) or not dev[-1] > 0 or evaluated[-1] < 0.95 * steps[-1]:
@@ -26,7 +24,9 @@ def comparable(training: "Records", evaluations: "Records", notes: list[str]) ->
     mean = float(losses.mean())
     factor = round(mean / dev[-1])
     whole = factor in FACTORS and abs(mean / dev[-1] - factor) <= NEAR
-    if not whole or mean - dev[-1] < APART or np.ptp(losses) > FLAT * mean:
+    third = max(1, len(losses) // 3)
+    falls = losses[:third].mean() - losses[-third:].mean() > FLAT * mean
+    if not whole or mean - dev[-1] < APART or falls:
         return training
     notes.append(
         f"warning: training losses stay at {mean:.3g}, {factor} times the dev loss of"

@@ -13,7 +13,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.spellings import check_labels, check_texts, check_writing
 from experiments.finetuning.tables import Table
 
-LIST = re.compile(r"\[.*\]", re.DOTALL)
+LIST = re.compile(r"\[\s*(['\"].*|.*,.*)\]", re.DOTALL)  # not such a label as [CLS]
 
 
 def read_part(

@@ -184,6 +184,8 @@ def load(source: str) -> Loaded:
         compact=True,
     )
     remarks += what_to_know(splits, task)
+    if asked.kind == CLASSIFICATION and asked.metric is None:
+        remarks += what_accuracy_hides(splits["dev"].labels, task)
     contents = [(split.texts, split.labels.tolist()) for split in splits.values()]
     read_as = [contents, wanted, names, task.metric]
     columns = f"{'+'.join(asked.text_columns)} to {asked.label_column}"
@@ -289,8 +291,6 @@ def what_to_know(splits: dict[str, Split], task: Task) -> list[str]:
     elif missing := set(range(task.outputs)) - set(dev.labels.tolist()):
         names = ", ".join(task.labels[label] for label in sorted(missing))
         lines.append(f"dev has no example of {names[:200]}")
-    if task.kind == CLASSIFICATION:
-        lines += what_accuracy_hides(dev.labels, task)
     if task.metric == "f1" and task.outputs == 2:
         lines.append(f"f1 is that of the class {task.labels[1]!r}")
     if len(train.labels) >= MANY_ROWS:
@@ -306,7 +306,7 @@ def what_accuracy_hides(dev: np.ndarray, task: Task) -> list[str]:
     """Lines about labels that accuracy alone says little of, or that are scores."""
     lines = []
     shares = np.bincount(dev, minlength=task.outputs) / len(dev)
-    if task.metric == "accuracy" and shares.max() >= UNEVEN:
+    if shares.max() >= UNEVEN:
         lines.append(
             f"{WARNING}{shares.max():.1%} of dev are {task.labels[shares.argmax()]!r}, which is the"
             " accuracy of answering that always; --metric f1 or matthews_correlation sees more"
@@ -327,10 +327,13 @@ def check_dev_size(task: Task) -> list[str]:
             f"{task.name}: dev has {task.dev_rows} rows; expected {FEWEST_NUMBERS} or more, as a"
             " correlation of so few says nothing"
         )
-    if task.dev_rows >= FEW_EXAMPLES:
+    if task.dev_rows >= FEW_EXAMPLES or task.kind == TOKENS:
         return []
-    sure = 100 / math.sqrt(task.dev_rows)
+    # 1.96 standard errors: of a share at a half, of a correlation near 0
+    sure, what = 100 / math.sqrt(task.dev_rows), "a share of them"
+    if task.kind == REGRESSION:
+        sure, what = 2 * sure, "a correlation near 0"
     return [
-        f"{task.name}: dev has {task.dev_rows} examples, so a share of them is known to"
-        f" {sure:.0f} points either way at the worst (95 %)"
+        f"{task.name}: dev has {task.dev_rows} examples, so {what} is known to about {sure:.0f}"
+        " points either way (95 %)"
     ]

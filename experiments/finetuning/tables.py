@@ -18,7 +18,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tsv import QUOTED
 
 KINDS = {".csv": "csv", ".tsv": "csv", ".json": "json", ".jsonl": "json", ".parquet": "parquet"}
-# what a dev part may be called; else it is test
+# what a dev part may be called; the last only where there is none of the others, else it is test
 DEV_NAMES = ("dev", "validation", "val", "valid", "eval")
 DEEP = 500  # brackets in a line, or in a file; fewer are no danger
 LONGEST_CELL = 10_000_000  # characters
@@ -74,7 +74,9 @@ def train_and_dev(folder: Path, suffixes: Iterable[str]) -> tuple[dict[str, Path
     """
     there = [path for path in sorted(folder.iterdir()) if path.suffix.lower() in suffixes]
     train = _one_named(("train",), there, folder)
-    dev = _one_named(DEV_NAMES, there, folder) or _one_named(("test",), there, folder)
+    dev = None
+    for names in (DEV_NAMES[:-1], DEV_NAMES[-1:], ("test",)):
+        dev = dev or _one_named(names, there, folder)
     if not train:
         return {}, there
     return {"train": train, "dev": dev} if dev else {"train": train}, there
@@ -166,7 +168,7 @@ def check_columns(there: list[str], wanted: list[str], where: str) -> None:
     for name in wanted:
         if name not in there:
             hint = ""
-            if len(there) == 1 and re.search(r"[;\t|]", there[0]):
+            if len(there) == 1 and re.search(r"[;\t|,]", there[0]):
                 hint = "; its separator is no comma: expected commas in .csv and tabs in .tsv"
             raise BadInput(
                 f"{where} has no column {name!r}: expected of {', '.join(map(repr, there))}{hint}"
@@ -175,7 +177,8 @@ def check_columns(there: list[str], wanted: list[str], where: str) -> None:
 
 def check_separator(path: Path, names: list[str]) -> None:
     """BadInput for a header that is one cell, since another character parts it."""
-    if len(names) == 1 and (other := re.search(r"[;\t|,]", names[0])):
+    own = "," if path.suffix.lower() == ".csv" else "\t"
+    if len(names) == 1 and (other := re.search(r"[;\t|,]", names[0])) and other[0] != own:
         raise BadInput(
             f"{path}: its header {names[0][:60]!r} is parted by {other[0]!r}; expected commas in"
             " .csv and tabs in .tsv"

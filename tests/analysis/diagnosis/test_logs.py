@@ -101,6 +101,8 @@ def test_what_keras_prints():
         log = read_text(text, "a log")
         assert log.training.loss.tolist() == [0.7, 0.65]
         assert log.evaluations.loss.tolist() == [0.6, 0.5] and log.metric == "val_accuracy"
+    log = read_text(validated + "Test loss: 0.48\n", "evaluated at the end")
+    assert log.training.loss.tolist() == [0.7, 0.65]
     one = read_text(KERAS[: KERAS.index("Epoch 2")].format(""), "one epoch")
     assert one.training.loss.tolist() == [0.7]
     # without validation the last line of each epoch; the accuracy is training's own
@@ -157,8 +159,10 @@ def test_a_folder_of_seeds(tmp_path):
         (tmp_path / f"seed_{seed}" / "trainer_state.json").write_text(json.dumps(STATE))
     (tmp_path / "all.csv").write_text(as_csv(HISTORY))  # beside folders a summary
     (tmp_path / "code.py").write_text("loss = 1\n")
-    names = [log.name.rpartition("/")[2] for log in read_logs(tmp_path)]
-    assert names == ["seed_1", "seed_2"]
+    (tmp_path / "seed_4").mkdir()  # crashed before its first checkpoint
+    logs = read_logs(tmp_path)
+    names = [log.name.rpartition("/")[2] for log in logs]
+    assert names == ["seed_1", "seed_2"] and "left out: seed_4, all.csv in" in logs[0].notes[-1]
     for folder in (tmp_path / "files", tmp_path / "runs"):
         folder.mkdir()
         for name in ("seed_1.csv", "seed_2.csv"):
@@ -188,6 +192,38 @@ def test_which_score_is_looked_at(columns, score, other):
     assert (log.metric, log.other_task) == (score, other)
     unknown = " ".join(set(columns)) if score is None else ""
     assert unknown in " ".join(log.notes) and len(log.notes) == bool(unknown)
+
+
+TABLE = PASTED["a notebook's table"]
+
+
+@pytest.mark.parametrize(
+    "behind",
+    [
+        "\nTrainOutput(global_step=468, training_loss=0.53, metrics={'train_runtime': 300.1,"
+        " 'train_loss': 0.53, 'epoch': 3.0})",
+        "\n{'eval_loss': 0.48, 'eval_accuracy': 0.79, 'epoch': 3.0}",
+    ],
+)
+def test_what_stands_behind_a_table_is_not_read(behind):
+    log = read_text(TABLE + behind, "a log")
+    assert log.training.known("loss")[1].tolist() == [0.6998]
+    assert log.evaluations.loss.tolist() == [0.6925, 0.6918]
+
+
+@pytest.mark.parametrize(
+    "lines",
+    [
+        "epoch 1/2 loss: 0.6\nepoch 2/2 loss: 0.3\n",
+        "Step 10/20 | loss: 0.6\nStep 20/20 | loss: 0.3\n",
+        "[1/2] loss: 0.6 acc: 0.5\n[2/2] loss: 0.3 acc: 0.9\n",
+        "\nit,loss,lr\n10,0.6,1\n20,0.3,1\n",
+        "# my run\nit,loss,lr\n10,0.6,1\n20,0.3,1\n",
+        "| Iter | Loss |\n|---|---|\n| 1 | 0.6 |\n| 2 | 0.3 |\n",
+    ],
+)
+def test_training_losses_of_a_loop_of_ones_own(lines):
+    assert read_text(lines, "a log").training.loss.tolist() == [0.6, 0.3]
 
 
 @pytest.mark.parametrize(

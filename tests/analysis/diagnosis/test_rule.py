@@ -161,6 +161,26 @@ NEAR_CHANCE = {  # what a stranger tried; without --labels, and with RTE's or th
         (NEVER, NEVER),
         (0.5, 0.5),
     ),
+    "summed micro-batches, noisy": (
+        a_log([2.7, 2.9, 2.75, 2.8], [0.75, 0.74, 0.73, 0.6935], [0.47, 0.47, 0.47, 0.527]),
+        (NEVER, NEVER),
+        (0.5, 0.5),
+    ),
+    "summed micro-batches, collapsed": (
+        a_log([2.77, 1.5, 2.0, 2.77], [0.5, 0.7, 0.693], [0.76, 0.473, 0.527]),
+        (UNKNOWN, COLLAPSED),
+        (0.5, 0.5),
+    ),
+    "uneven labels by micro F1": (
+        a_log([0.64, 0.63, 0.63], [0.627] * 3, [0.68] * 3, "f1_micro"),
+        (NEVER, NEVER),
+        (0.32, 0.68),
+    ),
+    "uneven labels, one example more or less": (
+        a_log([0.65, 0.64, 0.62, 0.63], [0.655, 0.626, 0.627], [0.6838, 0.6863, 0.6838]),
+        (UNKNOWN, NEVER),
+        (0.32, 0.68),
+    ),
     "little entropy": (
         a_log([0.2, 0.15, 0.1], [0.17, 0.18, 0.2], [0.953, 0.954, 0.954]),
         (LEARNT, MEMORISED),  # 4 of 50 on the way up

@@ -313,11 +313,14 @@ def test_odd_labels_are_said(tmp_path, case):
 @pytest.mark.parametrize(
     ("labels", "metric", "said"),
     [
-        (["yes"] * 95 + ["no"] * 5, "accuracy", "warning: 95.0% of dev are 'yes'"),
+        (["yes"] * 95 + ["no"] * 5, None, "warning: 95.0% of dev are 'yes'"),
+        (["yes"] * 95 + ["no"] * 5, "accuracy", ""),  # asked for
         (["yes"] * 95 + ["no"] * 5, "f1", ""),
-        (["yes"] * 80 + ["no"] * 20, "accuracy", ""),
-        ([*map(str, range(25))] * 10, "accuracy", "25 different numbers, taken for classes"),
-        ([*map(str, range(20))] * 10, "accuracy", ""),
+        (["yes"] * 80 + ["no"] * 20, None, ""),
+        ([*map(str, range(25))] * 10, None, "25 different numbers, taken for classes"),
+        ([*map(str, range(25))] * 10, "accuracy", ""),
+        ([*map(str, range(20))] * 10, None, ""),
+        (["[MASK]", "[CLS]", "word"] * 10, None, ""),  # no lists
     ],
 )
 def test_what_accuracy_hides_is_said(tmp_path, labels, metric, said):
@@ -367,7 +370,9 @@ def test_a_small_dev_part_is_said_before_training(tmp_path):
         return own.load(asked(tmp_path / "t.csv", metric=metric)).task
 
     (said,) = own.check_dev_size(task_of_rows(500, "pearson"))
-    assert "dev has 100 examples, so a share of them is known to 10 points" in said
+    assert "dev has 100 examples, so a correlation near 0 is known to about 20 points" in said
+    (said,) = own.check_dev_size(task_of_rows(500, "accuracy"))
+    assert "so a share of them is known to about 10 points" in said
     assert not own.check_dev_size(task_of_rows(1000, "pearson"))
     with pytest.raises(BadInput, match="dev has 8 rows; expected 10 or more, as a correlation"):
         own.check_dev_size(task_of_rows(40, "pearson"))
