@@ -22,6 +22,7 @@ PAIR = re.compile(  # loss: 0.69 or dev acc = 0.53
 )
 # a progress bar of Keras', of which many stand for one epoch
 BAR = re.compile(r"\d+/\d+ *(?:\[[=>.]|\S*[━]|.*(?:ETA|s/step|s/epoch))")
+NEW_EPOCH = re.compile(r"\s*Epoch \d")
 Row = list[str]
 
 
@@ -89,16 +90,19 @@ def lines_of(text: str) -> list[dict[str, str]]:
     """A record a line that says "loss: 0.69" or the like; of Keras' progress bars the last of each
     epoch, or that with a validation."""
     found: list[dict[str, str]] = []
-    bar: dict[str, str] = {}
+    bar: dict[str, str] = {}  # the last of an epoch, so far
     for line in COLORS.sub("", text).split("\n"):
         pairs = {spelled(key): value for key, value in PAIR.findall(line)}
-        if not any(is_loss(key) for key in pairs):
-            if re.match(r"\s*Epoch \d", line):
-                found, bar = [*found, *[bar] * bool(bar)], {}
-        elif not BAR.search(line):
-            found, bar = [*found, *[bar] * bool(bar), pairs], {}
-        elif "val_loss" in pairs:
-            found, bar = [*found, pairs], {}
-        else:
-            bar = pairs
-    return [*found, *[bar] * bool(bar)]
+        has_loss = any(is_loss(key) for key in pairs)
+        if not has_loss and not NEW_EPOCH.match(line):
+            continue
+        if has_loss and BAR.search(line):
+            bar = {} if "val_loss" in pairs else pairs
+            if bar:
+                continue
+        if bar:
+            found.append(bar)
+            bar = {}
+        if has_loss:
+            found.append(pairs)
+    return [*found, bar] if bar else found

@@ -363,6 +363,10 @@ def test_a_million_lines(tmp_path):
     (log,) = read_logs(path)
     assert len(log.training) == 100_000 and np.isclose(log.training.loss.mean(), 0.7)
     assert time.process_time() - started < 3
+    path.write_text("".join(f"step {i} loss: 0.7\n" for i in range(100_000)))
+    started = time.process_time()
+    assert len(read_logs(path)[0].training) == 100_000
+    assert time.process_time() - started < 5
 
 
 def test_a_pasted_log_may_have_seconds_without_examples_a_second():
