@@ -24,8 +24,9 @@ SMALL = log(2) / 10  # nats; a training loss below it is near 0
 
 @dataclass(frozen=True)
 class Thresholds:
-    """What was chosen on runs with odd seeds, but for band and moved, which nothing there bears
-    on; before the rule was widened (LOG.md, Logs of others). A share is one of the way from the constant answer's score (0) to a perfect one (1)."""
+    """What was chosen on runs with odd seeds, before the rule was widened (LOG.md, Logs of others);
+    but for band and moved, which nothing there bears on. A share is one of the way from the
+    constant answer's score (0) to a perfect one (1)."""
 
     tied: float = 0.01  # share: still at chance
     near: float = 0.1  # the same, where the losses are at the label entropy as well
