@@ -202,7 +202,7 @@ def from_table(
     number, parted = table
     if parted is by_marks:
         return from_csv("\n".join(text.split("\n")[number:]), name, metric)
-    header, rows, others = rows_of(text)
+    header, rows, others = rows_of(text, number, parted)
     if not rows:
         raise BadInput(f"{name} has a header and no rows: {EXPECTED}")
     columns = {key: [row[i] for row in rows] for i, key in enumerate(map(spelled, header))}

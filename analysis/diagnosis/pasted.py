@@ -66,12 +66,9 @@ def header_of(text: str) -> tuple[int, Callable[[str], Row]] | None:
     return None
 
 
-def rows_of(text: str) -> tuple[Row, list[Row], int]:
-    """Header and rows of a table that is no CSV, and how many lines under the header are none of
-    its rows."""
-    found = header_of(text)
-    assert found is not None
-    number, parted = found
+def rows_of(text: str, number: int, parted: Callable[[str], Row]) -> tuple[Row, list[Row], int]:
+    """Header and rows of a table that is no CSV, where header_of found it, and how many lines under
+    the header are none of its rows."""
     lines = text.split("\n")
     header = parted(lines[number])
     rows, others = [], 0

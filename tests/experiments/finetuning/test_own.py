@@ -338,10 +338,13 @@ def test_lists_as_text_are_no_classes(tmp_path):
 
 
 def test_the_row_of_a_label_counts_blank_ones(tmp_path):
-    (tmp_path / "t.csv").write_text("text,label\na,1\n,\nb,2\n" + "c,3.5\n" * 5 + "d,x\n")
-    for metric, said in (("pearson", "label 'x' in row 9"), ("accuracy", "lists|different|x")):
-        with pytest.raises(BadInput, match=said):
-            own.load(asked(tmp_path / "t.csv", metric=metric))
+    rows = "text,label\na,1\n,\nb,2\n" + "c,3.5\n" * 5
+    (tmp_path / "t.csv").write_text(rows + "d,x\n")
+    with pytest.raises(BadInput, match="label 'x' in row 9"):
+        own.load(asked(tmp_path / "t.csv", metric="pearson"))
+    (tmp_path / "numbers.csv").write_text(rows)
+    with pytest.raises(BadInput, match="a fraction \\(3.5 in row 4\\)"):
+        own.load(asked(tmp_path / "numbers.csv", metric="accuracy"))
 
 
 def test_another_separator_is_named(tmp_path):
