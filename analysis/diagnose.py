@@ -148,12 +148,8 @@ def is_part_of(log_: Log, other: Log) -> bool:
     count = len(losses)
     if not 2 <= count < len(longer[1]):
         return False
-    if not np.array_equal(steps, longer[0][:count]):
-        return False
-    if any("divided by" in note for note in (*log_.notes, *other.notes)):  # diagnosis/scale.py
-        shapes = [values[:count] / (values[0] or 1) for values in (losses, longer[1])]
-        return bool(np.allclose(*shapes, rtol=1e-9))
-    return np.array_equal(losses, longer[1][:count])
+    logged, later = losses * log_.divided_by, longer[1][:count] * other.divided_by
+    return np.array_equal(steps, longer[0][:count]) and np.allclose(logged, later, rtol=1e-9)
 
 
 def standard_input() -> str:

@@ -70,6 +70,7 @@ class Log:
     done: int | None = None  # likewise
     mean_loss: float = math.nan  # nats, over the whole run, as the Trainer says it at the end
     dev_examples: int | None = None
+    divided_by: int = 1  # its training losses (scale.py)
     other_task: str = ""  # the name of a score that classes do not have, where there is no other
     notes: list[str] = field(default_factory=list)  # a line each, for the reader
     digest: str = ""  # of the text it was read from
@@ -173,12 +174,14 @@ def from_columns(
     left_out = kept.is_kept(parts, after, notes)
     evaluations = chosen(evaluations, ~left_out)
     training, evaluations = in_order(training, evaluations, table, notes)
-    training = scale.comparable(training, evaluations, notes)
+    training, factor = scale.comparable(training, evaluations, notes)
     if score is None:
         note_unknown(columns, notes)
     of_others = OF_OTHER_TASKS if score is None else OF_WORDS
     other_task = [plain(column) for column in columns if of_others.fullmatch(plain(column))]
-    return Log(name, training, evaluations, score, other_task="".join(other_task[:1]), notes=notes)
+    log = Log(name, training, evaluations, score, divided_by=factor, notes=notes)
+    log.other_task = "".join(other_task[:1])
+    return log
 
 
 def note_unknown(columns: Mapping[str, list[Any]], notes: list[str]) -> None:
