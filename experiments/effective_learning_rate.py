@@ -24,10 +24,10 @@ from experiments.sweeps.sweep import Experiment, Records, main
 
 BETA2 = (0.999, 0.98)  # BERT's and RoBERTa's
 WARMUPS = (0.1, 0.3, 0.5, 0.9)  # share of the steps
-# of the middle rate: without correction below it, with it up to what shares the largest effective
-# rate of an uncorrected run (5.5), its peak by the paper's convention (4.35) or its sum (3.2)
-BELOW = (1 / 6, 0.7 / 3, 1 / 3)
-ABOVE = (2.0, 3.2, 4.35, 5.5, 8.0, 12.0)
+# of the middle rate: without correction below it, with it above. An uncorrected run at the middle
+# one has the largest effective rate of 5.5, the peak by the paper's convention of 4.35 and the sum
+# of 3.2
+MULTIPLES = (1 / 6, 0.7 / 3, 1 / 3, 2.0, 3.2, 4.35, 5.5, 8.0, 12.0)
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
@@ -36,7 +36,17 @@ def add_flags(p: argparse.ArgumentParser) -> None:
         nargs="+",
         type=number(float, 1e-3, 1e3, "a multiple"),
         metavar="M",
-        help="of the middle rate, with correction (default 2 3.2 4.35 5.5 8 12)",
+        default=MULTIPLES,
+        help="of the middle rate, below 1 without correction, above 1 with it (default"
+        f" {' '.join(f'{multiple:.3g}' for multiple in MULTIPLES)})",
+    )
+    p.add_argument(
+        "--warmups",
+        nargs="+",
+        type=number(float, 0, 1, "a share of the steps"),
+        metavar="SHARE",
+        default=WARMUPS,
+        help="of the steps, at the middle rate (default 0.1 0.3 0.5 0.9)",
     )
 
 
@@ -46,17 +56,15 @@ def settings(options: argparse.Namespace) -> list[dict[str, Any]]:
     chosen = BIAS_CORRECTION[options.bias_correction]
     wanted: list[dict[str, Any]] = []
     for beta2 in BETA2[:1] if options.quick else BETA2:
-        for warmup in WARMUPS[:1] if options.quick else WARMUPS:
+        for warmup in options.warmups[:1] if options.quick else options.warmups:
             fields = {"adam_beta2": beta2, "warmup_ratio": warmup}
             wanted.append({"learning_rates": [middle], "corrections": chosen, **fields})
     if options.quick:
         return wanted
-    if False in chosen:
-        lower = [round(share * middle, 10) for share in BELOW]
-        wanted.append({"learning_rates": lower, "corrections": [False]})
-    if True in chosen:
-        higher = [round(multiple * middle, 10) for multiple in options.multiples or ABOVE]
-        wanted.append({"learning_rates": higher, "corrections": [True]})
+    for correction in chosen:
+        there = [multiple for multiple in options.multiples if (multiple > 1) == correction]
+        rates = [round(multiple * middle, 10) for multiple in there]
+        wanted.append({"learning_rates": rates, "corrections": [correction]})
     return wanted
 
 

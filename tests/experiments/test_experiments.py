@@ -196,6 +196,22 @@ def test_which_methods_are_asked_for():
         names("--methods", "none", "Nothing")
 
 
+def test_a_real_encoder_can_have_a_few_of_the_effective_rates():
+    """--multiples below 1 are without correction, above 1 with it; --warmups at the middle rate."""
+    experiment = effective_learning_rate.EXPERIMENT
+    few = ["--multiples", "0.5", "3", "12", "--warmups", "0.1", "--seeds", "2"]
+    assert settings(
+        experiment.planned(options(experiment, *few)),
+        *("bias_correction", "learning_rate", "adam_beta2", "warmup_ratio"),
+    ) == [
+        (False, 1.5e-4, 0.999, 0.1),
+        *((False, 3e-4, beta2, 0.1) for beta2 in (0.98, 0.999)),
+        *((True, 3e-4, beta2, 0.1) for beta2 in (0.98, 0.999)),
+        (True, 9e-4, 0.999, 0.1),
+        (True, 3.6e-3, 0.999, 0.1),
+    ]
+
+
 def test_how_many_seeds():
     def counts(*arguments):
         runs = training_length.planned(options(training_length.EXPERIMENT, *arguments))
