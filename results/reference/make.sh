@@ -25,14 +25,16 @@ make() {  # folder, then experiments and flags
 gte=(--profile small --model "$model" --data "$data" --learning-rates 1e-4)
 
 # a real encoder, its own default (bfloat16); these want a GPU, made on one with 16 processes on one store
-make small checkpoint_selection early_signs instability_measures "${gte[@]}" --tasks rte --seeds 25 --long-seeds 0 --device cuda
-make small bias_correction vanishing_gradients "${gte[@]}" --tasks rte --seeds 25 --long-seeds 0 --device cuda \
-  --and --tasks cola --seeds 15
-# on a CPU, with the GPU's runs in the store: two more seeds of RTE without correction
-make small bias_correction "${gte[@]}" --tasks rte --seeds 31-32 --bias-correction off \
-  --and --seeds 25 --bias-correction both --device cuda --and --tasks cola --seeds 15 --bias-correction both --device cuda
-# on a CPU: CoLA's samples. The runs on all of CoLA in the committed table are the GPU's 15, which this would train on the CPU
-make small small_datasets "${gte[@]}" --tasks cola --seeds 10
+make small checkpoint_selection early_signs instability_measures vanishing_gradients "${gte[@]}" --tasks rte cola --seeds 25 --long-seeds 0 \
+  --device cuda
+make small reinitialization "${gte[@]}" --tasks rte --layers 0 5 --long-layers 0 --seeds 25 --long-seeds 0 --device cuda
+make small strong_baseline "${gte[@]}" --tasks rte --seeds 25 --long-seeds 0 --device cuda
+make small effective_learning_rate "${gte[@]}" --tasks cola --seeds 10 --multiples 3 6 12 --warmups 0.1 --device cuda
+# the last part, two more seeds of RTE without correction, on a CPU
+make small bias_correction "${gte[@]}" --tasks rte cola --seeds 25 --device cuda --and --tasks rte --learning-rates 5e-5 2e-4 --seeds 8 \
+  --and --device cpu --tasks rte --seeds 31-32 --bias-correction off
+# CoLA's samples, ten seeds on a CPU. All of CoLA is the GPU's in the committed table, which this would train on the CPU for those ten
+make small small_datasets "${gte[@]}" --tasks cola --seeds 10 --and --seeds 11-25 --device cuda
 echo "== paper-rehearsal: bash run_all.sh rehearsal --profile paper --random-weights --device cuda --results $out/paper-rehearsal"
 # mini: rates, tasks, and the paper's hypotheses
 make mini training_length --seeds 25 --long-seeds 5 --epochs 3 20 --and --learning-rates 3e-4 --long-seeds 10
@@ -44,7 +46,7 @@ make mini loss_surfaces --seeds 25 --pairs 10
 make mini mitigations --seeds 25 --long-seeds 5  # the committed table has 20 seeds of today's remedies, from 0.3 times the rate on
 make mini reinitialization checkpoint_selection early_signs convergence_pitfalls instability_measures --seeds 25 --long-seeds 5
 # mini: the cause by itself (on seeds that no pilot had), and scores that jump
-make mini effective_learning_rate --seeds 26-46
+make mini effective_learning_rate --seeds 26-50
 make mini oscillating_scores --seeds 5
 # mini: what a seed is, segment ids, labels with noise
 make mini-second-cpu sources_of_randomness --seeds 25 --repeats 1
