@@ -190,13 +190,18 @@ def how_often_right(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.Da
     how = logging if logging == "evaluations only" else f"a record every {logging} steps"
     if same.empty:
         return f"how often this verdict is right was not measured ({how}, {seen}, labels {labels})"
-    total, right = int(same["runs"].sum()), int(same[same["truth"] == verdict.shape]["runs"].sum())
-    low, high = wilson_interval(right, total)
-    others = same[same["truth"] != verdict.shape].sort_values("runs", ascending=False)
-    rest = "".join(f", {row.runs} {row.truth}" for row in others.itertuples())
+    measured = []
+    for model, runs in same.sort_values("model", ascending=False).groupby("model", sort=False):
+        total, right = runs["runs"].sum(), runs[runs["truth"] == verdict.shape]["runs"].sum()
+        low, high = wilson_interval(int(right), int(total))
+        others = runs[runs["truth"] != verdict.shape].sort_values("runs", ascending=False)
+        rest = "".join(f", {row.runs} {row.truth}" for row in others.itertuples())
+        measured.append(
+            f"right for {right} of {total} such verdicts on held-out runs of {model} ({low:.0%} to"
+            f" {high:.0%}{rest})"
+        )
     return (
-        f"right for {right} of {total} such verdicts ({low:.0%} to {high:.0%}{rest}) on held-out"
-        f" runs of mini ({how}, {seen}, labels {labels}); not measured on other models"
+        f"{', '.join(measured)}: {how}, {seen}, labels {labels}; not measured on other models"
         + ("; those had ended, this one has not" if is_going(log_) else "")
     )
 

@@ -4,7 +4,7 @@ from math import isfinite, isnan, nan
 
 import numpy as np
 
-from analysis.diagnosis.chance import Chance, entropy_of, kind_of, lowest_entropy
+from analysis.diagnosis.chance import Chance, entropy_of, kind_of, lowest_entropy, scored
 from analysis.diagnosis.records import Log
 from analysis.diagnosis.verdict import (
     COLLAPSED,
@@ -30,6 +30,9 @@ def failed_or_learnt(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdi
     because, failed = at_the_end(log_, chance, thresholds)
     if not failed and (verdict := one_answer(log_, chance, thresholds, because)):
         return verdict
+    if failed is False and of_uneven_labels(log_, chance, thresholds):
+        uneven = "one constant answer to uneven labels may have such losses too: give --labels"
+        return Verdict(UNKNOWN, [*because, uneven])
     if failed is None:
         said = [] if len(scores) and not isnan(chance.level) else [what_is_missing(log_, chance)]
         return Verdict(UNKNOWN, [*because, *said])
@@ -86,6 +89,19 @@ def at_one_label(log_: Log, loss: float, chance: Chance, thresholds: Thresholds)
     return abs(loss - entropy_of((share, 1 - share))) <= 2 * thresholds.at_entropy
 
 
+def of_uneven_labels(log_: Log, chance: Chance, thresholds: Thresholds) -> bool:
+    """Whether losses without a score, below a label entropy that was guessed, may be at that of
+    uneven labels: dev's do not move, or the only one is little below the guess, and training's end
+    there."""
+    dev, train = log_.evaluations.known("loss")[1], end_loss(log_)
+    if not chance.guessed or scored(log_) or not len(dev):
+        return False
+    moved = np.ptp(dev) if len(dev) > 1 else chance.entropy - dev[-1]
+    most = thresholds.still if len(dev) > 1 else chance.entropy - fallen(chance, thresholds)
+    possible = dev[-1] >= thresholds.uneven * chance.entropy
+    return bool(moved <= most and possible) and not abs(train - dev[-1]) > thresholds.alike
+
+
 def at_the_end(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[list[str], bool | None]:
     """Whether a run ends at chance, by its score, near chance by its losses too, without a score by
     its dev loss, else its training loss; None: not known."""
@@ -115,15 +131,19 @@ def at_the_end(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[list[
 
 def loss_at_chance(log_: Log, chance: Chance, thresholds: Thresholds) -> bool | None:
     """Whether the dev loss, else the training loss, ends at the label entropy or above; None: not
-    known, as where the training loss has fallen and dev's has not."""
+    known, as where the training loss has fallen and dev's has not, or dev's, which is all there is,
+    has risen above a constant answer's."""
     bound = chance.entropy - thresholds.at_entropy
     dev, train = last(log_.evaluations.known("loss")[1]), end_loss(log_)
     if isnan(bound) or (isnan(dev) and isnan(train)):
         return None
     if isnan(dev):
         return train >= bound
-    fell = train < max(near_zero(log_, thresholds), fallen(chance, thresholds))
-    return None if fell and dev >= bound else dev >= bound
+    if dev < bound:
+        return False
+    fell = train < max(near_zero(log_, thresholds), chance.entropy - thresholds.has_fallen)
+    rose = isnan(train) and dev > chance.entropy + thresholds.too_sure
+    return None if fell or rose else True
 
 
 def by_score(

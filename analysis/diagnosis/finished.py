@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 
 from analysis.diagnosis.verdict import COLLAPSED, LEARNT, LIES, MEMORISED, NEVER, NO_NUMBER, SMALL
+from analysis.shared.names import model_name
 from analysis.shared.reading import REPOSITORY, BadInput, read_csv
 
 REFERENCE = REPOSITORY / "results" / "reference" / "mini"
@@ -24,6 +25,7 @@ class Curve:
     """A finished run: mean training losses of cells of `width` steps (nats), and evaluations."""
 
     source: str
+    model: str  # by its name
     seed: int
     metric: str
     width: float
@@ -54,6 +56,7 @@ def stored_curves(folder: Path) -> list[Curve]:
         curves.append(
             Curve(
                 f"store {folder.name}, {run['task']}",
+                model_name(run["model"], run["data"]),
                 run["head_seed"],
                 outcome["metric"],
                 1,
@@ -96,6 +99,7 @@ def committed_curves(folder: Path = REFERENCE) -> list[Curve]:
             curves.append(
                 Curve(
                     f"committed, {first['source']}",
+                    "mini",
                     int(first["seed"]),
                     first["metric"],
                     width,

@@ -116,7 +116,8 @@ def test_one_log(call, failing, tmp_path):
     assert "failing: never left chance (A)" in text
     assert "the label entropy is 0.693" in text and "guessed" in text
     # how often this is right, from the committed table
-    assert "such verdicts (" in text and "held-out runs of mini (a record every 10 steps" in text
+    assert "such verdicts on held-out runs of mini (" in text and "of gte-small (" in text
+    assert ": a record every 10 steps, scores, labels guessed; not measured on other" in text
     # evidence as results/reference/README.md has it
     assert "43 of 50 fail without, 1 of 51 with" in text
     assert "16 of 25 fail without, 0 of 25 with" in text
@@ -188,7 +189,7 @@ def test_many_logs_in_a_line_each(call, failing):
     assert len(lines) == 7 and all(
         "never left chance (A): training loss ends" in line for line in lines
     )
-    assert out.count("such verdicts (") == 1 and "7 of 7 failed" in out
+    assert out.count("such verdicts on held-out runs of mini (") == 1 and "7 of 7 failed" in out
 
 
 def test_a_bad_file_among_good_ones(call, failing, tmp_path):

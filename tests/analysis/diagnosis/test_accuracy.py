@@ -17,7 +17,7 @@ def a_curve(losses, scores, dev, failed=False, diverged=False, width=1.0, seed=2
     steps = int(len(losses) * width)
     ends = np.linspace(steps / len(scores), steps, len(scores))
     return finished.Curve(
-        "made up", seed, "accuracy", width, np.array(losses, dtype=float),
+        "made up", "mini", seed, "accuracy", width, np.array(losses, dtype=float),
         pd.DataFrame({"step": ends.astype(int), "dev_loss": dev, "score": scores}),
         steps, 0.69, 0.53, failed, diverged, dev[-1],
     )  # fmt: skip
@@ -84,10 +84,12 @@ def test_a_store_gives_its_runs(tmp_path):
     history = {"train_loss": [0.7, 0.6], "evaluations": evaluations}
     outcome = {"metric": "accuracy", "steps": 2, "label_entropy": 0.69, "majority_level": 0.5,
                "failed": False, "diverged": False, "dev_loss": 0.2}  # fmt: skip
-    record = {"run": {"task": "rte", "head_seed": 4}, "outcome": outcome, "history": history}
+    run = {"task": "rte", "model": "checkpoint@1234abcd", "data": "mini", "head_seed": 4}
+    record = {"run": run, "outcome": outcome, "history": history}
     (tmp_path / "runs" / "a.json").write_text(json.dumps(record))
     (curve,) = finished.stored_curves(tmp_path)
-    assert curve.seed == 4 and curve.losses.tolist() == [0.7, 0.6]
+    assert (curve.model, curve.seed) == ("mini", 4)
+    assert curve.losses.tolist() == [0.7, 0.6]
     assert curve.evaluations["step"].tolist() == [2]
 
 

@@ -90,6 +90,44 @@ SHAPES = {
 }  # fmt: skip
 
 
+# gte-small's runs without a score, the losses of three evaluations; without --labels, and with them
+WITHOUT_SCORES = {
+    "RTE, 58.8: training has left chance, dev has risen": (
+        a_log([0.695, 0.63, 0.557], [0.688, 0.697, 0.732]),
+        (UNKNOWN, UNKNOWN),
+        EVEN,
+    ),
+    "the same, evaluations and the closing mean": (
+        a_log([], [0.688, 0.697, 0.732], closing=0.63),
+        (UNKNOWN, UNKNOWN),
+        EVEN,
+    ),
+    "the same, evaluations only": (a_log([], [0.688, 0.697, 0.76]), (UNKNOWN, UNKNOWN), EVEN),
+    "RTE, failed": (a_log([0.703, 0.699, 0.695], [0.692, 0.695, 0.692]), (NEVER, NEVER), EVEN),
+    "RTE, failed, evaluations only": (a_log([], [0.692, 0.695, 0.692]), (NEVER, NEVER), EVEN),
+    "CoLA, failed: at the entropy of its labels": (
+        a_log([0.671, 0.62, 0.604], [0.621, 0.618, 0.619]),
+        (UNKNOWN, NEVER),
+        (0.296, 0.704),
+    ),
+    "CoLA's sample, failed, one evaluation": (
+        a_log([0.65, 0.603], [0.623]),
+        (UNKNOWN, NEVER),
+        (0.296, 0.704),
+    ),
+    "CoLA, 22.6: training goes on, dev does not": (
+        a_log([0.643, 0.5, 0.434], [0.613, 0.607, 0.636]),
+        (LEARNT, UNKNOWN),
+        (0.296, 0.704),
+    ),
+    "MRPC, 89.3": (
+        a_log([0.655, 0.3, 0.196], [0.39, 0.374, 0.425]),
+        (LEARNT, LEARNT),
+        (0.32, 0.68),
+    ),
+}  # fmt: skip
+
+
 NEAR_CHANCE = {  # what a stranger tried; without --labels, and with RTE's or the case's own
     "RTE, failed, the answer flips": (
         a_log([0.698, 0.696, 0.695], [0.6925, 0.694, 0.6918], [0.5271, 0.4729, 0.5271]),
@@ -224,9 +262,11 @@ NEAR_CHANCE = {  # what a stranger tried; without --labels, and with RTE's or th
 }
 
 
-@pytest.mark.parametrize("name", NEAR_CHANCE)
-def test_near_chance(name):
-    log_, shapes, shares = NEAR_CHANCE[name]
+@pytest.mark.parametrize(
+    "case", [*WITHOUT_SCORES.items(), *NEAR_CHANCE.items()], ids=lambda c: c[0]
+)
+def test_without_and_with_labels(case):
+    log_, shapes, shares = case[1]
     found = [judge(log_, chance_of(log_)), judge(log_, chance_of(log_, shares, "given"))]
     assert tuple(verdict.shape for verdict in found) == shapes, [v.because for v in found]
 
