@@ -28,7 +28,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.lines import Line2D
 
-from analysis.diagnosis.advice import TRY, table
+from analysis.diagnosis.advice import ACCURACY, TRY, table
 from analysis.diagnosis.chance import MOST_LABELS, Chance, chance_of, check_shares
 from analysis.diagnosis.folders import read_logs
 from analysis.diagnosis.logs import read_text
@@ -39,7 +39,6 @@ from analysis.shared.reading import REPOSITORY, BadInput, plain_parser, run_comm
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import WITH, WITHOUT, panels, save, write_in
 
-ACCURACY = Path(__file__).parent / "diagnosis" / "accuracy.csv"
 # of all lines of a panel together, of one at least: longer ones are drawn as means
 POINTS, FEWEST_POINTS = 1000, 60
 DETAILED = 5  # so many logs are told in full, more in a line each

@@ -1,7 +1,7 @@
 """What to try for each shape of a log, in order, with the evidence that this study has for it.
 
-Counts are read from the published points (runs.csv) and from results/reference; nothing is typed
-in. Where the study has none, the line says so.
+Counts are read from the published points (runs.csv), from results/reference and from accuracy.csv;
+nothing is typed in. Where the study has none, the line says so.
 """
 
 from collections.abc import Callable
@@ -26,6 +26,7 @@ from analysis.shared.names import rate_name
 from analysis.shared.reading import REPOSITORY, read_csv
 
 REFERENCE = REPOSITORY / "results" / "reference"
+ACCURACY = Path(__file__).parent / "accuracy.csv"
 MIDDLE = 3e-4  # mini's rate at which most of its evidence was gathered
 Evidence = Callable[[], str]
 
@@ -171,6 +172,21 @@ def spread() -> str:
     return f"standard deviation over 25 seeds of one setting, mini: {', '.join(said)}"
 
 
+def with_a_score() -> str:
+    """Of all ways of logging finished runs, with the labels given; "cannot tell" is not right."""
+    verdicts = pd.read_csv(ACCURACY)
+    verdicts = verdicts[(verdicts["log"] == "written out") & (verdicts["labels"] == "given")]
+    said = []
+    for model in ("gte-small", "mini"):
+        counts = []
+        for seen in ("scores", "losses only"):
+            these = verdicts[(verdicts["model"] == model) & (verdicts["seen"] == seen)]
+            right = these[these["verdict"] == these["truth"]]["runs"].sum()
+            counts.append(f"{right} of {these['runs'].sum()}")
+        said.append(f"of {model}'s held-out runs {counts[0]} verdicts with it, {counts[1]} without")
+    return f"right, with labels given: {'; '.join(said)}"
+
+
 def none() -> str:
     return "this study has no evidence for it"
 
@@ -222,6 +238,7 @@ TRY: dict[str, list[tuple[str, Evidence]]] = {
     ],
     LEARNT: [("train five seeds or more before you compare anything", spread)],
     UNKNOWN: [
+        ("log a score on dev too (the Trainer's compute_metrics)", with_a_score),
         ("log more often and evaluate every epoch (--logging_steps 10)", none),
         ("say what chance gives: --labels, --classes or --group", none),
     ],

@@ -1,5 +1,6 @@
 """diagnose as a person calls it: what it prints, draws and refuses."""
 
+import csv
 import json
 
 import matplotlib.pyplot as plt
@@ -7,6 +8,7 @@ import pytest
 
 from analysis import diagnose
 from analysis.diagnose import logging_of
+from analysis.diagnosis import advice
 from analysis.diagnosis.advice import TRY
 from analysis.diagnosis.chance import chance_of
 from analysis.diagnosis.records import from_records
@@ -107,6 +109,23 @@ def test_no_verdict_has_no_accuracy(call, tmp_path):
     path.write_text("step,loss\n10,0.7\n20,0.4\n30,0.2\n")
     _, out, _ = call(path)
     assert "cannot tell" in out and "such verdicts" not in out
+    told = "right, with labels given: of gte-small's held-out runs"
+    assert told in " ".join(out.split()) and "compute_metrics" in out
+
+
+def test_the_evidence_for_a_score_is_counted():
+    """By plain loops over the committed table."""
+    counts = {}
+    with advice.ACCURACY.open() as file:
+        for row in csv.DictReader(file):
+            if (row["log"], row["labels"], row["model"]) == ("written out", "given", "gte-small"):
+                right, total = counts.get(row["seen"], (0, 0))
+                runs = int(row["runs"])
+                right += runs if row["verdict"] == row["truth"] else 0
+                counts[row["seen"]] = (right, total + runs)
+    (a, b), (c, d) = counts["scores"], counts["losses only"]
+    assert f"runs {a} of {b} verdicts with it, {c} of {d} without" in advice.with_a_score()
+    assert a / b > 0.9 > 0.5 > c / d
 
 
 def test_one_log(call, failing, tmp_path):
