@@ -238,7 +238,7 @@ TRY: dict[str, list[tuple[str, Evidence]]] = {
     ],
     LEARNT: [("train five seeds or more before you compare anything", spread)],
     UNKNOWN: [
-        ("log a score on dev too (the Trainer's compute_metrics)", with_a_score),
+        ("log a score on dev (the Trainer's compute_metrics) if there is none", with_a_score),
         ("log more often and evaluate every epoch (--logging_steps 10)", none),
         ("say what chance gives: --labels, --classes or --group", none),
     ],
