@@ -24,9 +24,9 @@ from experiments.sweeps.sweep import Experiment, Records, main
 
 BETA2 = (0.999, 0.98)  # BERT's and RoBERTa's
 WARMUPS = (0.1, 0.3, 0.5, 0.9)  # share of the steps
-# of the middle rate: without correction below it, with it above. An uncorrected run at the middle
-# one has the largest effective rate of 5.5, the peak by the paper's convention of 4.35 and the sum
-# of 3.2
+# of the middle rate: without correction below it, with it above. A run without it at the middle
+# rate has the largest effective rate of a corrected one at 5.5 times that, its peak by the paper's
+# convention at 4.35 and its sum at 3.2 (300 steps)
 MULTIPLES = (1 / 6, 0.7 / 3, 1 / 3, 2.0, 3.2, 4.35, 5.5, 8.0, 12.0)
 
 
@@ -61,8 +61,9 @@ def settings(options: argparse.Namespace) -> list[dict[str, Any]]:
             wanted.append({"learning_rates": [middle], "corrections": chosen, **fields})
     if options.quick:
         return wanted
+    others = [multiple for multiple in options.multiples if multiple != 1]  # it is there already
     for correction in chosen:
-        there = [multiple for multiple in options.multiples if (multiple > 1) == correction]
+        there = [multiple for multiple in others if (multiple > 1) == correction]
         rates = [round(multiple * middle, 10) for multiple in there]
         wanted.append({"learning_rates": rates, "corrections": [correction]})
     return wanted

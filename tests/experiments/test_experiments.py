@@ -199,11 +199,10 @@ def test_which_methods_are_asked_for():
 def test_a_real_encoder_can_have_a_few_of_the_effective_rates():
     """--multiples below 1 are without correction, above 1 with it; --warmups at the middle rate."""
     experiment = effective_learning_rate.EXPERIMENT
-    few = ["--multiples", "0.5", "3", "12", "--warmups", "0.1", "--seeds", "2"]
-    assert settings(
-        experiment.planned(options(experiment, *few)),
-        *("bias_correction", "learning_rate", "adam_beta2", "warmup_ratio"),
-    ) == [
+    few = ["--multiples", "0.5", "1", "3", "12", "--warmups", "0.1", "--seeds", "2"]
+    runs = experiment.planned(options(experiment, *few))
+    assert len({run.id for run in runs}) == len(runs) == 14
+    assert settings(runs, "bias_correction", "learning_rate", "adam_beta2", "warmup_ratio") == [
         (False, 1.5e-4, 0.999, 0.1),
         *((False, 3e-4, beta2, 0.1) for beta2 in (0.98, 0.999)),
         *((True, 3e-4, beta2, 0.1) for beta2 in (0.98, 0.999)),
