@@ -30,6 +30,7 @@ from matplotlib.lines import Line2D
 
 from analysis.diagnosis.advice import ACCURACY, TRY, table
 from analysis.diagnosis.chance import MOST_LABELS, Chance, chance_of, check_shares
+from analysis.diagnosis.finished import EVALUATIONS
 from analysis.diagnosis.folders import read_logs
 from analysis.diagnosis.logs import read_text
 from analysis.diagnosis.records import Log
@@ -164,7 +165,7 @@ def logging_of(log_: Log) -> str:
     """The kind of logging of the accuracy table that is nearest to a log's."""
     steps = log_.training.step
     if not len(steps):
-        return "evaluations only"
+        return EVALUATIONS if np.isnan(log_.mean_loss) else "evaluations only"
     if len(steps) < 2:
         return "500"
     by_step = steps[-1] > len(steps)  # epochs and places are smaller
@@ -186,7 +187,7 @@ def how_often_right(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.Da
         & (accuracy["seen"] == seen)
         & (accuracy["verdict"] == verdict.shape)
     ]
-    how = logging if logging == "evaluations only" else f"a record every {logging} steps"
+    how = f"a record every {logging} steps" if logging.isdigit() else logging
     if same.empty:
         return f"how often this verdict is right was not measured ({how}, {seen}, labels {labels})"
     measured = []

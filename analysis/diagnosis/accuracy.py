@@ -5,8 +5,9 @@
 Runs    : the committed curves of results/reference/mini (convergence_pitfalls, and for the rates
           beyond it checkpoint_selection); every run of the stores named, folders of results with
           runs/*.json; the logs that the Trainer itself wrote (tests/analysis/trainer_logs).
-Each is : written out with a training record every 10, 50 and 500 steps, or with none, and always
-          with one evaluation an epoch where the run has more and the closing mean of the loss.
+Each is : written out with a training record every 10, 50 and 500 steps, or with none, with one
+          evaluation an epoch where the run has more and the closing mean of the loss; and as the
+          table of these evaluations alone.
 Truth   : from the whole run, which the log lacks most of: ten or more evaluations, the loss of each
           step or of ten, and the study's own definition of failed. See truth().
 Seeds   : thresholds were chosen on mini's runs with odd seeds (--choose does it again and prints
@@ -26,6 +27,7 @@ import pandas as pd
 
 from analysis.diagnosis.chance import FAR, Chance, chance_of
 from analysis.diagnosis.finished import (
+    EVALUATIONS,
     LEFT,
     REPLACED,
     Curve,
@@ -54,7 +56,7 @@ from analysis.shared.tables import save_table, write_whole
 HERE = Path(__file__).parent
 TABLE = HERE / "accuracy.csv"
 LOGS = REPOSITORY / "tests" / "analysis" / "trainer_logs"
-LOGGING = ("10", "50", "500", "evaluations only")
+LOGGING = ("10", "50", "500", "evaluations only", EVALUATIONS)
 LABELS = ("given", "guessed")
 SEEN = ("scores", "losses only")  # whether evaluations have a score, or the dev loss alone
 KEYS = ["log", "model", "logging", "labels", "seen"]
@@ -178,21 +180,23 @@ def note(table: pd.DataFrame, cases: list[tuple[Curve, str]]) -> str:
         of_models.append(f"{even} of {len(seeds)} of {model}")
     return (
         f"Finished runs with even seeds ({' and '.join(of_models)}; runs.csv), which no threshold"
-        " has seen, written out as the Trainer logs with a training record every"
-        " 10, 50 or 500 steps or none, three evaluations, and the closing mean; and logs that the"
-        " Trainer wrote itself. labels: whether the label entropy and the best constant answer's"
-        " score were given. Share: how often a verdict is right, with the 95 % Wilson interval,"
-        " which takes the runs as independent. Where labels and a score are given, failed or not is"
-        " the definition and no judgement; what is measured there is when a run failed and whether"
+        " has seen, written out as the Trainer logs with a training record every 10, 50 or 500"
+        " steps or none, three evaluations, and the closing mean; as the table of these evaluations"
+        " alone; and logs that the Trainer wrote itself. labels: whether the label entropy and the"
+        " best constant answer's score were given. Share: how often a verdict is right, with the"
+        " 95 % Wilson interval, which takes the runs as independent. Where labels and a score are"
+        " given, failed or not is the definition and no judgement; what is measured there is when a"
+        " run failed and whether"
         " it memorised. A run that learnt and collapsed before its first evaluation in the log"
         " looks as one that never left chance. The metric lies: runs that learnt, with their score"
         " replaced by the best constant answer's, so made up. No run written out is NaN or"
         " oscillates. Rules that"
         " came after this table had been looked at, against errors that odd seeds show as well: no"
         " verdict from losses that contradict each other, labels guessed from the closing mean"
-        " where there are evaluations only, and, after gte-small's runs had been tried, none from a"
-        " dev loss at chance where training's has fallen by 0.05 nats, nor from losses that stay"
-        " where one answer to uneven labels has them (LOG.md, Logs of others). Two models: no"
+        " where there are evaluations only, and, after all seeds of gte-small had been looked at,"
+        " none from a dev loss at chance where training's has left it or dev's has risen, nor from"
+        " losses that stay where one answer to uneven labels has them (LOG.md, Logs of others): so"
+        " gte-small's even seeds are no clean test. Two models: no"
         " promise for a third."
     )
 

@@ -4,7 +4,7 @@ from math import isfinite, isnan, nan
 
 import numpy as np
 
-from analysis.diagnosis.chance import Chance, entropy_of, kind_of, lowest_entropy, scored
+from analysis.diagnosis.chance import Chance, entropy_of, kind_of, lowest_entropy
 from analysis.diagnosis.records import Log
 from analysis.diagnosis.verdict import (
     COLLAPSED,
@@ -31,7 +31,10 @@ def failed_or_learnt(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdi
     if not failed and (verdict := one_answer(log_, chance, thresholds, because)):
         return verdict
     if failed is False and of_uneven_labels(log_, chance, thresholds):
-        uneven = "one constant answer to uneven labels may have such losses too: give --labels"
+        uneven = (
+            "learnt, or one constant answer to uneven labels or to another number of them: give"
+            " --labels"
+        )
         return Verdict(UNKNOWN, [*because, uneven])
     if failed is None:
         said = [] if len(scores) and not isnan(chance.level) else [what_is_missing(log_, chance)]
@@ -91,15 +94,16 @@ def at_one_label(log_: Log, loss: float, chance: Chance, thresholds: Thresholds)
 
 def of_uneven_labels(log_: Log, chance: Chance, thresholds: Thresholds) -> bool:
     """Whether losses without a score, below a label entropy that was guessed, may be at that of
-    uneven labels: dev's do not move, or the only one is little below the guess, and training's end
-    there."""
-    dev, train = log_.evaluations.known("loss")[1], end_loss(log_)
-    if not chance.guessed or scored(log_) or not len(dev):
+    uneven labels, or of another number of them: dev's do not move, and training's end there."""
+    scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
+    if not chance.guessed or (len(scores) and not isnan(chance.level)) or not len(dev):
         return False
-    moved = np.ptp(dev) if len(dev) > 1 else chance.entropy - dev[-1]
-    most = thresholds.still if len(dev) > 1 else chance.entropy - fallen(chance, thresholds)
+    still = np.ptp(dev) <= 2 * thresholds.at_entropy
+    settled = len(dev) > 2 and np.ptp(dev[-2:]) <= thresholds.settled
     possible = dev[-1] >= thresholds.uneven * chance.entropy
-    return bool(moved <= most and possible) and not abs(train - dev[-1]) > thresholds.alike
+    # of no training loss: not apart
+    apart = abs(end_loss(log_) - dev[-1]) > thresholds.alike
+    return bool((still or settled) and possible and not apart)
 
 
 def at_the_end(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[list[str], bool | None]:
@@ -111,7 +115,7 @@ def at_the_end(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[list[
         because.append(
             f"training loss ends at {train:.3g} nats, the label entropy is {chance.entropy:.3g}"
         )
-    by_loss = loss_at_chance(log_, chance, thresholds)
+    by_loss, why = loss_at_chance(log_, chance, thresholds)
     if len(scores) and not isnan(chance.level):
         because.append(
             f"the score ends at {scores[-1]:.4g}, the best constant answer's is {chance.level:.4g}"
@@ -119,31 +123,41 @@ def at_the_end(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[list[
         if len(dev) and isfinite(chance.entropy):
             because.append(f"dev loss ends at {dev[-1]:.3g}")
         failed, said = by_score(log_, by_loss, chance, thresholds)
+        if failed is None and not said:
+            said = why
         return [*because, said] if said else because, failed
     if not isfinite(chance.entropy):
         return because, None
     if len(dev):
         because.append(f"dev loss ends at {dev[-1]:.3g}")
-        if by_loss is None:
-            because.append("it may be too sure of itself, or have learnt its examples by heart")
+        if why:
+            because.append(why)
     return because, by_loss
 
 
-def loss_at_chance(log_: Log, chance: Chance, thresholds: Thresholds) -> bool | None:
+def loss_at_chance(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[bool | None, str]:
     """Whether the dev loss, else the training loss, ends at the label entropy or above; None: not
-    known, as where the training loss has fallen and dev's has not, or dev's, which is all there is,
-    has risen above a constant answer's."""
+    known, and why: the training loss has left chance and dev's has not, or dev's has risen, as it
+    does where a run is too sure of itself."""
     bound = chance.entropy - thresholds.at_entropy
-    dev, train = last(log_.evaluations.known("loss")[1]), end_loss(log_)
-    if isnan(bound) or (isnan(dev) and isnan(train)):
-        return None
-    if isnan(dev):
-        return train >= bound
-    if dev < bound:
-        return False
-    fell = train < max(near_zero(log_, thresholds), chance.entropy - thresholds.has_fallen)
-    rose = isnan(train) and dev > chance.entropy + thresholds.too_sure
-    return None if fell or rose else True
+    dev, train = log_.evaluations.known("loss")[1], end_loss(log_)
+    if isnan(bound) or (not len(dev) and isnan(train)):
+        return None, ""
+    if not len(dev):
+        return train >= bound, ""
+    if dev[-1] < bound:
+        return False, ""
+    if train < max(near_zero(log_, thresholds), chance.entropy - thresholds.off_chance):
+        return (
+            None,
+            "training has left chance and dev has not: too sure of itself, or little learnt",
+        )
+    if isnan(train):  # a run that collapses stays where it comes to
+        rose = dev[-1] > dev.min() + thresholds.risen
+        rose &= np.ptp(dev[-2:]) > 2 * thresholds.at_entropy
+    else:
+        rose = dev[-1] > max(chance.entropy, train, dev.min()) + thresholds.risen
+    return (None, "the dev loss has risen: too sure of itself, or failed") if rose else (True, "")
 
 
 def by_score(
@@ -172,7 +186,10 @@ def by_score(
         # a dev loss that was lower before is that of a run too sure of itself
         losses = dev if len(dev) else log_.training.known("loss")[1]
         stuck = len(losses) and losses.min() >= chance.entropy - thresholds.at_entropy
-        if not by_loss or not chance.guessed or not stuck:
+        near = by_loss or (
+            by_loss is None and len(dev) and loss <= chance.entropy + 2 * thresholds.at_entropy
+        )
+        if not near or not chance.guessed or not stuck:
             return False, ""
         return None, (
             "the loss is at chance and the score is not: uneven labels, another number of them, or"
@@ -218,7 +235,9 @@ def when_it_failed(
     uneven = chance.guessed and len(known) > 1 and np.ptp(known) == 0
     bound = fallen(chance, thresholds)
     came_back = not end_loss(log_) < bound
-    if len(losses) and not uneven and came_back and losses.min() < bound:
+    # the lowest of many noisy means says little where dev, asked before, was at chance
+    asked = np.count_nonzero(~np.isnan(dev)) > 1
+    if len(losses) and not asked and not uneven and came_back and losses.min() < bound:
         said = f"at step {steps[losses.argmin()]:,.6g} the training loss was {losses.min():.3g}"
         return Verdict(COLLAPSED, [*because, said], True)
     if len(losses) < 2 and len(table) < 2 and isnan(log_.mean_loss):

@@ -25,7 +25,7 @@ SMALL = log(2) / 10  # nats; a training loss below it is near 0
 @dataclass(frozen=True)
 class Thresholds:
     """What was chosen on runs with odd seeds, before the rule was widened (LOG.md, Logs of others);
-    but for band and moved, which nothing there bears on, and the last five, which were set when
+    but for band and moved, which nothing there bears on, and those behind them, which were set when
     gte-small's runs had been looked at. A share is one of the way from the constant answer's score
     (0) to a perfect one (1)."""
 
@@ -39,11 +39,11 @@ class Thresholds:
     mean_small: float = 0.25  # nats: a mean training loss of the whole run below it ends near 0
     band: float = 0.1  # share: median move from one evaluation to the next of an oscillation
     moved: float = 0.3  # share of the label entropy by which the dev loss fell at a fixed score
-    has_fallen: float = 0.05  # nats of the training loss below the label entropy: not at chance
-    too_sure: float = 0.05  # nats of the dev loss above the label entropy: likewise
+    off_chance: float = 0.05  # nats that the training loss is below the label entropy
+    risen: float = 0.03  # nats that the last dev loss is above an earlier one
     alike: float = 0.05  # nats between training and dev loss of one constant answer
-    still: float = 0.02  # nats that such dev losses move
-    uneven: float = 0.45  # share of the guessed label entropy: that of two labels, nine to one
+    settled: float = 0.005  # nats between its last two dev losses
+    uneven: float = 0.15  # share of the guessed label entropy: that of very uneven labels
 
 
 CHOSEN = Thresholds()

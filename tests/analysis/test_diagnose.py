@@ -271,12 +271,15 @@ def test_a_loss_of_thousands_does_not_hide_the_rest():
 
 @pytest.mark.parametrize(
     "steps, kind",
-    [([10, 20, 30], "10"), ([50, 100], "50"), ([500, 1000], "500"), ([], "evaluations only")],
+    [([10, 20, 30], "10"), ([50, 100], "50"), ([500, 1000], "500"), ([], "a table of evaluations")],
 )
 def test_the_kind_of_logging(steps, kind):
     records = [{"step": step, "loss": 0.7} for step in steps]
     records.append({"step": 1000, "eval_loss": 0.7})
     assert logging_of(from_records(records, "a log", None)) == kind
+    if not steps:
+        records.append({"step": 1000, "train_runtime": 1.0, "train_loss": 0.7})
+        assert logging_of(from_records(records, "a log", None)) == "evaluations only"
 
 
 def test_a_score_of_the_command_line_is_none_of_the_logs(failing):

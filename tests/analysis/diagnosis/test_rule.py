@@ -87,6 +87,7 @@ SHAPES = {
     "no evaluation": (a_log([0.6, 0.4, 0.2]), UNKNOWN),
     "losses apart, no score": (a_log([0.5, 0.3, 0.2], [0.6, 0.75]), UNKNOWN),
     "one look at chance": (a_log([], [0.693], [0.5]), UNKNOWN),
+    "down to ln 2 from above": (a_log([], [1.3, 0.9, 0.8]), NEVER),
 }  # fmt: skip
 
 
@@ -102,13 +103,43 @@ WITHOUT_SCORES = {
         (UNKNOWN, UNKNOWN),
         EVEN,
     ),
-    "the same, evaluations only": (a_log([], [0.688, 0.697, 0.76]), (UNKNOWN, UNKNOWN), EVEN),
+    "the same, a table of evaluations": (
+        a_log([], [0.688, 0.697, 0.732]),
+        (UNKNOWN, UNKNOWN),
+        EVEN,
+    ),
+    "CoLA, 31: dev rises above chance at the end": (
+        a_log([], [0.617, 0.563, 0.639]),
+        (LEARNT, UNKNOWN),
+        (0.296, 0.704),
+    ),
+    "a collapse in a table: it stays where it comes to": (
+        a_log([], [0.4, 0.69, 0.693]),
+        (COLLAPSED, COLLAPSED),
+        EVEN,
+    ),
+    "a stale training record": (a_log([0.66], [0.69, 0.74, 0.95]), (UNKNOWN, UNKNOWN), EVEN),
     "RTE, failed": (a_log([0.703, 0.699, 0.695], [0.692, 0.695, 0.692]), (NEVER, NEVER), EVEN),
     "RTE, failed, evaluations only": (a_log([], [0.692, 0.695, 0.692]), (NEVER, NEVER), EVEN),
     "CoLA, failed: at the entropy of its labels": (
         a_log([0.671, 0.62, 0.604], [0.621, 0.618, 0.619]),
         (UNKNOWN, NEVER),
         (0.296, 0.704),
+    ),
+    "the same, an early first evaluation": (
+        a_log([0.68, 0.63, 0.61], [0.65, 0.619, 0.619]),
+        (UNKNOWN, NEVER),
+        (0.296, 0.704),
+    ),
+    "85 to 15, failed, one evaluation": (
+        a_log([0.43, 0.425], [0.424]),
+        (UNKNOWN, NEVER),
+        (0.15, 0.85),
+    ),
+    "95 to 5, failed": (
+        a_log([0.25, 0.2, 0.2], [0.2, 0.199, 0.199]),
+        (UNKNOWN, NEVER),
+        (0.05, 0.95),
     ),
     "CoLA's sample, failed, one evaluation": (
         a_log([0.65, 0.603], [0.623]),
@@ -259,6 +290,16 @@ NEAR_CHANCE = {  # what a stranger tried; without --labels, and with RTE's or th
         (UNKNOWN, UNKNOWN),
         (),
     ),
+    "nine to one, a weighted loss, its last record low": (
+        a_log([0.70, 0.71, 0.68, 0.70, 0.64], [0.695, 0.694, 0.693], [0.9, 0.1, 0.9]),
+        (UNKNOWN, NEVER),
+        (0.1, 0.9),
+    ),
+    "CoLA's losses beside a score of an unknown name": (
+        a_log([0.67, 0.61], [0.62, 0.619, 0.618], [0.7, 0.7, 0.7], "score"),
+        (UNKNOWN, NEVER),
+        (0.296, 0.704),
+    ),
 }
 
 
@@ -269,6 +310,33 @@ def test_without_and_with_labels(case):
     log_, shapes, shares = case[1]
     found = [judge(log_, chance_of(log_)), judge(log_, chance_of(log_, shares, "given"))]
     assert tuple(verdict.shape for verdict in found) == shapes, [v.because for v in found]
+
+
+def test_noise_of_small_batches_is_no_collapse():
+    """One answer to 95 and 5 in 100: the means of ten batches of 16 are noisy, dev stands still."""
+    draw = np.random.default_rng(1)
+    rare = draw.binomial(160, 0.05, size=30) / 160
+    losses = rare * -log(0.05) + (1 - rare) * -log(0.95)
+    log_ = a_log(losses.tolist(), [0.199, 0.198, 0.199, 0.199], [0.95] * 4)
+    found = judge(log_, chance_of(log_, (0.05, 0.95), "given"))
+    assert losses.min() < 0.7 * 0.1985 and found.shape == NEVER, found.because
+
+
+@pytest.mark.parametrize(
+    ("log_", "shares", "said"),
+    [
+        (
+            a_log([0.68, 0.6], [0.693, 0.799], [0.52, 0.54]),
+            EVEN,
+            "training has left chance and dev",
+        ),
+        (a_log([], [0.688, 0.697, 0.732]), EVEN, "the dev loss has risen"),
+        (a_log([0.67, 0.61], [0.62, 0.619]), (), "uneven labels or to another number of them"),
+    ],
+)
+def test_cannot_tell_says_why(log_, shares, said):
+    found = judge(log_, chance_of(log_, shares))
+    assert found.shape == UNKNOWN and said in " ".join(found.because)
 
 
 def test_a_language_model_is_not_judged():
