@@ -363,7 +363,8 @@ def sweep_all(arguments):
         sweep.sweep([experiment for experiment in ALL if experiment not in apart], arguments)
         one = [*of_all, "--seeds", "1"]
         sweep.sweep([mitigations.EXPERIMENT], [*one, "--reinitialized-layers", "1"])
-        sweep.sweep([effective_learning_rate.EXPERIMENT], one)
+        few = ["--multiples", "0.5", "3", "--warmups", "0.1", "0.5"]
+        sweep.sweep([effective_learning_rate.EXPERIMENT], [*one, *few])
         sweep.sweep([small_datasets.EXPERIMENT], [*of_all, "--sample-size", "800"])
         sweep.sweep([convergence_pitfalls.EXPERIMENT], of_all)
 
