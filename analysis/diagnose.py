@@ -25,10 +25,9 @@ from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
-import pandas as pd
 from matplotlib.lines import Line2D
 
-from analysis.diagnosis.advice import ACCURACY, TRY, table
+from analysis.diagnosis.advice import TRY, measured_verdicts, table, where
 from analysis.diagnosis.chance import MOST_LABELS, Chance, chance_of, check_shares
 from analysis.diagnosis.finished import EVALUATIONS
 from analysis.diagnosis.folders import read_logs
@@ -173,20 +172,16 @@ def logging_of(log_: Log) -> str:
     return "10" if between <= 20 else "50" if between <= 200 else "500"
 
 
-def how_often_right(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) -> str:
+def how_often_right(log_: Log, chance: Chance, verdict: Verdict) -> str:
     """A sentence from the committed confusion table; "" where there is no verdict."""
     if verdict.shape == UNKNOWN:
         return ""
     labels = "guessed" if chance.guessed else "given"
     logging = logging_of(log_)
     seen = "scores" if len(log_.evaluations.known("other")[0]) else "losses only"
-    same = accuracy[
-        (accuracy["log"] == "written out")
-        & (accuracy["logging"] == logging)
-        & (accuracy["labels"] == labels)
-        & (accuracy["seen"] == seen)
-        & (accuracy["verdict"] == verdict.shape)
-    ]
+    same = where(
+        measured_verdicts(), logging=logging, labels=labels, seen=seen, verdict=verdict.shape
+    )
     how = f"a record every {logging} steps" if logging.isdigit() else logging
     if same.empty:
         return f"how often this verdict is right was not measured ({how}, {seen}, labels {labels})"
@@ -213,27 +208,27 @@ def is_going(log_: Log) -> bool:
     return log_.steps is not None and done < 0.9 * log_.steps
 
 
-def tell(log_: Log, chance: Chance, verdict: Verdict, accuracy: pd.DataFrame) -> None:
+def tell(log_: Log, chance: Chance, verdict: Verdict) -> None:
     """All there is to say about one log."""
     print(f"{log_.name}: {named(verdict.shape)}")
     lines = [
         "; ".join(verdict.because),
         f"chance: {chance_said(log_, chance)}",
-        how_often_right(log_, chance, verdict, accuracy),
+        how_often_right(log_, chance, verdict),
         *log_.notes,
     ]
     for line in filter(None, lines):
         print(textwrap.fill(line, 100, initial_indent="  ", subsequent_indent="    "))
 
 
-def tell_shortly(told: Sequence[tuple[Log, Chance, Verdict]], accuracy: pd.DataFrame) -> None:
+def tell_shortly(told: Sequence[tuple[Log, Chance, Verdict]]) -> None:
     """A line a log, its notes under it; then how often each kind of verdict is right."""
     right: dict[str, None] = {}  # in order, each once
     for log_, chance, verdict in told:
         print(f"{log_.name}: {named(verdict.shape)}: {'; '.join(verdict.because)}")
         for note in log_.notes:
             print(f"  {note}")
-        if often := how_often_right(log_, chance, verdict, accuracy):
+        if often := how_often_right(log_, chance, verdict):
             right[f"{verdict.shape}: {often}"] = None
     print()
     for line in right:
@@ -353,15 +348,14 @@ def main() -> None:
     logs, bad = read_all(options)
     if not logs:
         sys.exit(2)
-    accuracy = pd.read_csv(ACCURACY)
     chances = [chance_of(log_, shares, said) for log_ in logs]
     verdicts = [judge(log_, chance) for log_, chance in zip(logs, chances, strict=True)]
     told = list(zip(logs, chances, verdicts, strict=True))
     if len(logs) <= DETAILED:
         for log_, chance, verdict in told:
-            tell(log_, chance, verdict, accuracy)
+            tell(log_, chance, verdict)
     else:
-        tell_shortly(told, accuracy)
+        tell_shortly(told)
     if len(logs) > 1:
         failed = sum(bool(verdict.failed) for verdict in verdicts)
         low, high = wilson_interval(failed, len(logs))

@@ -54,7 +54,6 @@ from analysis.shared.statistics import wilson_interval
 from analysis.shared.tables import save_table, write_whole
 
 HERE = Path(__file__).parent
-TABLE = HERE / "accuracy.csv"
 LOGS = REPOSITORY / "tests" / "analysis" / "trainer_logs"
 LOGGING = ("10", "50", "500", "evaluations only", EVALUATIONS)
 LABELS = ("given", "guessed")
@@ -186,18 +185,16 @@ def note(table: pd.DataFrame, cases: list[tuple[Curve, str]]) -> str:
         " best constant answer's score were given. Share: how often a verdict is right, with the"
         " 95 % Wilson interval, which takes the runs as independent. Where labels and a score are"
         " given, failed or not is the definition and no judgement; what is measured there is when a"
-        " run failed and whether"
-        " it memorised. A run that learnt and collapsed before its first evaluation in the log"
-        " looks as one that never left chance. The metric lies: runs that learnt, with their score"
-        " replaced by the best constant answer's, so made up. No run written out is NaN or"
-        " oscillates. Rules that"
-        " came after this table had been looked at, against errors that odd seeds show as well: no"
-        " verdict from losses that contradict each other, labels guessed from the closing mean"
-        " where there are evaluations only, and, after all seeds of gte-small had been looked at,"
-        " none from a dev loss at chance where training's has left it or dev's has risen, nor from"
-        " losses that stay where one answer to uneven labels has them (LOG.md, Logs of others): so"
-        " gte-small's even seeds are no clean test. Two models: no"
-        " promise for a third."
+        " run failed and whether it memorised. A run that learnt and collapsed before its first"
+        " evaluation in the log looks as one that never left chance. The metric lies: runs that"
+        " learnt, with their score replaced by the best constant answer's, so made up. No run"
+        " written out is NaN or oscillates. Rules that came after this table had been looked at,"
+        " against errors that odd seeds show as well: no verdict from losses that contradict each"
+        " other, labels guessed from the closing mean where there are evaluations only, and, after"
+        " all seeds of gte-small had been looked at, none from a dev loss at chance where"
+        " training's has left it or dev's has risen, nor from losses that stay where one answer to"
+        " uneven labels has them (LOG.md, Logs of others): so gte-small's even seeds are no clean"
+        " test. Two models: no promise for a third."
     )
 
 

@@ -49,6 +49,12 @@ def failed(runs: pd.DataFrame) -> str:
     return f"{int(runs['failed'].sum())} of {len(runs)}"
 
 
+@cache
+def measured_verdicts() -> pd.DataFrame:
+    """accuracy.csv's rows of finished runs that were written out as logs."""
+    return where(pd.read_csv(ACCURACY), log="written out")
+
+
 def mini_rte(**columns: Any) -> pd.DataFrame:
     """Runs of mini's entailment in training_length."""
     return where(table("mini", "training_length"), task="rte", **columns)
@@ -174,13 +180,12 @@ def spread() -> str:
 
 def with_a_score() -> str:
     """Of all ways of logging finished runs, with the labels given; "cannot tell" is not right."""
-    verdicts = pd.read_csv(ACCURACY)
-    verdicts = verdicts[(verdicts["log"] == "written out") & (verdicts["labels"] == "given")]
+    verdicts = where(measured_verdicts(), labels="given")
     said = []
     for model in ("gte-small", "mini"):
         counts = []
         for seen in ("scores", "losses only"):
-            these = verdicts[(verdicts["model"] == model) & (verdicts["seen"] == seen)]
+            these = where(verdicts, model=model, seen=seen)
             right = these[these["verdict"] == these["truth"]]["runs"].sum()
             counts.append(f"{right} of {these['runs'].sum()}")
         said.append(f"of {model}'s held-out runs {counts[0]} verdicts with it, {counts[1]} without")

@@ -11,15 +11,15 @@ Rule  : the callback's, once, from 20 to 30 % of the steps: failing if the first
 Writes: callback_bound.csv, .md beside this file.
 """
 
-import json
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pandas as pd
 
+from analysis.diagnosis.finished import stored_records
 from analysis.shared.names import model_name, task_name
-from analysis.shared.reading import BadInput, plain_parser, run_command
+from analysis.shared.reading import plain_parser, run_command
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.tables import save_table
 
@@ -60,13 +60,7 @@ def counted(stores: list[Path]) -> pd.DataFrame:
     """A row a store, model and task."""
     rows = []
     for store in stores:
-        paths = sorted((store / "runs").glob("*.json"))
-        if not paths:
-            raise BadInput(
-                f"{store} holds no runs/*.json: expected a folder of results with a store"
-            )
-        for path in paths:
-            record = json.loads(path.read_text(encoding="utf-8"))
+        for record in stored_records(store):
             run = record["run"]
             if (verdict := flagged(record)) is not None:
                 model = model_name(run["model"], run["data"])

@@ -2,7 +2,7 @@
 
 import json
 import sys
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from math import isfinite, isnan, nan
 from pathlib import Path
@@ -18,9 +18,8 @@ from analysis.shared.reading import REPOSITORY, BadInput, read_csv
 REFERENCE = REPOSITORY / "results" / "reference" / "mini"
 LEFT = 0.1  # of the way from the constant answer's score to 1, convergence_pitfalls' NEAR
 REPLACED = ", score replaced"
-EVALUATIONS = (
-    "a table of evaluations"  # without the closing mean of the training loss, as people paste
-)
+# a way of logging: as people paste it, without the closing mean of the training loss
+EVALUATIONS = "a table of evaluations"
 
 
 @dataclass(frozen=True)
@@ -42,11 +41,19 @@ class Curve:
     last_dev_loss: float
 
 
+def stored_records(folder: Path) -> Iterator[dict[str, Any]]:
+    """The finished runs of a folder of results, one by one. BadInput where there are none."""
+    paths = sorted((folder / "runs").glob("*.json"))
+    if not paths:
+        raise BadInput(f"{folder} holds no runs/*.json: expected a folder of results with a store")
+    for path in paths:
+        yield json.loads(path.read_text(encoding="utf-8"))
+
+
 def stored_curves(folder: Path) -> list[Curve]:
     """The runs of a store."""
     curves = []
-    for path in sorted((folder / "runs").glob("*.json")):
-        record = json.loads(path.read_text(encoding="utf-8"))
+    for record in stored_records(folder):
         run, outcome, history = record["run"], record["outcome"], record["history"]
         rows = [row for row in history["evaluations"] if row["step"]]
         evaluations = pd.DataFrame(
@@ -73,8 +80,6 @@ def stored_curves(folder: Path) -> list[Curve]:
                 outcome["dev_loss"],
             )
         )
-    if not curves:
-        raise BadInput(f"{folder} holds no runs/*.json: expected a folder of results with a store")
     return curves
 
 

@@ -8,7 +8,7 @@ import pytest
 from conftest import REPOSITORY
 from scipy.stats import binomtest
 
-from analysis.diagnosis import accuracy, finished
+from analysis.diagnosis import accuracy, advice, finished
 from analysis.diagnosis.logs import from_json
 from analysis.diagnosis.verdict import COLLAPSED, LEARNT, LIES, MEMORISED, NEVER, NO_NUMBER
 
@@ -95,7 +95,7 @@ def test_a_store_gives_its_runs(tmp_path):
 
 @pytest.fixture(scope="module")
 def table():
-    return pd.read_csv(accuracy.TABLE, dtype={"logging": str})
+    return pd.read_csv(advice.ACCURACY, dtype={"logging": str})
 
 
 def test_the_committed_tables_intervals(table):
