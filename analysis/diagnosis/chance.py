@@ -8,7 +8,8 @@ from math import ceil, exp, isnan, log, nan
 import numpy as np
 
 from analysis.diagnosis.cells import CORRELATIONS
-from analysis.diagnosis.records import Log, plain
+from analysis.diagnosis.columns import plain
+from analysis.diagnosis.records import Log
 from analysis.shared.reading import BadInput
 
 FAR = 0.5  # nats above the label entropy: less right than guessing

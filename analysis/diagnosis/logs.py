@@ -20,17 +20,16 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from analysis.diagnosis.cells import as_number
-from analysis.diagnosis.pasted import Row, by_marks, header_of, lines_of, rows_of, spelled
-from analysis.diagnosis.records import (
+from analysis.diagnosis.columns import (
     DEV_LOSS,
     TRAIN_LOSS,
-    Log,
     from_columns,
     from_records,
     is_loss,
     is_read,
-    records_of,
 )
+from analysis.diagnosis.pasted import Row, by_marks, header_of, lines_of, rows_of, spelled
+from analysis.diagnosis.records import Log, records_of
 from analysis.shared.reading import BadInput
 
 EXPECTED = (

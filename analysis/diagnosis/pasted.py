@@ -5,7 +5,7 @@ import re
 from collections.abc import Callable
 
 from analysis.diagnosis.cells import as_number
-from analysis.diagnosis.records import is_loss, is_read
+from analysis.diagnosis.columns import is_loss, is_read
 
 LOOKED_AT = 50  # lines in which a header may stand
 # names of two words, in tables whose columns are parted by blanks

@@ -2,10 +2,8 @@
 those of the micro-batches, and of several processes."""
 
 from dataclasses import replace
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from analysis.diagnosis.records import Records
+from analysis.diagnosis.records import Records
 
 FACTORS = range(2, 65)  # micro-batches times processes
 NEAR = 0.15  # of the factor: so near to a whole number is a quotient taken for one
@@ -14,9 +12,7 @@ FLAT = 0.1  # share that the last third may lie below the first: of a loss that 
 APART = 0.5  # nats: a smaller difference has many other causes
 
 
-def comparable(
-    training: "Records", evaluations: "Records", notes: list[str]
-) -> tuple["Records", int]:
+def comparable(training: Records, evaluations: Records, notes: list[str]) -> tuple[Records, int]:
     """The training records and 1; where their losses do not fall, and lie a whole number of times
     above the last dev loss, divided by it, as a note says, and that number."""
     steps, losses = training.known("loss")

@@ -3,8 +3,7 @@ also: which seeds are finished where, missing in all, or end otherwise in one th
 
 Command : python -m experiments.sweeps.status --profile mini
           python -m experiments.sweeps.status --profile paper --results A B
-A lease counts as running while its holder's process is there, or, for a holder on another machine,
-until it is silent for a minute.
+A run counts as running while a sweep holds its lock (locks.py).
 """
 
 from pathlib import Path

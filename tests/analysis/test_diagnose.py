@@ -11,7 +11,7 @@ from analysis.diagnose import logging_of
 from analysis.diagnosis import advice
 from analysis.diagnosis.advice import TRY
 from analysis.diagnosis.chance import chance_of
-from analysis.diagnosis.records import from_records
+from analysis.diagnosis.columns import from_records
 from analysis.diagnosis.rule import judge
 from analysis.diagnosis.verdict import SHAPES
 from analysis.shared.reading import BadInput, run_command

@@ -12,7 +12,7 @@ from analysis.diagnosis.chance import (
     entropy_of,
     lowest_entropy,
 )
-from analysis.diagnosis.records import from_records
+from analysis.diagnosis.columns import from_records
 from analysis.diagnosis.rule import judge, lowest_possible
 from analysis.diagnosis.verdict import (
     COLLAPSED,
