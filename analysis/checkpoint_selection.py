@@ -22,7 +22,15 @@ from analysis.shared.estimates import INTERVAL_RULE, mean
 from analysis.shared.names import METRIC_NAMES, rate_name, setting_name, task_name
 from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.statistics import expected_of_best, over_seeds
-from analysis.shared.style import FURTHER, WITH, WITHOUT, box_legend, box_panel, failures, save
+from analysis.shared.style import (
+    FURTHER,
+    WITH,
+    WITHOUT,
+    box_legend,
+    box_panel,
+    save,
+    write_failures,
+)
 from analysis.shared.tables import PANEL, readable, save_table
 
 RECIPE = ["bias_correction", "epochs", "learning_rate"]
@@ -223,16 +231,7 @@ def draw_protocols(axes: plt.Axes, kept: pd.DataFrame) -> None:
     axes.set(ylabel="", xlim=(-0.7, 5.1))
     axes.set_xticks([0.5, 3.4], ["\nall of dev", "\nreporting half"])
     for position, seeds, *_ in boxes:
-        axes.annotate(
-            failures(seeds),
-            (position, 0),
-            (0, -4),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=7,
-        )
+        write_failures(axes, position, seeds, 7)
 
 
 def draw_gains(axes: plt.Axes, gained: pd.DataFrame) -> None:

@@ -91,11 +91,11 @@ def tiny_run(tiny_model: Path):
     return make
 
 
-def small_model(architecture: str, outputs: int = 2):
-    """A classifier of 4 layers x 16, as far from its initialisation as after training:
-    LayerNorms and biases count."""
+def small_model(architecture: str, outputs: int = 2, of: str = "SequenceClassification"):
+    """A classifier, of texts or of tokens, of 4 layers x 16, as far from its initialisation as
+    after training: LayerNorms and biases count."""
     import torch
-    from transformers import AutoConfig, AutoModelForSequenceClassification
+    import transformers
 
     from experiments.finetuning.encoders import _PaperRobertaHead
 
@@ -105,7 +105,7 @@ def small_model(architecture: str, outputs: int = 2):
         else {}
     )
     torch.manual_seed(0)
-    config = AutoConfig.for_model(
+    config = transformers.AutoConfig.for_model(
         architecture,
         **more,
         hidden_size=16,
@@ -119,8 +119,8 @@ def small_model(architecture: str, outputs: int = 2):
         classifier_dropout_prob=0.0,
         num_labels=outputs,
     )
-    model = AutoModelForSequenceClassification.from_config(config)
-    if architecture == "roberta":
+    model = getattr(transformers, f"AutoModelFor{of}").from_config(config)
+    if architecture == "roberta" and of == "SequenceClassification":
         model.classifier.__class__ = _PaperRobertaHead
     with torch.no_grad():
         for p in model.parameters():

@@ -177,18 +177,23 @@ def correction_panel(
     box_panel(axes, boxes, width=0.34)
     axes.set_xticks(range(len(names)), ["\n" + name for name in names.values()])
     for position, seeds, *_ in boxes:
-        axes.annotate(
-            failures(seeds),
-            (position, 0),
-            (0, -4),
-            xycoords=("data", "axes fraction"),
-            textcoords="offset points",
-            ha="center",
-            va="top",
-            fontsize=8,
-        )
+        write_failures(axes, position, seeds, 8)
     axes.set_xlim(-0.6, len(names) - 0.4)
     axes.set_xlabel(f"failed runs of n,{' ' if len(names) > 1 else chr(10)}and {what}")
+
+
+def write_failures(axes: plt.Axes, position: float, runs: pd.DataFrame, size: float) -> None:
+    """The failed runs of n under a box at `position`, in letters of `size` points."""
+    axes.annotate(
+        failures(runs),
+        (position, 0),
+        (0, -4),
+        xycoords=("data", "axes fraction"),
+        textcoords="offset points",
+        ha="center",
+        va="top",
+        fontsize=size,
+    )
 
 
 def failures(runs: pd.DataFrame) -> str:

@@ -68,6 +68,16 @@ def one_of(names: Iterable[str]) -> Callable[[str], str]:
     return convert
 
 
+def add_profile(p: argparse.ArgumentParser) -> None:
+    p.add_argument(
+        "--profile",
+        type=one_of(PROFILES),
+        default="mini",
+        metavar="NAME",
+        help=f"{', '.join(PROFILES)} (default mini)",
+    )
+
+
 def parser(description: str) -> argparse.ArgumentParser:
     """The flags that mean the same in every experiment. What is not given comes from the
     experiment or the profile."""
@@ -81,13 +91,7 @@ def parser(description: str) -> argparse.ArgumentParser:
         number(float, 1e-12, 1, "a learning rate"),
     )
     seed = number(int, 0, 2**31, "a whole number")
-    p.add_argument(
-        "--profile",
-        type=one_of(PROFILES),
-        default="mini",
-        metavar="NAME",
-        help=f"{', '.join(PROFILES)} (default mini)",
-    )
+    add_profile(p)
     p.add_argument(
         "--model",
         type=named,

@@ -11,7 +11,7 @@ from pathlib import Path
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import REPOSITORY, folder, read_json
 from experiments.sweeps.command import run_command
-from experiments.sweeps.flags import Parser, one_of, seeds
+from experiments.sweeps.flags import Parser, add_profile, seeds
 from experiments.sweeps.locks import Locks
 from experiments.sweeps.profiles import PROFILES
 from experiments.sweeps.several_stores import compared
@@ -57,13 +57,7 @@ def crashes(folder: Path) -> list[str]:
 
 def main() -> None:
     p = Parser(description=__doc__.splitlines()[0], allow_abbrev=False)
-    p.add_argument(
-        "--profile",
-        type=one_of(PROFILES),
-        default="mini",
-        metavar="NAME",
-        help=f"{', '.join(PROFILES)} (default mini)",
-    )
+    add_profile(p)
     p.add_argument(
         "--results",
         type=folder,

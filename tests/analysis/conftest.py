@@ -4,6 +4,7 @@ run."""
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -57,6 +58,20 @@ def run_twice():
             outputs.append({path.name: path.read_bytes() for path in (results / name).iterdir()})
         assert outputs[0] == outputs[1]
         return set(outputs[0])
+
+    return run
+
+
+@pytest.fixture
+def draw_here(tmp_path, monkeypatch):
+    """A function that draws what lies in tmp_path with an analysis script's `main`, into
+    tmp_path/first, and gives the names of the files."""
+
+    def run(main: Callable[[], None]) -> set[str]:
+        folders = ["--results", str(tmp_path), "--figures", str(tmp_path / "first")]
+        monkeypatch.setattr(sys, "argv", ["analysis", *folders])
+        main()
+        return {path.name for path in (tmp_path / "first").iterdir()}
 
     return run
 

@@ -1,7 +1,5 @@
 """Recovery by hand, panels without a failed run, and byte-equal output without torch."""
 
-import sys
-
 import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
@@ -67,23 +65,6 @@ def write(folder, outcomes):
     ).to_csv(folder / "catastrophic_forgetting_curves.csv", index=False)
 
 
-@pytest.fixture
-def draw(tmp_path, monkeypatch):
-    """A function that draws what lies in tmp_path, into tmp_path/first, and gives the names of
-    the files."""
-
-    def run():
-        monkeypatch.setattr(
-            sys,
-            "argv",
-            ["analysis", "--results", str(tmp_path), "--figures", str(tmp_path / "first")],
-        )
-        main()
-        return {path.name for path in (tmp_path / "first").iterdir()}
-
-    return run
-
-
 def test_figure_and_table(tmp_path, run_twice):
     write(tmp_path, (True, False))
     assert run_twice("catastrophic_forgetting", tmp_path) == {
@@ -106,9 +87,9 @@ def test_figure_and_table(tmp_path, run_twice):
 
 
 @pytest.mark.parametrize("outcome", [True, False])
-def test_one_class_only(tmp_path, draw, outcome):
+def test_one_class_only(tmp_path, draw_here, outcome):
     write(tmp_path, (outcome,))
-    assert len(draw()) == 4
+    assert len(draw_here(main)) == 4
 
 
 def test_many_runs_are_the_darker_the_higher_they_score():
@@ -145,16 +126,18 @@ def test_settled():
     ] == ["0", "2", "never"]
 
 
-def test_missing_column(tmp_path, draw):
+def test_missing_column(tmp_path, draw_here):
     write(tmp_path, (True, False))
     pd.read_csv(path := tmp_path / "catastrophic_forgetting.csv").drop(columns="words").to_csv(
         path, index=False
     )
     with pytest.raises(BadInput, match="lacks the column words"):
-        draw()
+        draw_here(main)
 
 
-def test_perplexities_of_another_model_do_not_stand_beside_these_curves(tmp_path, draw, capsys):
+def test_perplexities_of_another_model_do_not_stand_beside_these_curves(
+    tmp_path, draw_here, capsys
+):
     """A second model on the same store, whose perplexity cannot be measured."""
     write(tmp_path, (True, False))
     path = tmp_path / "catastrophic_forgetting_curves.csv"
@@ -163,5 +146,5 @@ def test_perplexities_of_another_model_do_not_stand_beside_these_curves(tmp_path
     curves["model"] = "other@2"
     curves.to_csv(path, index=False)
     with pytest.raises(BadInput, match="no perplexity of a run in"):
-        draw()
+        draw_here(main)
     assert "left out the perplexities of 2 runs" in capsys.readouterr().out

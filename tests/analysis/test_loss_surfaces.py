@@ -1,7 +1,5 @@
 """Points and barriers by hand, values that are not finite, and byte-equal output without torch."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -50,23 +48,6 @@ def write(folder, to_successful, loss=lambda a, b: 1 + a * a + b * b):
     ).to_csv(folder / "loss_surfaces_lines.csv", index=False)
 
 
-@pytest.fixture
-def draw(tmp_path, monkeypatch):
-    """A function that draws what lies in tmp_path, into tmp_path/first, and gives the names of
-    the files."""
-
-    def run():
-        monkeypatch.setattr(
-            sys,
-            "argv",
-            ["analysis", "--results", str(tmp_path), "--figures", str(tmp_path / "first")],
-        )
-        main()
-        return {path.name for path in (tmp_path / "first").iterdir()}
-
-    return run
-
-
 def test_figures_and_table(tmp_path, run_twice):
     write(tmp_path, [0.7, 0.75, 0.2])
     assert len(run_twice("loss_surfaces", tmp_path)) == 8
@@ -93,14 +74,14 @@ def test_figures_and_table(tmp_path, run_twice):
         ([], "-"),
     ],
 )
-def test_basin(tmp_path, draw, losses, basin):
+def test_basin(tmp_path, draw_here, losses, basin):
     # a plateau with an edge
     write(tmp_path, losses, loss=lambda a, b: np.inf if a + b > 1 else 0.7)
-    assert len(draw()) == 8
+    assert len(draw_here(main)) == 8
     assert pd.read_csv(tmp_path / "first" / "loss_surfaces.csv")["basin"].item() == basin
 
 
-def test_further_pairs_have_the_line_between_them_only(tmp_path, draw):
+def test_further_pairs_have_the_line_between_them_only(tmp_path, draw_here):
     """Barriers of 0.05, 0 and 0.3 nats: two of three pairs are separated."""
     write(tmp_path, [0.7, 0.75, 0.2])
     path = tmp_path / "loss_surfaces_lines.csv"
@@ -111,7 +92,10 @@ def test_further_pairs_have_the_line_between_them_only(tmp_path, draw):
         for i, losses in enumerate(([0.7, 0.6, 0.3], [0.7, 1.0, 0.2]))
     ]
     pd.concat([first, *further]).to_csv(path, index=False)
-    assert len(draw()) == 8 and len(pd.read_csv(tmp_path / "first" / "loss_surfaces.csv")) == 1
+    assert (
+        len(draw_here(main)) == 8
+        and len(pd.read_csv(tmp_path / "first" / "loss_surfaces.csv")) == 1
+    )
     row = pd.read_csv(tmp_path / "first" / "loss_surfaces_lines.csv").iloc[0]
     assert (row["pairs"], row["separated"], row["low"]) == (3, 2, pytest.approx(0.2077, abs=5e-5))
     assert row[["lowest_barrier", "median_barrier", "highest_barrier"]].tolist() == pytest.approx(
@@ -119,10 +103,10 @@ def test_further_pairs_have_the_line_between_them_only(tmp_path, draw):
     )
 
 
-def test_missing_column(tmp_path, draw):
+def test_missing_column(tmp_path, draw_here):
     write(tmp_path, [0.7, 0.7, 0.2])
     pd.read_csv(path := tmp_path / "loss_surfaces_lines.csv").drop(columns="position").to_csv(
         path, index=False
     )
     with pytest.raises(BadInput, match="lacks the column position"):
-        draw()
+        draw_here(main)

@@ -1,7 +1,5 @@
 """Norms and ratios by hand, panels without a run of a kind, and byte-equal output without torch."""
 
-import sys
-
 import numpy as np
 import pandas as pd
 import pytest
@@ -44,23 +42,6 @@ SUCCESSFUL = rows("s", False, [1.0, 0.5, np.nan, 2.0, 4.0]) + rows(
 )
 
 
-@pytest.fixture
-def draw(tmp_path, monkeypatch):
-    """A function that draws what lies in tmp_path, into tmp_path/first, and gives the names of
-    the files."""
-
-    def run():
-        monkeypatch.setattr(
-            sys,
-            "argv",
-            ["analysis", "--results", str(tmp_path), "--figures", str(tmp_path / "first")],
-        )
-        main()
-        return {path.name for path in (tmp_path / "first").iterdir()}
-
-    return run
-
-
 def test_figures_and_table(tmp_path, run_twice):
     alone = rows("u", True, [9.0, 9.0], rate=1e-3)  # there is no successful run of its recipe
     pd.DataFrame(FAILED + SUCCESSFUL + alone).to_csv(
@@ -81,9 +62,9 @@ def test_figures_and_table(tmp_path, run_twice):
 
 
 @pytest.mark.parametrize("present", [FAILED, SUCCESSFUL])
-def test_one_class_only(tmp_path, draw, present):
+def test_one_class_only(tmp_path, draw_here, present):
     pd.DataFrame(present).to_csv(tmp_path / "vanishing_gradients.csv", index=False)
-    assert len(draw()) == 8
+    assert len(draw_here(main)) == 8
     assert set(pd.read_csv(tmp_path / "first" / "vanishing_gradients.csv")["ratio"]) == {"-"}
 
 
@@ -95,9 +76,9 @@ def test_depths():
     )
 
 
-def test_missing_column(tmp_path, draw):
+def test_missing_column(tmp_path, draw_here):
     pd.DataFrame(FAILED).drop(columns="norm").to_csv(
         tmp_path / "vanishing_gradients.csv", index=False
     )
     with pytest.raises(BadInput, match="lacks the column norm"):
-        draw()
+        draw_here(main)

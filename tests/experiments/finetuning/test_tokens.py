@@ -6,9 +6,9 @@ import copy
 import numpy as np
 import pytest
 import torch
-from conftest import a_batch
+from conftest import a_batch, small_model
 from sklearn.metrics import precision_recall_fscore_support
-from transformers import AutoConfig, AutoModelForTokenClassification, AutoTokenizer
+from transformers import AutoTokenizer
 
 from experiments.finetuning import tokens
 from experiments.finetuning.glue import UNREAD, Split, get_task
@@ -170,35 +170,6 @@ def test_mini_tags_what_its_grammar_knows():
 # ---------------------------------------------------------------- heads
 
 
-def token_model(architecture):
-    """A token classifier of 4 layers x 16, as far from its initialisation as after training."""
-    more = (
-        {"num_hidden_groups": 2, "inner_group_num": 1, "embedding_size": 8}
-        if architecture == "albert"
-        else {}
-    )
-    torch.manual_seed(0)
-    config = AutoConfig.for_model(
-        architecture,
-        **more,
-        hidden_size=16,
-        num_attention_heads=2,
-        intermediate_size=32,
-        vocab_size=50,
-        num_hidden_layers=4,
-        hidden_dropout_prob=0.0,
-        attention_probs_dropout_prob=0.0,
-        classifier_dropout_prob=0.0,
-        max_position_embeddings=600,
-        num_labels=6,
-    )
-    model = AutoModelForTokenClassification.from_config(config)
-    with torch.no_grad():
-        for p in model.parameters():
-            p += 0.1 * torch.randn_like(p)
-    return model
-
-
 def labelled_batch(model, longest):
     """Six examples of which about half of the tokens are labelled."""
     batch, random = a_batch(model, longest), np.random.default_rng(2)
@@ -211,7 +182,7 @@ def labelled_batch(model, longest):
 @pytest.mark.parametrize("longest", [9, 350])
 def test_fast_token_logits_and_gradients_are_hugging_faces(architecture, longest):
     """HF's own forward gets the labels and computes its own loss."""
-    plain = token_model(architecture).train()
+    plain = small_model(architecture, 6, "TokenClassification").train()
     copied = copy.deepcopy(plain)
     fast = PackedClassifier(copied, dropout=0.0, dropout_seed=1)
     batch = labelled_batch(plain, longest)
@@ -233,7 +204,7 @@ def test_fast_token_logits_and_gradients_are_hugging_faces(architecture, longest
 
 def test_dropout_stands_before_the_token_classifier():
     """Mean and spread of the logits over many draws of the masks, against the plain path's own."""
-    plain = token_model("bert")
+    plain = small_model("bert", 6, "TokenClassification")
     for module in plain.modules():
         if isinstance(module, torch.nn.Dropout):
             module.p = 0.1
