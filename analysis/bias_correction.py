@@ -11,6 +11,7 @@ Writes  : figures/<profile>/bias_correction.png, .pdf, .md, .csv; bias_correctio
 """
 
 from itertools import product
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import pandas as pd
@@ -69,7 +70,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         figure = plt.figure(
             figsize=(max(7.5, 2.5 * sum(narrow)), 0.5 + 3.6 * (narrow.count(False) + 1))
         )
-        lines = figure.add_gridspec(narrow.count(False) + 1, sum(narrow))
+        lines = figure.add_gridspec(narrow.count(False) + 1, max(2, sum(narrow)))
         grid = [
             figure.add_subplot(
                 lines[-1, sum(narrow[:i])] if narrow[i] else lines[narrow[:i].count(False), :]
@@ -89,22 +90,32 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
             name = name.replace(" (", "\n(")
             if len(setting) > 26:  # characters, of which 2.5 inches hold 28
                 setting = ",\n".join(setting.rsplit(", ", 1))
+        if "segment_ids" in panel and not panel["segment_ids"].any():
+            setting += ",\nwithout segment ids"
         axes.set_title(f"{name}\n{setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
 
 
 def draw_learning_rate(steps: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
-    """Left: the step size without and with bias correction, as a share of the peak learning rate,
-    at each step. Right: their quotient, sqrt(1 - b2^t) / (1 - b1^t) (paper, Fig. 6), and on the
-    right axis its inverse, Zhang et al.'s bias ratio."""
+    """A line for each model and the tasks that share rates. Left: the step size without and with
+    bias correction, as a share of the peak learning rate, at each step. Right: their quotient,
+    sqrt(1 - b2^t) / (1 - b1^t) (paper, Fig. 6), and on the right axis its inverse, Zhang et al.'s
+    bias ratio."""
     data_of = runs.drop_duplicates(["model", "task"]).set_index(["model", "task"])["data"]
-    groups = list(steps.groupby(["model", "task", "epochs", "total_steps"], sort=True))
-    figure, grid = panels(len(groups), 2, 4.4, 3.2)
-    for ((model, task, epochs, total), group), left, right in zip(
-        groups, grid[::2], grid[1::2], strict=True
+    alike: dict[tuple, list[tuple[str, pd.DataFrame]]] = {}  # tasks with the same rates
+    for (task, model, epochs, total), group in by_task(
+        steps.groupby(["task", "model", "epochs", "total_steps"], sort=True)
     ):
-        data = data_of.get((model, task), "")
+        rates = group[["step", "scheduled", "without", "with"]].to_numpy(float).tobytes()
+        name = task_name(task, data_of.get((model, task), ""))
+        alike.setdefault((model, epochs, total, rates), []).append((name, group))
+    figure, grid = panels(len(alike), 2, 4.4, 3.2)
+    for ((model, epochs, total, _), found), left, right in zip(
+        alike.items(), grid[::2], grid[1::2], strict=True
+    ):
+        names, group = fill(", ".join(name for name, _ in found), 52), found[0][1]
+        data = data_of.get((model, group["task"].iloc[0]), "")
         peak = group.loc[group["scheduled"].idxmax(), "step"]
         left.axvspan(0, peak, color="0.9", linewidth=0, label="warm-up")
         right.axvspan(1, peak, color="0.9", linewidth=0)
@@ -119,9 +130,7 @@ def draw_learning_rate(steps: pd.DataFrame, runs: pd.DataFrame) -> plt.Figure:
         left.set(
             xlim=(0, total), ylim=(0, 1.05), xlabel="step", ylabel="effective / peak learning rate"
         )
-        left.set_title(
-            f"{task_name(task, data)}\n{model_name(model, data)}, {epochs} epochs, {total} steps"
-        )
+        left.set_title(f"{names}\n{model_name(model, data)}, {epochs} epochs, {total} steps")
         group = group[group["scheduled"] > 0]  # nothing to divide by at the first step of a warm-up
         if group.empty:
             right.set_visible(False)

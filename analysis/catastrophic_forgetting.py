@@ -72,7 +72,7 @@ def draw_perplexity(axes: plt.Axes, runs: pd.DataFrame, outcome: str, ceiling: f
         if many:
             style = {
                 "color": (
-                    str(0.8 - 0.8 * (scores < score).sum() / len(scores)) if low < high else "0.4"
+                    str(0.65 - 0.65 * (scores < score).sum() / len(scores)) if low < high else "0.4"
                 )
             }
         axes.plot(
@@ -103,7 +103,7 @@ def draw_curves(axes: plt.Axes, runs: pd.DataFrame, column: str, scale: float = 
         index="step", columns="run", values=column
     )
     whole = curves.dropna(axis="columns")
-    axes.plot(curves.index, curves, color="0.7", linewidth=0.7)
+    axes.plot(curves.index, curves, color="0.6", linewidth=0.7)
     axes.plot(
         whole.index,
         whole.mean(axis=1),
@@ -149,8 +149,9 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
                 linewidth=0.8,
                 label=f"unigram model {unigram:.0f}",
             )
+        all_such = curves.loc[curves["failed"] == outcome, "run"].nunique()
         axes.set(
-            title=f"perplexity, {name} runs\nn = {chosen['run'].nunique()}",
+            title=f"perplexity, {name} runs\n{chosen['run'].nunique()} of {all_such} measured",
             xlabel="top layers put back (k)",
             ylabel="masked-LM perplexity",
             xlim=(-0.5, first["layers"] + 0.5),

@@ -175,7 +175,7 @@ def draw(kept: pd.DataFrame, best: pd.DataFrame) -> plt.Figure:
         dict(list(best.groupby([*PANEL, *RECIPE]))),
     )
     columns = max(len(panel[RECIPE].drop_duplicates()) for _, panel in groups)
-    figure = plt.figure(figsize=(max(6.6, 0.7 + 2.25 * columns), 0.4 + 7.8 * len(groups)))
+    figure = plt.figure(figsize=(max(6.6, 0.7 + 1.8 * columns), 0.4 + 7.8 * len(groups)))
     parts = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
     for part, ((task, model, data, dtype, pretrained), panel) in zip(parts, groups, strict=True):
         part.suptitle(
@@ -190,7 +190,7 @@ def draw(kept: pd.DataFrame, best: pd.DataFrame) -> plt.Figure:
             column[0].set_title(
                 f"{rate_name(rate)}, {'with' if corrected else 'without'} correction\n{epochs}"
                 f" epochs, n = {runs['run'].nunique()}",
-                fontsize=9,
+                fontsize=8,
             )
             draw_gains(column[1], differences(runs))
             draw_restarts(
@@ -204,13 +204,15 @@ def draw(kept: pd.DataFrame, best: pd.DataFrame) -> plt.Figure:
             grid[:, 0],
             (
                 f"dev {metric} (%)",
-                f"gain over the last checkpoint\n({metric}, points)",
+                f"gain over the last\ncheckpoint ({metric}, points)",
                 f"expected {metric}\nof the best (%)",
             ),
             strict=True,
         ):
             axes.set_ylabel(label)
-        grid[0, 0].set_xlabel("failed of n, and what reports", fontsize=8)
+        grid[1, 0].set_title("dot: a run; diamond: mean, 95 % interval", fontsize=7)
+        for axes in grid[0, : len(by_recipe)]:
+            axes.set_xlabel("failed, by all of dev, of n;\nand what reports", fontsize=8)
     box_legend(
         figure,
         [
@@ -241,14 +243,16 @@ def draw_gains(axes: plt.Axes, gained: pd.DataFrame) -> None:
     for i, (name, (protocol, _)) in enumerate(GAINS.items()):
         color, _ = PROTOCOLS[protocol].look
         spread = i + 0.35 * ((np.arange(len(gained)) * 0.618034) % 1) + 0.08
-        axes.plot(spread, gained[name], "x", color="0.6", markersize=3.5, linestyle="none")
+        axes.plot(spread, gained[name], ".", color="0.5", markersize=4, linestyle="none")
         effect, low, high, *_ = mean(gained, None, name)
         axes.plot([i - 0.1] * 2, [low, high], "_-", color=color, markersize=7, linewidth=1.6)
         axes.plot(
             i - 0.1, effect, "D", color=color, markeredgecolor="black", markersize=5, zorder=4
         )
     axes.set_xlim(-0.6, 2.7)
-    axes.set_xticks(range(3), ["best\non dev", "best\non half", "lowest loss\non half"], fontsize=8)
+    axes.set_xticks(
+        range(3), ["best\non dev", "best\non half", "lowest\nloss\non half"], fontsize=8
+    )
 
 
 def draw_restarts(axes: plt.Axes, best: pd.DataFrame) -> None:

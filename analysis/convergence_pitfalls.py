@@ -89,6 +89,7 @@ NEEDED = [
 NEEDED_CURVES = [
     "condition",
     *PANEL,
+    "learning_rate",
     "epochs",
     "run",
     "failed",
@@ -221,7 +222,7 @@ def draw(curves: pd.DataFrame) -> plt.Figure:
         )
         for _, group in groups
     ]
-    heights = [1.2 + 1.15 * len(conditions) for conditions in columns]  # inches
+    heights = [1.2 + 1.4 * len(conditions) for conditions in columns]  # inches
     figure = plt.figure(figsize=(7.2, sum(heights)))
     parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     for part, (setting, _), conditions in zip(parts, groups, columns, strict=True):
@@ -232,8 +233,10 @@ def draw(curves: pd.DataFrame) -> plt.Figure:
         for line, ((condition, epochs), runs) in zip(grid, conditions, strict=True):
             draw_condition(line, runs)
             failed = runs.groupby("run")["failed"].first()
+            rates = ", ".join(map(rate_name, sorted(runs["learning_rate"].unique())))
             line[0].set_ylabel(
-                f"{condition}\n{epochs} epochs\n{failed.sum()} of {len(failed)} failed", fontsize=7
+                f"{condition}\n{rates}, {epochs} epochs\n{failed.sum()} of {len(failed)} failed",
+                fontsize=7,
             )
         metric = conditions[0][1]["metric"].iloc[0]
         for axes, name in zip(

@@ -44,6 +44,7 @@ SUMMARIES = {
     "paper": "largest by the paper's convention",
     "sum": "sum of effective rates",
 }
+FLOOR = 1e-8  # gradient norms below it are drawn there: a log axis has no place for 0
 LOOKS = {False: (WITHOUT, "s", "-"), True: (WITH, "o", "--")}  # by correction
 RIDGE = 1e-3  # on the standardised slopes: without it a rate that parts all runs has no best slope
 FEWEST = 20  # runs of each fate for a regression
@@ -158,17 +159,17 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     """A line a task and model: share of failed runs over the largest effective rate and over the
     sum of the rates, and the first layer's gradient at the end."""
     groups = list(runs.groupby(PANEL, sort=True))
-    figure, grid = panels(len(groups), 3, 4.4, 3.9)
+    figure, grid = panels(len(groups), 3, 3.2, 3.4)
     for i, ((task, model, data, dtype, pretrained), group) in enumerate(groups):
         shares, by_sum, gradients = grid[3 * i : 3 * i + 3]
         draw_shares(shares, group, "largest", "largest effective learning rate")
-        draw_shares(by_sum, group, "sum", "sum of the effective rates over the steps")
+        draw_shares(by_sum, group, "sum", "sum of the effective rates")
         draw_gradients(gradients, group)
-        shares.set_title(f"{task_name(task, data)}, {setting_name(model, data, dtype, pretrained)}")
+        shares.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained)}")
         gradients.set_title(f"{group['failed'].sum()} of {len(group)} runs failed")
     figure.legend(
         loc="outside lower center",
-        ncols=4,
+        ncols=3,
         frameon=False,
         fontsize=8,
         handles=[
@@ -180,6 +181,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
             ],
             Line2D([], [], color="0.3", linestyle="none", marker="o", label="filled: failed run"),
             Line2D([], [], color="0.3", label="curve: logistic fit"),
+            Line2D([], [], color="0.3", linewidth=0.9, label="upright: 95 % interval (Wilson)"),
         ],
     )
     return figure
@@ -229,7 +231,7 @@ def draw_gradients(axes: plt.Axes, group: pd.DataFrame) -> None:
             face = color if failed else "none"
             axes.plot(
                 runs["largest"],
-                runs["first_layer_gradient"].clip(lower=1e-8),
+                runs["first_layer_gradient"].clip(lower=FLOOR),
                 marker,
                 color=color,
                 markerfacecolor=face,
@@ -238,7 +240,10 @@ def draw_gradients(axes: plt.Axes, group: pd.DataFrame) -> None:
             )
     axes.set_xscale("log")
     axes.set_yscale("log")
-    axes.set(xlabel="largest effective learning rate", ylabel="first layer's gradient at the end")
+    axes.set(
+        xlabel="largest effective learning rate",
+        ylabel=f"first layer's gradient at the end\n(L2 norm; below {rate_name(FLOOR)}: there)",
+    )
     label_rates(axes)
 
 

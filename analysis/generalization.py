@@ -150,7 +150,7 @@ def draw_losses(axes: plt.Axes, runs: pd.DataFrame) -> None:
         capsize=3,
         linewidth=1.6,
         zorder=4,
-        label="mean, std of all runs in a bin of the loss",
+        label="bin of the loss: mean and std of the\nscore, least to highest loss",
     )
     axes.axvline(
         runs["label_entropy"].median(),

@@ -29,7 +29,7 @@ MEASURES = {
     "pwd": "I_pwd: share of answers\nin which two runs differ",
     "kappa": "I_kappa: 1 less\nFleiss' kappa",
     "jsd": "I_JSD: Jensen-Shannon\ndivergence of two runs (nats)",
-    "per_point": "per-point stability:\nmean of p (1 - p)",
+    "per_point": "per-point stability: mean\nof p (1 - p), p: share of runs right",
 }
 NEEDED = ["condition", *PANEL, "run", "score", "failed", "diverged", "dev_margins"]
 ROUNDED = 0.02  # of an accuracy: margins are stored as float16, and one near 0 may become 0
@@ -248,7 +248,11 @@ def draw(settings: list[dict]) -> plt.Figure:
     for part, (names, conditions) in zip(
         figure.subfigures(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
     ):
-        part.suptitle(f"{task_name(names[0], names[2])}, {setting_name(*names[1:])}", fontsize=10)
+        part.suptitle(
+            f"{task_name(names[0], names[2])}, {setting_name(*names[1:])}\n"
+            "0: all runs are alike; the larger, the less stable. Lines: 95 % bootstrap intervals",
+            fontsize=10,
+        )
         grid = part.subplots(3, 3)
         for i, (axes, name) in enumerate(zip(grid[:2].flat, MEASURES, strict=True)):
             draw_measure(axes, name, conditions, labelled=i % 3 == 0)
@@ -287,10 +291,21 @@ def draw_measure(axes: plt.Axes, name: str, conditions: list[dict], labelled: bo
         setting["measures"][name][0] == setting["measures"][name][0] for setting in conditions
     ):
         write_in(axes, "not defined")
-    names = [
-        f"{setting['condition'].replace(' bias', chr(10) + 'bias')}\nn = {len(setting['runs'])}"
-        for setting in conditions
-    ]
+    names = []
+    for place, setting in enumerate(conditions):
+        failed, n = setting["runs"]["failed"].sum(), len(setting["runs"])
+        condition = setting["condition"].replace(" bias", "\nbias")
+        names.append(f"{condition}\nn = {n}, {failed} failed")
+        if name == "sd_not_failed":
+            axes.annotate(
+                f"n = {n - failed}",
+                (1, place),
+                (0, 8),
+                xycoords=("axes fraction", "data"),
+                textcoords="offset points",
+                ha="right",
+                fontsize=8,
+            )
     axes.set_yticks(range(len(conditions)), names if labelled else [], fontsize=8)
     axes.set_ylim(len(conditions) - 0.4, -0.6)
     axes.set_xlim(left=0)

@@ -44,7 +44,7 @@ COLUMNS_OF_LINES = [
     "median_barrier",
     "highest_barrier",
 ]
-NEEDED_LINES = [*PAIR, "line", "position", "loss", "gradient_norm"]
+NEEDED_LINES = [*PAIR, "learning_rate", "line", "position", "loss", "gradient_norm"]
 LINE_NAMES = ("pre-trained to failed", "pre-trained to successful", "failed to successful")
 POINTS = {"pre-trained": (0, 0, "o"), "failed": (1, 0, "X"), "successful": (0, 1, "D")}
 BARRIER = 0.01  # nats: a lower rise on the line from failed to successful counts as none
@@ -124,7 +124,8 @@ def draw(surfaces: pd.DataFrame) -> plt.Figure:
         first = surface.iloc[0]
         part.suptitle(
             f"{task_name(first['task'], first['data'])},"
-            f" {model_name(first['model'], first['data'])}, {rate_name(first['learning_rate'])};"
+            f" {model_name(first['model'], first['data'])}, {rate_name(first['learning_rate'])},"
+            " without bias correction;"
             f" seeds {first['failed_seed']} (failed) and {first['successful_seed']} (successful),"
             f" {first['examples']} training examples\nclassifier at the pre-trained point:"
             f" {CLASSIFIERS.get(first['classifier'], first['classifier'])}",
@@ -151,8 +152,9 @@ def draw_lines(lines: pd.DataFrame) -> plt.Figure:
     """A panel a task: loss along the straight lines, thin ones for pairs of runs without a
     plane."""
     tasks = list(lines.groupby(TASK, sort=True))
-    figure, grid = panels_for(len(tasks), 4.6)
+    figure, grid = panels_for(len(tasks), 3.3)
     for axes, ((task, model, data), of_task) in zip(grid, tasks, strict=True):
+        rates = ", ".join(map(rate_name, sorted(of_task["learning_rate"].unique())))
         of_planes = set(of_task.loc[of_task["line"] == LINE_NAMES[0], "failed_run"])
         for style, name in zip(LINES, LINE_NAMES, strict=True):
             pairs = [
@@ -161,14 +163,10 @@ def draw_lines(lines: pd.DataFrame) -> plt.Figure:
             ]
             pairs.sort(key=lambda line: line["failed_run"].iloc[0] not in of_planes)
             heights = pd.Series([barrier(line) for line in pairs], dtype=float)
-            label = f"{name}: " + (
-                f"barrier {number(heights.iloc[0])} nats"
-                if len(pairs) == 1
-                else (
-                    f"{(heights > BARRIER).sum()} of {len(pairs)} barriers above {BARRIER} nats"
-                    " (thin: other pairs)"
-                )
-            )
+            label = f"{name}: rises by {heights.iloc[0]:.1g}" if len(pairs) else name
+            if len(pairs) > 1:
+                rising = (heights > BARRIER).sum()
+                label = f"{name}: {rising} of {len(pairs)} pairs\nrise by over {BARRIER} nats"
             for i, line in enumerate(pairs):
                 axes.plot(
                     line["position"],
@@ -181,19 +179,25 @@ def draw_lines(lines: pd.DataFrame) -> plt.Figure:
                 )
         axes.set(
             yscale="log" if (of_task["loss"] > 0).any() else "linear",
-            xlabel="position, from the first-named model (0) to the second (1)",
+            xlabel="place on the line",
             ylabel="loss (nats)",
-            title=f"{task_name(task, data)}, {model_name(model, data)}",
+            title=f"{task_name(task, data)}\n{model_name(model, data)}, {rates},"
+            "\nwithout bias correction",
         )
         if axes.get_yscale() == "log":
             label_log_axis(axes.yaxis)
         axes.legend(
             loc="upper center",
-            bbox_to_anchor=(0.5, -0.16),
+            bbox_to_anchor=(0.5, -0.17),
             frameon=False,
             fontsize=8,
             handlelength=3,
         )
+    figure.supxlabel(
+        "place: 0 at the model that is named first, 1 at the other; rise: the highest loss above"
+        " the higher end, nats; thin: other pairs of runs",
+        fontsize=8,
+    )
     return figure
 
 

@@ -13,9 +13,11 @@ from itertools import product
 from textwrap import fill
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 
 from analysis.shared import estimates
+from analysis.shared.limits import share_scores
 from analysis.shared.names import p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, holm, levene, over_seeds
@@ -30,6 +32,7 @@ COST_NOTE = (
     " default recipe; the time of a step falls by less on a small model. A smaller batch makes more"
     " steps."
 )
+MOST_SIDE_BY_SIDE = 7  # methods
 TESTS = ["Fisher p", "Levene p"]
 NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
 
@@ -51,20 +54,35 @@ def recipe_rate(panel: pd.DataFrame) -> float:
 
 
 def draw(runs: pd.DataFrame) -> plt.Figure:
-    """One panel a task and model: a pair of boxes for each method."""
-    groups = list(runs.groupby(PANEL, sort=True))
-    figure, grid = panels(len(groups), 1, max(4.6, 0.8 + 1.15 * runs["method"].nunique()))
-    for axes, ((task, model, data, dtype, pretrained), panel) in zip(grid, groups, strict=True):
-        names = {
-            method: fill(method, 12, break_long_words=False, break_on_hyphens=False)
-            for method in in_order(panel)
-        }
-        correction_panel(axes, panel, "method", "method", names)
-        rate = rate_name(recipe_rate(panel))
-        setting = setting_name(model, data, dtype, pretrained, rate)
-        axes.set_title(f"{task_name(task, data)}\n{setting}")
+    """For each task and model a pair of boxes for each method, in lines of so many as print."""
+    parts = []
+    for names, panel in runs.groupby(PANEL, sort=True):
+        methods = in_order(panel)
+        lines = -(-len(methods) // MOST_SIDE_BY_SIDE)
+        for shown in np.array_split(methods, lines):
+            parts.append((names, panel, list(shown)))
+    widest = max(len(shown) for *_, shown in parts)
+    figure, grid = panels(len(parts), 1, max(4.6, 0.8 + 1.15 * widest))
+    for axes, ((task, model, data, dtype, pretrained), panel, shown) in zip(
+        grid, parts, strict=True
+    ):
+        rate = recipe_rate(panel)
+        labels = {method: label(panel, method, rate) for method in shown}
+        correction_panel(axes, panel, "method", "method", labels)
+        share_scores(axes, panel)
+        setting = setting_name(
+            model, data, dtype, pretrained, f"{rate_name(rate)} where none is given"
+        )
+        axes.set_title(f"{task_name(task, data)}, {setting}")
     box_legend(figure, CORRECTION_HANDLES)
     return figure
+
+
+def label(panel: pd.DataFrame, method: str, rate: float) -> str:
+    """What stands under a method's boxes: its name, and its rate where that is not `rate`."""
+    lines = [fill(method, 12, break_long_words=False, break_on_hyphens=False)]
+    rates = panel.loc[panel["method"] == method, "learning_rate"].unique()
+    return "\n".join(lines + [rate_name(other) for other in sorted(rates) if other != rate])
 
 
 # runs that share these share what is trained and what a step costs

@@ -39,9 +39,9 @@ CURVES = [*GROUP, "run", "seed", "schedule", "step", "score", "precision", "reca
 WIDTHS = {
     "late_std": "second\nhalf",
     "last_std": "last\nquarter",
-    "dev_std": "dev\nalone",
-    "jump": "jump",
-    "dev_jump": "jump, dev\nalone",
+    "dev_std": "by dev\nalone",
+    "jump": "from epoch\nto epoch",
+    "dev_jump": "that, by\ndev alone",
 }
 GAINS = {"gain_there": "half that\nchose", "gain_held_out": "other\nhalf"}
 LOOKS = {"constant": (WITHOUT, "o"), "linear": (WITH, "s")}
@@ -52,7 +52,7 @@ def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:
     """A line of panels a task and setting: F1 over the epochs for each schedule, how wide its
     bands are and how wide dev makes them, what the best epoch gains."""
     groups = list(runs.groupby(GROUP, sort=True, dropna=False))
-    figure, grid = panels(len(groups), 4, 3.3, 3.4)
+    figure, grid = panels(2 * len(groups), 2, 4.2, 3.3)
     for i, (key, line) in enumerate(groups):
         of_line = grid[4 * i : 4 * i + 4]
         shown = curves[curves["run"].isin(line["run"])]
@@ -62,7 +62,7 @@ def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:
             draw_curves(axes, shown[shown["schedule"] == schedule], line, schedule, low)
         of_line[0].set_ylabel(f"dev {metric} (%)")
         draw_pairs(of_line[2], line, WIDTHS)
-        of_line[2].set_ylabel(f"standard deviation of {metric}\n(points)")
+        of_line[2].set_ylabel(f"standard deviation of {metric}\nover the epochs (points)")
         draw_pairs(of_line[3], line, GAINS)
         of_line[3].set_ylabel(f"best epoch less last\n({metric}, points)")
         named = dict(zip(GROUP, key, strict=True))
@@ -71,11 +71,13 @@ def draw(runs: pd.DataFrame, curves: pd.DataFrame) -> plt.Figure:
         setting = setting_name(
             named["model"], named["data"], named["dtype"], named["pretrained"], *sample
         )
-        of_line[2].set_title(
-            f"{task_name(named['task'], named['data'])}\n{setting},"
-            f" {rate_name(named['learning_rate'])}",
+        of_line[0].set_title(
+            f"{task_name(named['task'], named['data'])},\n{setting},"
+            f" {rate_name(named['learning_rate'])}\n{of_line[0].get_title()}",
             fontsize=9,
         )
+        of_line[2].set_title("how wide the band is", fontsize=9)
+        of_line[3].set_title("what the best epoch gains, chosen on half of dev", fontsize=9)
     return figure
 
 
@@ -93,7 +95,8 @@ def draw_curves(
     """F1 of every run over the epochs; of the first one precision and recall; grey: how far dev of
     this size may have the first one's F1 off (1.96 standard deviations)."""
     of_schedule = runs[runs["schedule"] == schedule]
-    axes.set_title(f"{NAMES[schedule]}, n = {len(of_schedule)}", fontsize=9)
+    failed = of_schedule["failed"].sum()
+    axes.set_title(f"{NAMES[schedule]}, n = {len(of_schedule)}, {failed} failed", fontsize=9)
     axes.set(xlabel="epochs", ylim=(low, 100.4))
     if curves.empty:
         write_in(axes, "no such run")
@@ -109,8 +112,8 @@ def draw_curves(
             axes.fill_between(
                 [epochs / 2, epochs], middle - half, middle + half, color="0.85", linewidth=0
             )
-            axes.plot(epoch, 100 * points["precision"], ":", color="0.3", linewidth=1)
-            axes.plot(epoch, 100 * points["recall"], "--", color="0.3", linewidth=0.8)
+            for column, dash in (("precision", ":"), ("recall", "--")):  # over the thick line
+                axes.plot(epoch, 100 * points[column], dash, color="0.1", linewidth=0.9, zorder=3)
         axes.plot(
             epoch,
             100 * points["score"],
@@ -119,9 +122,9 @@ def draw_curves(
             alpha=1 if number == 0 else 0.6,
         )
     axes.plot([], [], color=color, label="F1 (thick: the first seed)")
-    axes.plot([], [], ":", color="0.3", label="its precision")
-    axes.plot([], [], "--", color="0.3", linewidth=0.8, label="its recall")
-    axes.fill_between([], [], [], color="0.85", label="dev alone, 95 %")
+    axes.plot([], [], ":", color="0.1", linewidth=0.9, label="its precision")
+    axes.plot([], [], "--", color="0.1", linewidth=0.9, label="its recall")
+    axes.fill_between([], [], [], color="0.85", label="95 % by the size of dev alone")
     axes.legend(fontsize=7, frameon=False, loc="lower right")
 
 
@@ -142,6 +145,7 @@ def draw_pairs(axes: plt.Axes, runs: pd.DataFrame, columns: dict[str, str]) -> N
         axes.plot(
             where, values.mean(), "D", color=color, markeredgecolor="black", markersize=5, zorder=4
         )
+    axes.plot([], [], "D", color="0.5", markeredgecolor="black", label="mean")
     axes.set_xlim(-0.5, len(columns) - 0.5)
     axes.set_xticks(range(len(columns)), list(columns.values()), fontsize=8)
     axes.tick_params(axis="x", length=0)

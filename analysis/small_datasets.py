@@ -12,7 +12,7 @@ from itertools import combinations
 import matplotlib.pyplot as plt
 import pandas as pd
 
-from analysis.shared.limits import SCORES_OF_SAMPLES, share_scores
+from analysis.shared.limits import share_scores
 from analysis.shared.names import by_task, p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, over_seeds
@@ -46,7 +46,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     ):
         sizes = list(panel.groupby(SIZE, sort=True))
         box_panel(axes, [(i, seeds, *CONDITIONS[size[0]]) for i, (size, seeds) in enumerate(sizes)])
-        share_scores(axes, panel, SCORES_OF_SAMPLES)
+        share_scores(axes, panel)
         axes.set_xticks(
             range(len(sizes)),
             [

@@ -164,11 +164,16 @@ def draw_flips(axes: plt.Axes, runs: pd.DataFrame) -> None:
     chance = np.mean([2 * p * (1 - p) for p in chances])
     axes.axhline(100 * chance, color="black", linestyle=":", linewidth=1)
     axes.annotate(
-        "drawn anew", (-0.55, 100 * chance), (2, 3), textcoords="offset points", fontsize=8
+        f"if drawn anew: {chance:.0%}",
+        (len(named) - 0.45, 100 * chance),
+        (0, 3),
+        textcoords="offset points",
+        ha="right",
+        fontsize=8,
     )
     axes.set_xticks(range(len(named)), named, fontsize=8)
     axes.set(xlim=(-0.6, len(named) - 0.4), ylim=(0, 100))
-    axes.set(xlabel="what is moved", ylabel="runs whose fate flips (%)")
+    axes.set(xlabel="what is moved (95 % intervals)", ylabel="runs whose fate flips (%)")
 
 
 def draw_fates(axes: plt.Axes, runs: pd.DataFrame) -> None:
@@ -180,7 +185,8 @@ def draw_fates(axes: plt.Axes, runs: pd.DataFrame) -> None:
         for repeat, group in moved.groupby("start_noise_seed", sort=True):
             fates = group.set_index("base_seed")["failed"].reindex(seeds)
             lines.append(fates.astype(float).to_numpy())
-            names.append(f"{source} {repeat}" if source == ROUNDING else source)
+            repeated = moved["start_noise_seed"].nunique() > 1
+            names.append(f"{source} {repeat}" if repeated else source)
     axes.imshow(np.array(lines), cmap="Greys", vmin=0, vmax=1.25, aspect="auto")
     counts = [f"{name}: {int(np.nansum(line))}" for name, line in zip(names, lines, strict=True)]
     axes.set_yticks(range(len(lines)), counts, fontsize=8)

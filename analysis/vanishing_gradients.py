@@ -90,7 +90,7 @@ def title(axes: plt.Axes, runs: pd.DataFrame, failed: bool) -> pd.DataFrame:
         first = run.iloc[0]
         axes.set_title(
             f"{OUTCOMES[failed]} run: seed {first['seed']}, dev score {100 * first['score']:.1f}"
-            + f" ({f'one of {of}' if of > 1 else 'n = 1'})"
+            + f" ({f'one of {of}' if of > 1 else 'one run'})"
             + f"\n{recipe(first['learning_rate'], first['bias_correction'])}",
             fontsize=9,
         )

@@ -20,7 +20,7 @@ ORDER = ["official", "trainer", "plain", "ours", "limit"]
 NAMES = {
     "official": "the released code's loop",
     "trainer": "Hugging Face's Trainer",
-    "plain": "ours, --plain",
+    "plain": "ours, padded (--plain)",
     "ours": "ours",
     "limit": "limit: matrix products\nand AdamW's bytes",
 }
@@ -118,7 +118,7 @@ def growth(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(table: pd.DataFrame) -> plt.Figure:
+def draw(table: pd.DataFrame, machine: str) -> plt.Figure:
     """A panel a task: a bar for each contender, its length the median time of a step, a line
     from the least to the most."""
     groups = list(table.groupby(["task", "model", "data"], sort=True))
@@ -159,7 +159,7 @@ def draw(table: pd.DataFrame) -> plt.Figure:
             f"milliseconds per step of 16 examples\n(median of {group['rounds'].min()} rounds,"
             " least to most)"
         )
-        axes.set_title(f"{task_name(task, data)}, {model_name(model, data)}")
+        axes.set_title(f"{task_name(task, data)}, {model_name(model, data)}; {machine}")
     return figure
 
 
@@ -171,7 +171,8 @@ def main() -> None:
     table, whole, grown, first = steps(rows), machine(rows), growth(rows), rows.iloc[0]
     if table.empty:
         raise NothingToDraw("nothing to draw: benchmark.csv has no measurement of a step")
-    save(draw(table), options.figures / "benchmark")
+    machine_name = f"{first['threads']} thread(s) of {first['device']}"
+    save(draw(table, machine_name), options.figures / "benchmark")
     where = (
         f"{first['threads']} thread(s) of {first['cores']} cores, {first['device']}, load average"
         f" before and during {rows['load'].min():.1f} to {rows['load'].max():.1f}"

@@ -20,7 +20,7 @@ from analysis.shared.tables import SCORES_NOTE, readable, save_table
 
 PANEL = ["task", "model", "data", "pretrained"]
 # in the order of the boxes
-LOOK = {"plain": ("0.7", None), "fast": (WITH, "////"), "fast, bfloat16": (WITHOUT, "....")}
+LOOK = {"plain": ("0.45", None), "fast": (WITH, "////"), "fast, bfloat16": (WITHOUT, "....")}
 NEEDED = ["path", *PANEL, "dtype", "metric", "score", "majority_level", "failed", "diverged"]
 # columns of the table
 COMPARED = ("p_failures", "fewest_like_plain", "most_like_plain", "p_ranks", "p_distribution")

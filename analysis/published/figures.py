@@ -29,6 +29,7 @@ from analysis.shared.reading import REPOSITORY, parser, run_command
 from analysis.shared.style import panels, save, spread, write_in
 from analysis.vanishing_gradients import DASHES, HEAD
 
+OTHER_RUNS = "whose runs of BERT with 3 epochs are others than those of"
 FULL = {"cola": 8551, "mrpc": 3668, "qnli": 104_743, "rte": 2490}  # training examples, GLUE
 
 
@@ -52,7 +53,7 @@ def fig_1() -> plt.Figure:
 def fig_2() -> plt.Figure:
     """Perplexity of three failed and three successful runs; mean dev score of ten failed ones."""
     figure, (failed, successful, nothing, score) = panels(2, 2, 3.6, 3.05)
-    figure.suptitle("RTE, bert-large-uncased; perplexity on WikiText-2", fontsize=9)
+    figure.suptitle("RTE, bert-large-uncased; perplexity on WikiText-2, a line a run", fontsize=9)
     runs = published_perplexities()
     runs = runs.assign(seed=runs["run"].str.split().str[-1], score=np.nan)
     for axes, outcome in ((failed, "failed"), (successful, "successful")):
@@ -72,7 +73,12 @@ def fig_2() -> plt.Figure:
     write_in(nothing, "training loss:\nno points are published")
     points = numbers(["Fig. 2c / 14b"])
     points = points[points["statistic"] == "mean_at_iteration"].sort_values("at")
-    score.plot(points["at"], 100 * points["value"], color=catastrophic_forgetting.LINES[0]["color"])
+    score.plot(
+        points["at"],
+        100 * points["value"],
+        color=catastrophic_forgetting.LINES[0]["color"],
+        label="mean of the runs",
+    )
     level = 100 * MAJORITY_LEVEL["rte"]
     score.axhline(
         level, color="black", linestyle=":", linewidth=1, label=f"majority level {level:.1f}"
@@ -113,8 +119,8 @@ def fig_4() -> plt.Figure:
             of_place = of_run[of_run["part"] == place].set_index(["statistic", "at"])["value"]
             axes.plot(range(3), of_place[statistics], **style, marker="o", markersize=3)
         axes.set(yscale="log", ylim=GRADIENT)
-        axes.set_xticks(range(3), ["step 0", "median after\nstep 100", "step 460"])
-        axes.set_title(f"RTE, {outcome}, n = 1\n2e-5, without bias correction")
+        axes.set_xticks(range(3), ["step 0", "median after\nstep 100", "460"])
+        axes.set_title(f"RTE, BERT-large, {outcome}, n = 1\n2e-5, without bias correction")
     pair[0].set_ylabel("L2 norm of the gradient")
     figure.legend(
         pair[0].get_lines(),
@@ -130,7 +136,9 @@ def fig_4() -> plt.Figure:
 def fig_5() -> plt.Figure:
     """Scores after 3 epochs by rate, of BERT, RoBERTa and ALBERT (v1's runs of BERT)."""
     runs = runs_of("bias_correction")
-    return bias_correction.draw(runs[runs["locator"] == "Fig. 5"])
+    figure = bias_correction.draw(runs[runs["locator"] == "Fig. 5"])
+    figure.suptitle(f"Fig. 5, {OTHER_RUNS} Fig. 9", fontsize=9)
+    return figure
 
 
 def fig_8() -> plt.Figure:
@@ -166,7 +174,9 @@ def fig_8() -> plt.Figure:
 
 def fig_9() -> plt.Figure:
     """Scores by length of training, rate and bias correction."""
-    return training_length.draw(runs_of("training_length"))
+    figure = training_length.draw(runs_of("training_length"))
+    figure.suptitle(f"Fig. 9, {OTHER_RUNS} Fig. 5", fontsize=9)
+    return figure
 
 
 FIGURES: dict[str, Callable[[], plt.Figure]] = {

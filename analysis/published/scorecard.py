@@ -3,10 +3,10 @@
 Command : python -m analysis.published.scorecard --profile mini [--strict]
 Reads   : analysis/published/*.csv, results/reference/mini/*.csv, results/reference/small/*.csv,
           results/<profile>/*.csv
-Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv, .png, .pdf: those that
-          our own runs have data for; comparison.md, .csv (analysis/published/comparison.py) if
-          there are runs of yours With --results results/reference the table has no column for
-          yours.
+Writes  : figures/<profile>/scorecard.md, .csv; scorecard_summary.md, .csv, .png, .pdf and
+          scorecard_summary_others.png, .pdf: those that our own runs have data for; comparison.md,
+          .csv (analysis/published/comparison.py) if there are runs of yours.
+With --results results/reference the table has no column for yours.
 
 The claims, their thresholds and the rules are data: analysis/published/claims.py. Every claim is
 evaluated by the same code on each source. --strict ends with status 1 if a claim does not hold on
@@ -14,6 +14,7 @@ your results.
 """
 
 import sys
+from collections.abc import Sequence
 from textwrap import wrap
 
 import matplotlib.pyplot as plt
@@ -44,6 +45,8 @@ from analysis.shared.style import FURTHER, WITH, WITHOUT, save
 from analysis.shared.tables import save_table
 
 NO_RUNS = "no runs"
+RATE = "points of failure rate"  # the unit of half of the claims
+NOTE_OF_LINES = "line: 95 %, not adjusted; none: not known"
 # of the sources, in their order
 MARKS = [("s", "black"), ("o", WITHOUT), ("^", WITH), ("D", FURTHER[0][0])]
 REFERENCE = REPOSITORY / "results" / "reference"
@@ -200,12 +203,12 @@ def summary(evaluated: dict[str, pd.DataFrame]) -> pd.DataFrame:
     return pd.DataFrame(cells, columns=["claim", *names])
 
 
-def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
-    """The same as a figure: a panel a unit, a line a claim, a mark a source with its interval;
-    filled where the claim holds, hollow where it is open, a cross where it does not hold; the
-    threshold as a short line."""
+def draw(evaluated: dict[str, pd.DataFrame], claims: Sequence[Claim]) -> plt.Figure:
+    """The same of some claims as a figure: a panel a unit, a line a claim, a mark a source with its
+    interval; filled where the claim holds, hollow where it is open, a cross where it does not hold;
+    the threshold as a short line; n on the right."""
     by_unit: dict[str, list[Claim]] = {}
-    for claim in with_data(evaluated):
+    for claim in claims:
         by_unit.setdefault(claim.unit, []).append(claim)
     heights = [0.55 + 0.34 * len(claims) for claims in by_unit.values()]
     figure, grid = plt.subplots(
@@ -234,6 +237,15 @@ def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
                     color=color,
                     markersize=5,
                     markerfacecolor=color if row["verdict"] == HOLDS else "white",
+                )
+                axes.annotate(
+                    f"n {row['n']}",
+                    (1.01, y),
+                    xycoords=("axes fraction", "data"),
+                    va="center",
+                    fontsize=5.5,
+                    color=color,
+                    annotation_clip=False,
                 )
         axes.set(ylim=(len(claims) - 0.5, -0.5), xlabel=unit)
         claimed = []
@@ -266,6 +278,7 @@ def draw(evaluated: dict[str, pd.DataFrame]) -> plt.Figure:
             Line2D(
                 [], [], color="0.5", linewidth=1, label="threshold (>, <: claimed side; ±: between)"
             ),
+            Line2D([], [], linestyle="none", label=NOTE_OF_LINES),
         ],
     )
     return figure
@@ -353,8 +366,10 @@ def main() -> None:
         "\n\n".join([NOTE, *counted]),
         short,
     )
-    if with_data(evaluated):
-        save(draw(evaluated), options.figures / "scorecard_summary")
+    for name, of_rates in (("scorecard_summary", True), ("scorecard_summary_others", False)):
+        # on two pages, since one would be too long to print
+        if chosen := [claim for claim in with_data(evaluated) if (claim.unit == RATE) == of_rates]:
+            save(draw(evaluated, chosen), options.figures / name)
     save_table(
         summary(evaluated),
         options.figures / "scorecard_summary",

@@ -219,11 +219,10 @@ class Page:
         self.sections[title] = lines
 
     def add_table(self, title: str, name: str) -> None:
-        """A table with a section of its own, and the figure of the same name, where it is."""
+        """A table with a section of its own, and the figures of the same name, where they are."""
         if name in self.left["md"]:
-            picture = self.left["png"].pop(name, None)
             text = embedded(self.left["md"].pop(name), own_section=True)
-            self.add(title, shown([picture] if picture else [], []) + text)
+            self.add(title, shown(self.taken("png", name), []) + text)
 
     def taken(self, kind: str, name: str) -> list[Path]:
         """The files of an experiment, which are then no longer left."""

@@ -23,8 +23,11 @@ PUBLISHED = {
 # what a figure without an experiment shows
 OTHER_FIGURES = {
     "scorecard_summary": (
-        "Marks with 95 % intervals: the effect that each claim is about, of the published runs, of"
-        " the reference results and of these runs"
+        "Marks with 95 % intervals: the failure rates that claims are about, of the published runs,"
+        " of the reference results and of these runs"
+    ),
+    "scorecard_summary_others": (
+        "The same for claims on scores, losses, gradients, perplexities and other shares"
     ),
     "benchmark": "Bars: seconds a step of this code beside others' and beside the machine's limit",
     "fast_path": "Box plots: dev scores of runs of the plain and of the fast path",

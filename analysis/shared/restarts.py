@@ -24,8 +24,8 @@ SETTING = ["bias_correction", "epochs", "learning_rate"]
 TAKE, BEST, FIRST, RESTART = (
     "take what comes",
     "best of n",
-    "restart, first to end",
-    "restart, best to end",
+    "restart, keep the first to end",
+    "restart, keep the best to end",
 )
 # a policy: whether it stops runs, whether it goes on after the first that ends
 POLICIES = {TAKE: (False, False), BEST: (False, True), FIRST: (True, False), RESTART: (True, True)}
@@ -224,7 +224,8 @@ def draw(table: pd.DataFrame, few: int) -> plt.Figure:
         handles,
         labels,
         title=f"restart: a run is stopped after {SHARE:.0%} of its steps if its first layer's"
-        " gradient\nis below a threshold chosen on other seeds",
+        " gradient\nis below a threshold chosen on other seeds; lines: 95 % bootstrap intervals;"
+        " each panel above has a range of its own",
         loc="outside lower center",
         ncols=4 if len(settings) > 2 else 2,
         frameon=False,

@@ -119,7 +119,7 @@ def box_plot(
         markerfacecolor="white",
         markeredgecolor="black",
         markersize=5,
-        zorder=2.5,
+        zorder=4,  # a narrow box's circles would hide it
     )
     places = position + spread(len(scores), width)
     for chosen, marker, edge in (

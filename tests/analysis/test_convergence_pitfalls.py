@@ -257,14 +257,14 @@ def test_panels(curves):
     ]
     losses, gradients = axes[::3], axes[2::3]
     assert [panel.get_ylabel() for panel in losses] == [
-        "with bias correction\n3 epochs\n0 of 1 failed",
-        "with bias correction\n20 epochs\n0 of 1 failed",
-        "without bias correction\n3 epochs\n3 of 3 failed",
-        "rate too high\n3 epochs\n1 of 1 failed",
-        "rate rising to the end\n3 epochs\n1 of 1 failed",
-        "SGD\n3 epochs\n1 of 1 failed",
-        "2 examples\n3 epochs\n0 of 1 failed",
-        "8 examples\n3 epochs\n1 of 1 failed",
+        "with bias correction\n3e-4, 3 epochs\n0 of 1 failed",
+        "with bias correction\n3e-4, 20 epochs\n0 of 1 failed",
+        "without bias correction\n3e-4, 3 epochs\n3 of 3 failed",
+        "rate too high\n3e-4, 3 epochs\n1 of 1 failed",
+        "rate rising to the end\n3e-4, 3 epochs\n1 of 1 failed",
+        "SGD\n3e-4, 3 epochs\n1 of 1 failed",
+        "2 examples\n3e-4, 3 epochs\n0 of 1 failed",
+        "8 examples\n3e-4, 3 epochs\n1 of 1 failed",
     ]
     seed, median, *_ = losses[3].lines
     # what is not a number is left out

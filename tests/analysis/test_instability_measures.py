@@ -152,9 +152,10 @@ def test_panels(make):
     )
     axes = draw(few).subfigs[0].axes
     assert [label.get_text() for label in axes[0].get_yticklabels()] == [
-        "default\nn = 3",
-        "paper's recipe\nn = 2",
+        "default\nn = 3, 1 failed",
+        "paper's recipe\nn = 2, 1 failed",
     ]
+    assert [text.get_text() for text in axes[1].texts] == ["n = 2", "n = 1"]  # not failed
     # right by 3, 2, 2, 2 of 3 runs
     assert [bar.get_height() for bar in axes[6].patches] == [0, 0, 75, 25]
     # right by 2, 2, 1, 1 of the first 2

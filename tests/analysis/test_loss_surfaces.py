@@ -19,6 +19,7 @@ def write(folder, to_successful, loss=lambda a, b: 1 + a * a + b * b):
         "data": "mini@1",
         "failed_run": "f",
         "successful_run": "s",
+        "learning_rate": 2e-4,
     }
     axis = np.linspace(-1.5, 1.5, 7)
     pd.DataFrame(
@@ -27,7 +28,6 @@ def write(folder, to_successful, loss=lambda a, b: 1 + a * a + b * b):
                 **common,
                 "failed_seed": 3,
                 "successful_seed": 5,
-                "learning_rate": 2e-4,
                 "classifier": "failed",
                 "examples": 128,
                 "a": a,

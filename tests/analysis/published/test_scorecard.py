@@ -12,7 +12,7 @@ from conftest import REPOSITORY
 from analysis.published.claims import CLAIMS
 from analysis.published.evidence import Missing, published, published_points, results
 from analysis.published.rules import ABSENT, PRINTED
-from analysis.published.scorecard import draw, summary
+from analysis.published.scorecard import draw, summary, with_data
 from analysis.published.verdicts import FAILS, HOLDS, NO_DATA, OPEN, estimate, evaluate
 from analysis.shared.statistics import holm
 
@@ -151,6 +151,7 @@ def surfaces(groups, tmp_path, truth):
                 "data": "mini@1",
                 "failed_run": f"f{i}",
                 "successful_run": f"s{i}",
+                "learning_rate": 3e-4,
                 "line": "failed to successful",
                 "position": x,
                 "gradient_norm": 1.0,
@@ -349,7 +350,7 @@ def test_holm_by_hand():
 def test_a_mark_for_each_source_that_has_data(groups, tmp_path):
     corrections(groups, tmp_path, "true")
     evaluated = {"published: x": evaluate(published), "yours: mini": evaluate(results(tmp_path))}
-    figure = draw(evaluated)
+    figure = draw(evaluated, with_data(evaluated))
     rates = next(axes for axes in figure.axes if axes.get_xlabel() == "points of failure rate")
     (said,) = [tick.get_text() for tick in rates.get_yticklabels()]
     assert said == "Bias correction lowers the failure rate: BERT, RTE, middle rate, 3 epochs (>)"
@@ -369,7 +370,7 @@ def test_same_bytes_twice_without_torch(run_twice, groups, tmp_path):
         f"{name}.{kind}"
         for name in ("scorecard", "scorecard_summary", "comparison")
         for kind in ("md", "csv")
-    } | {"scorecard_summary.png", "scorecard_summary.pdf"}
+    } | {f"scorecard_summary{part}.{kind}" for part in ("", "_others") for kind in ("png", "pdf")}
     table = pd.read_csv(tmp_path / "first" / "scorecard.csv", index_col="claim")
     assert list(table.index) == [claim.id for claim in CLAIMS]
     assert table.loc["correction_bert_rte_middle", "yours_verdict"] == HOLDS

@@ -5,7 +5,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.shared.limits import SCORES, SCORES_OF_SAMPLES, holding, share_scores
+from analysis.shared.limits import SCORES, holding, share_scores
 
 
 @pytest.mark.parametrize(
@@ -41,9 +41,9 @@ def test_scores_of_two_kinds_of_runs_share_the_range_of_their_metric(a_run):
     assert low < 20
 
 
-def test_f1_of_samples_holds_the_published_zero(a_run):
+def test_f1_has_a_range_and_holds_the_published_zero(a_run):
     assert limits_of([a_run(0.9, metric="f1", majority_level=0.81)]) == SCORES["f1"]
-    assert limits_of([a_run(0.9, metric="f1")], SCORES_OF_SAMPLES)[0] < 0
+    assert limits_of([a_run(0.0, metric="f1", majority_level=0.81)])[0] < 0
 
 
 def test_a_metric_without_a_range_is_left_as_it_is(a_run):
