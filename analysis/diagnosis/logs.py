@@ -38,6 +38,7 @@ EXPECTED = (
     " store"
 )
 MOST_PYTHON = 1_000_000  # characters
+BY_ENTITY_OR_WORD = ("entity_f1", "token_f1")  # of which a store keeps counts and no margins
 # of a pasted dict: a number, in quotation marks or as np.float64(0.5), perhaps with a decimal comma
 PAIR = re.compile(
     r"""["']([^"']+)["']\s*:\s*(?:[\w.]+\()?["']?([-+\w.]+(?:,\d+)?%?)["']?\)?\s*[,}]"""
@@ -167,12 +168,13 @@ def from_store(record: Mapping[str, Any], name: str) -> Log:
             label_entropy=float(outcome.get("label_entropy", math.nan)),
             constant_level=float(outcome["majority_level"]),
         )
+        margins = history.get("dev_margins")
+        if margins and score not in BY_ENTITY_OR_WORD:
+            log.dev_examples = len(base64.b64decode(margins[-1], validate=True)) // 2  # float16
     except (KeyError, TypeError, ValueError) as error:
         raise BadInput(
             f"{name} looks like a run of a store but lacks {error}: {EXPECTED}"
         ) from None
-    if margins := history.get("dev_margins"):
-        log.dev_examples = len(base64.b64decode(margins[-1])) // 2  # float16
     run = record["run"]
     log.name = f"{name} ({run.get('task')}, seed {run.get('head_seed')})"
     return log

@@ -1,12 +1,14 @@
 """Logs of all forms, and files that are none."""
 
+import base64
 import json
 import math
 import time
+import zlib
 
 import numpy as np
 import pytest
-from builders import a_result
+from builders import DEV, a_result
 
 from analysis.diagnosis.folders import read_logs
 from analysis.diagnosis.logs import read_text
@@ -287,6 +289,24 @@ def test_a_run_of_our_own_store(tmp_path):
     (log,) = read_logs(tmp_path)
     assert log.training.loss.tolist() == [0.7, 0.7] and log.evaluations.step.tolist() == [2]
     assert (log.label_entropy, log.constant_level) == (0.69, 0.5) and "seed 3" in log.name
+
+
+@pytest.mark.parametrize("metric", ["token_f1", "entity_f1"])
+def test_a_stored_run_of_words_has_counts_in_the_place_of_margins(metric):
+    """Of 300 sentences, in base 85: as base 64 they are no text, or another number of examples."""
+    counts = base64.b85encode(zlib.compress(bytes(600), 9)).decode()
+    record = {"schema": 4, "run": {"task": "tagging", "head_seed": 3}, **a_result(metric=metric)}
+    record["history"]["dev_margins"] = [counts] * 2
+    log = read_text(json.dumps(record), "a run")
+    assert log.dev_examples is None and log.metric == metric
+
+
+def test_a_stored_run_with_margins_that_cannot_be_read():
+    record = {"schema": 4, "run": {"task": "rte", "head_seed": 3}, **a_result(0.5)}
+    assert read_text(json.dumps(record), "a run").dev_examples == DEV
+    record["history"]["dev_margins"] = ["c$@)^"] * 2
+    with pytest.raises(BadInput, match="looks like a run of a store"):
+        read_text(json.dumps(record), "a run")
 
 
 def write(path, content):
