@@ -17,7 +17,7 @@ import pandas as pd
 from scipy.special import entr, expit
 
 from analysis.shared.names import setting_name, task_name
-from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.shared.reading import BadInput, one_setting, parse, parser, read_csv, run_command
 from analysis.shared.statistics import bootstrap_interval
 from analysis.shared.style import LINES, save, write_in
 from analysis.shared.tables import PANEL, readable, save_table
@@ -31,7 +31,10 @@ MEASURES = {
     "jsd": "I_JSD: Jensen-Shannon\ndivergence of two runs (nats)",
     "per_point": "per-point stability: mean\nof p (1 - p), p: share of runs right",
 }
-NEEDED = ["condition", *PANEL, "run", "score", "failed", "diverged", "dev_margins"]
+NEEDED = [
+    *("condition", *PANEL, "learning_rate", "bias_correction", "epochs"),
+    *("run", "score", "failed", "diverged", "dev_margins"),
+]
 ROUNDED = 0.02  # of an accuracy: margins are stored as float16, and one near 0 may become 0
 FEWEST = 3  # runs for an interval: of two, every draw that has a pair has the same one
 
@@ -335,7 +338,9 @@ def draw_histogram(axes: plt.Axes, setting: dict) -> None:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "instability_measures.csv", NEEDED)
+    path = options.results / "instability_measures.csv"
+    runs = read_csv(path, NEEDED)
+    one_setting(path, runs, "condition")
     if unknown := set(runs["condition"]) - set(CONDITIONS):
         raise BadInput(
             f"instability_measures.csv has the condition {min(unknown)!r}; expected"

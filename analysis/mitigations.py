@@ -19,7 +19,7 @@ import pandas as pd
 from analysis.shared import estimates
 from analysis.shared.limits import share_scores
 from analysis.shared.names import p_name, rate_name, setting_name, task_name
-from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.shared.reading import BadInput, one_setting, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, holm, levene, over_seeds
 from analysis.shared.style import CORRECTION_HANDLES, box_legend, correction_panel, panels, save
 from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
@@ -34,7 +34,7 @@ COST_NOTE = (
 )
 MOST_SIDE_BY_SIDE = 7  # methods
 TESTS = ["Fisher p", "Levene p"]
-NEEDED = [*SETTING, "metric", "score", "majority_level", "failed", "diverged"]
+NEEDED = [*SETTING, "epochs", "metric", "score", "majority_level", "failed", "diverged"]
 
 
 def in_order(runs: pd.DataFrame) -> list[str]:
@@ -183,7 +183,9 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "mitigations.csv", NEEDED)
+    path = options.results / "mitigations.csv"
+    runs = read_csv(path, NEEDED)
+    one_setting(path, runs, "method")
     if set(runs["method"]) == {NONE}:
         raise BadInput(
             f"mitigations.csv has no method but {NONE!r}; run experiments/mitigations.py again"

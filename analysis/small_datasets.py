@@ -14,7 +14,7 @@ import pandas as pd
 
 from analysis.shared.limits import share_scores
 from analysis.shared.names import by_task, p_name, rate_name, setting_name, task_name
-from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.shared.reading import BadInput, one_setting, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, over_seeds
 from analysis.shared.style import (
     FURTHER,
@@ -110,7 +110,9 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "small_datasets.csv", NEEDED)
+    path = options.results / "small_datasets.csv"
+    runs = read_csv(path, NEEDED)
+    one_setting(path, runs, "condition", RECIPE)
     if unknown := set(runs["condition"]) - set(CONDITIONS):
         raise BadInput(
             f"small_datasets.csv has the condition {min(unknown)!r}; expected"

@@ -13,7 +13,7 @@ import pandas as pd
 
 from analysis.shared.limits import share_scores
 from analysis.shared.names import by_task, p_name, rate_name, setting_name, task_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import one_setting, parse, parser, read_csv, run_command
 from analysis.shared.statistics import fisher, levene, over_seeds
 from analysis.shared.style import (
     FURTHER,
@@ -116,7 +116,9 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "strong_baseline.csv", NEEDED)
+    path = options.results / "strong_baseline.csv"
+    runs = read_csv(path, NEEDED)
+    one_setting(path, runs, "recipe")
     save(draw(runs), options.figures / "strong_baseline")
     settings, comparisons = table(runs), compare(runs)
     save_table(

@@ -14,7 +14,7 @@ import pandas as pd
 from scipy import stats
 
 from analysis.shared.names import METRIC_NAMES, by_task, p_name, rate_name, setting_name, task_name
-from analysis.shared.reading import BadInput, parse, parser, read_csv, run_command
+from analysis.shared.reading import BadInput, one_setting, parse, parser, read_csv, run_command
 from analysis.shared.statistics import (
     FEWEST_FOR_INTERVAL,
     fisher,
@@ -255,7 +255,9 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
 
 def main() -> None:
     options = parse(parser(__doc__))
-    runs = read_csv(options.results / "your_data.csv", NEEDED)
+    path = options.results / "your_data.csv"
+    runs = read_csv(path, NEEDED)
+    one_setting(path, runs, "recipe")
     if unknown := set(runs["recipe"]) - set(LOOKS):
         raise BadInput(
             f"your_data.csv has the recipe {min(unknown)!r}; expected {', '.join(map(repr, LOOKS))}"

@@ -9,6 +9,7 @@ from typing import NoReturn
 import pandas as pd
 
 from analysis.shared import schema, together
+from analysis.shared.tables import PANEL
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 
@@ -148,6 +149,24 @@ def belong(
     first and the second; `keys`: the columns that say what a row is of."""
     if problem := together.apart(runs, part, (paths[0].name, paths[1].name), keys):
         raise BadInput(f"{paths[1].parent}: {problem}")
+
+
+def one_setting(
+    path: Path, runs: pd.DataFrame, kind: str, by: Sequence[str] = ("bias_correction",)
+) -> None:
+    """BadInput where runs of a panel that are counted together, those with the same method, recipe
+    or condition (the column `kind`) and the same `by`, differ in more than seeds, as of two parts
+    of a call."""
+    counted = [kind, *PANEL, *by]
+    for key, group in runs.groupby(counted, sort=True):
+        for column in group.columns.intersection(together.SETTINGS):
+            values = sorted(group[column].dropna().unique())
+            if len(values) > 1 and column not in (*counted, *together.SEEDS, "device"):
+                raise BadInput(
+                    f"{path} has runs of the {kind} {key[0]!r} on {key[1]} with the {column}"
+                    f" {values[0]} and {values[1]}: expected one, since they are counted together;"
+                    f" run {together.experiment_of(path)} for each, with a --results of its own"
+                )
 
 
 def run_command(main: Callable[[], None]) -> None:

@@ -4,12 +4,14 @@ import pandas as pd
 import pytest
 from scipy import stats
 
+from analysis.shared.reading import BadInput
 from analysis.your_data import (
     compare,
     draw,
     fewest_seen,
     how_to_go_on,
     in_order,
+    main,
     report,
     seeds_for,
     table,
@@ -139,6 +141,16 @@ def test_one_recipe_only(a_run, tmp_path, run_twice):
     """The others crashed: what there is is shown."""
     runs(a_run, {"default": 1}, n=3).to_csv(tmp_path / "your_data.csv", index=False)
     assert "your_data.png" in run_twice("your_data", tmp_path)
+
+
+@pytest.mark.parametrize("change", [{"learning_rate": 3e-5}, {"epochs": 20}])
+def test_two_settings_of_a_recipe_are_not_counted_together(a_run, tmp_path, draw_here, change):
+    """Pooled, none of 10 and all of 10 would be 10 of 20."""
+    parts = [runs(a_run, {"default": 0}), runs(a_run, {"default": 10}, **change)]
+    frame = pd.concat(parts).assign(run=lambda t: [f"{i:016x}" for i in range(len(t))])
+    frame.to_csv(tmp_path / "your_data.csv", index=False)
+    with pytest.raises(BadInput, match=f"has runs of the recipe 'default' .*{next(iter(change))}"):
+        draw_here(main)
 
 
 def test_scores_that_are_all_the_same_get_an_axis_of_points(a_run):

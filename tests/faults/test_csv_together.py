@@ -208,6 +208,36 @@ def test_two_csvs_that_are_of_two_calls(tmp_path, monkeypatch, name, end, rows, 
     assert "\n" not in str(refusal.value)
 
 
+# runs of one method, recipe or condition that are not alike: of which rows, in what
+POOLED = [
+    ("strong_baseline", having(recipe="default"), "learning_rate", "0.0004"),
+    ("strong_baseline", having(recipe="paper's recipe"), "epochs", "3"),
+    ("mitigations", having(method="none"), "learning_rate", "0.0004"),
+    ("mitigations", having(method="no dropout"), "epochs", "20"),
+    ("mitigations", having(method="none"), "schedule", "constant"),
+    ("instability_measures", having(condition="default"), "learning_rate", "0.0004"),
+    ("instability_measures", having(condition="default"), "epochs", "20"),
+    ("small_datasets", having(condition="sample, same epochs"), "train_examples", "200"),
+    ("small_datasets", having(condition="sample, same iterations"), "epochs", "24"),
+]
+
+
+@pytest.mark.parametrize(("name", "rows", "column", "value"), POOLED)
+def test_runs_of_two_settings_are_not_counted_together(
+    tmp_path, monkeypatch, name, rows, column, value
+):
+    for path in REFERENCE.glob(f"{name}*.csv"):
+        (tmp_path / path.name).write_bytes(path.read_bytes())
+    changed(
+        tmp_path, name, lambda table: rows(table) & (table["head_seed"] == "7"), {column: value}
+    )
+    folders = ["--results", str(tmp_path), "--figures", str(tmp_path / "f")]
+    monkeypatch.setattr("sys.argv", ["x", *folders])
+    with pytest.raises(BadInput, match=f"with the {column} .* and .*: expected one") as refusal:
+        importlib.import_module(scripts()[name]).main()
+    assert "\n" not in str(refusal.value) and f"experiments/{name}.py" in str(refusal.value)
+
+
 @pytest.mark.parametrize(
     ("table", "setting", "value", "written", "all_there"),
     [
