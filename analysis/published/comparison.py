@@ -10,7 +10,8 @@ would lie if our runs were of the published kind: the published points are drawn
 replacement, from these as many as we have runs, again with replacement, 2,000 times. So the
 tolerance holds the chance in both sets of runs. Failure counts are "inside" unless Fisher's exact
 test (two-sided) gives p < 0.05. Fewer than 10 runs are "too few runs". Another model than the
-paper's is not judged: what it does says nothing about BERT-large.
+paper's is not judged: what it does says nothing about BERT-large. Nor are runs of one setting that
+differ in anything else but their seeds.
 """
 
 from pathlib import Path
@@ -19,7 +20,13 @@ import numpy as np
 import pandas as pd
 
 from analysis.published.audit import READ_OFF
-from analysis.published.evidence import RUN_TABLES, all_runs, published_points
+from analysis.published.evidence import (
+    RUN_TABLES,
+    all_runs,
+    published_points,
+    unlike_published,
+)
+from analysis.published.rules import differ_in
 from analysis.shared.names import PAPER_MODELS, is_mini, model_name, rate_name, task_name
 from analysis.shared.reading import BadInput, parse, parser, run_command
 from analysis.shared.statistics import fisher
@@ -86,7 +93,12 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
         [*SETTING, *IDENTITY], sort=True, dropna=False
     ):
         key = dict(zip(SETTING, values, strict=True))
-        judged = key["model"] in PAPER_MODELS and not is_mini(data)
+        why_not = NO_SUCH
+        if is_mini(data) or key["model"] not in PAPER_MODELS:
+            why_not = OTHER_MODEL
+        elif mixed := differ_in(runs, ()):
+            why_not = f"not judged: runs that differ in {', '.join(mixed)}"
+        judged = why_not == NO_SUCH and not unlike_published(runs)
         same = pd.Series(True, published.index)
         for column, value in key.items():
             same &= published[column].isna() if pd.isna(value) else published[column] == value
@@ -108,7 +120,7 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
                     "low": np.nan,
                     "high": np.nan,
                     "fisher_p": np.nan,
-                    "verdict": NO_SUCH if judged else OTHER_MODEL,
+                    "verdict": why_not,
                     "published_in": place,
                 }
                 if theirs is not None and inside is not None:

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from functools import cache
 from math import log
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -64,6 +65,8 @@ LEARNING_RATES = {
 }
 # by the published runs' approach
 RECIPE_OF = {"Devlin": "default", "Ours": "paper's recipe", "Lee": "mixout"}
+# what the published runs have in common, beside the columns of published_points
+AS_PUBLISHED = {"batch_size": 16, "max_length": 128, "warmup_ratio": 0.1, "schedule": "linear"}
 Source = Callable[[str], pd.DataFrame]  # gives a table by its name
 
 
@@ -86,6 +89,15 @@ def published_points() -> pd.DataFrame:
         recipe=runs["approach"].map(RECIPE_OF),
         failed=runs["score"] <= runs["task"].map(MAJORITY_LEVEL) + READ_OFF,
     )
+
+
+def unlike_published(runs: pd.DataFrame, fields: dict[str, Any] = AS_PUBLISHED) -> list[str]:
+    """The fields, as far as the runs have them, in which one is not as the published runs are."""
+    return [
+        name
+        for name, value in fields.items()
+        if name in runs and not (runs[name].isna() if pd.isna(value) else runs[name] == value).all()
+    ]
 
 
 def published_runs(experiment: str = "bias_correction") -> pd.DataFrame:

@@ -111,6 +111,8 @@ def test_few_runs_are_not_judged(fig_9):
                 ("pretrained", False),
                 ("dtype", "bfloat16"),
                 ("train_examples", 100),
+                ("max_length", 64),
+                ("schedule", "constant"),
             )
         ),
         ({"model": "checkpoint@1"}, "not judged: another model"),
@@ -130,6 +132,14 @@ def test_other_settings_are_shown_and_not_judged(fig_9, change, verdict):
         "23",
         verdict,
     ]
+
+
+def test_runs_that_differ_in_more_than_seeds_are_not_judged(fig_9):
+    """12 with segment ids and 13 without are no 25 runs of one setting."""
+    mixed = fig_9.assign(segment_ids=[True] * 12 + [False] * 13, head_seed=range(25))
+    table = compare(mixed)
+    assert list(table["verdict"]) == ["not judged: runs that differ in segment_ids"] * 3
+    assert (compare(mixed.assign(segment_ids=False))["verdict"] == "inside").all()
 
 
 def test_the_tolerance_holds_the_chance_of_both_sets():
