@@ -23,8 +23,14 @@ import numpy as np
 import pandas as pd
 from scipy import stats
 
-from analysis.published.evidence import LEARNING_RATES, published_runs, read_runs
-from analysis.published.rules import SEEDS
+from analysis.published.evidence import (
+    AS_PUBLISHED,
+    LEARNING_RATES,
+    published_runs,
+    read_runs,
+    unlike_published,
+)
+from analysis.published.rules import SEEDS, differ_in, trained_with
 from analysis.shared.names import PAPER_MODELS, model_name, p_name, rate_name, task_name
 from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, read_csv, run_command
 from analysis.shared.style import WITH, WITHOUT, panels, save
@@ -32,8 +38,11 @@ from analysis.shared.tables import save_table
 
 LEVEL = 0.05
 SIDES = {False: "without", True: "with"}  # bias correction
-SETTING = ["model", "data", "task", "learning_rate", "epochs", "dtype", "pretrained"]
-NEEDED = [*SETTING, *SEEDS, "bias_correction", "failed", "segment_ids", "packed"]
+PUBLISHED = {"pretrained": True, "dtype": "float32", "train_examples": None, **AS_PUBLISHED}
+NEEDED = [
+    *("model", "data", "task", "learning_rate", "epochs", "bias_correction", "failed"),
+    *(*SEEDS, "segment_ids", "packed", *PUBLISHED),
+]
 SIZES = (5, 10, 25)  # runs a side, of the table of power
 RATES = tuple(round(0.1 * i, 1) for i in range(11))  # true rates, of the same
 SOURCE = "Mosbach et al. 2021, ICLR camera-ready (arXiv v3), Figs 5 and 9"
@@ -67,17 +76,24 @@ def known_of(runs: pd.DataFrame) -> tuple[Before, str]:
     others what results/reference has of other seeds."""
     first = runs.iloc[0]
     if (name := model_name(first["model"], first["data"])) in PAPER_MODELS:
+        if unlike := unlike_published(runs, PUBLISHED):
+            raise BadInput(
+                f"spot_check.csv has runs of {name} whose {', '.join(unlike)} no published run has:"
+                f" expected {', '.join(f'{field} {PUBLISHED[field]}' for field in unlike)}; run"
+                " experiments/benchmark/spot_check.py again"
+            )
         points = published_runs("bias_correction").assign(model=name_of)
         wanted = {"model": name, **first[["task", "learning_rate", "epochs"]]}
         return counts(like(points, wanted)), SOURCE
-    wanted = dict(first[[*SETTING, "segment_ids", "packed"]])
     tables = []
     for path in sorted(REFERENCE.glob("*/bias_correction.csv")):
-        tables.append(like(read_runs(path), wanted))
+        table = read_runs(path)
+        alike = {*trained_with(runs)} & {*table} - {*SEEDS, "bias_correction"}
+        tables.append(like(table, dict(first[sorted(alike)])))
     reference = pd.concat(tables).drop_duplicates([*SEEDS, "bias_correction"])
     tested = set(runs[list(SEEDS)].itertuples(index=False, name=None))
     others = [seed not in tested for seed in reference[list(SEEDS)].itertuples(index=False)]
-    return counts(reference[others]), "results/reference, other seeds"
+    return counts(reference[np.array(others, dtype=bool)]), "results/reference, other seeds"
 
 
 def name_of(points: pd.DataFrame) -> list[str]:
@@ -88,7 +104,7 @@ def name_of(points: pd.DataFrame) -> list[str]:
 def like(runs: pd.DataFrame, wanted: dict) -> pd.DataFrame:
     """The runs that have these values."""
     for column, value in wanted.items():
-        runs = runs[runs[column] == value]
+        runs = runs[runs[column].isna() if pd.isna(value) else runs[column] == value]
     return runs
 
 
@@ -229,10 +245,10 @@ def main() -> None:
         print(in_percent(power_table(known)).to_string(index=False), flush=True)
         return
     runs = read_csv(options.results / "spot_check.csv", NEEDED)
-    if len(runs[SETTING].drop_duplicates()) > 1:
+    if mixed := differ_in(runs, ("bias_correction",)):
         raise BadInput(
-            f"{options.results / 'spot_check.csv'} has runs of several settings; expected one:"
-            " run experiments/benchmark/spot_check.py again"
+            f"{options.results / 'spot_check.csv'} has runs that differ in {', '.join(mixed)};"
+            " expected one setting: run experiments/benchmark/spot_check.py again"
         )
     table = judged(runs)
     save(draw(table), options.figures / "spot_check")

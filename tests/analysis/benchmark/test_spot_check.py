@@ -80,12 +80,14 @@ def runs_of(a_run, failed_without, failed_with, seeds=range(101, 106), **columns
         for i, seed in enumerate(seeds):
             of_run = {"head_seed": seed, "order_seed": seed, "dropout_seed": seed}
             more = {"segment_ids": True, "packed": True, "bias_correction": corrected}
-            rows.append(a_run(0.5 if i < failed else 0.7, **of_run, **more, **columns))
+            more |= {"batch_size": 16, "warmup_ratio": 0.1, "schedule": "linear", **columns}
+            rows.append(a_run(0.5 if i < failed else 0.7, **of_run, **more))
     return pd.DataFrame(rows)
 
 
-BERT = {"model": "google-bert/bert-large-uncased", "data": "nyu-mll/glue", "learning_rate": 2e-5}
-MINI = {"model": "checkpoint@6ba7558e", "data": "mini@e4bf4982"}
+BERT = {"model": "google-bert/bert-large-uncased", "data": "nyu-mll/glue"}
+BERT |= {"learning_rate": 2e-5, "max_length": 128}
+MINI = {"model": "checkpoint@6ba7558e", "data": "mini@e4bf4982", "max_length": 64}
 
 
 def test_verdicts(a_run):
@@ -100,6 +102,35 @@ def test_verdicts(a_run):
     half = runs_of(a_run, 4, 0, **BERT)
     with pytest.raises(BadInput, match="no run with bias correction"):
         judged(half[~half["bias_correction"]])
+
+
+@pytest.mark.parametrize(
+    ("change", "said"),
+    [
+        ({"pretrained": False}, "pretrained True"),
+        ({"dtype": "bfloat16"}, "dtype float32"),
+        ({"train_examples": 100}, "train_examples None"),
+        ({"schedule": "constant"}, "schedule linear"),
+        ({"max_length": 64}, "max_length 128"),
+    ],
+)
+def test_runs_unlike_the_published_ones_are_not_held_against_them(a_run, change, said):
+    with pytest.raises(BadInput, match=f"no published run has: expected {said}"):
+        judged(runs_of(a_run, 4, 0, **(BERT | change)))
+
+
+@pytest.mark.parametrize("change", [{"schedule": "constant"}, {"train_examples": 100}])
+def test_runs_unlike_the_reference_are_not_held_against_it(a_run, change):
+    with pytest.raises(BadInput, match="nothing is known of without bias correction"):
+        judged(runs_of(a_run, 3, 0, **MINI, **change))
+
+
+def test_runs_of_two_settings_are_refused(a_run, tmp_path, draw_here):
+    runs = runs_of(a_run, 3, 0, **MINI)
+    runs["schedule"] = ["constant", *["linear"] * 9]
+    runs.to_csv(tmp_path / "spot_check.csv", index=False)
+    with pytest.raises(BadInput, match="has runs that differ in schedule"):
+        draw_here(spot_check.main)
 
 
 def test_a_reference_run_is_not_held_against_its_own_seed(a_run):
