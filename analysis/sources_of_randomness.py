@@ -44,7 +44,7 @@ NOTE = (
     "variance; near 1 the source is worth as much as drawing the run anew, and above 1 is "
     "chance; the effects of several sources may add up to more than 1, since each includes "
     "what it does together with others. Clusters: runs test, exact, whether failures stand "
-    "together in the order of the seeds; of the runs in which nothing is moved p = {p}."
+    "together in the order of the seeds. -: not asked, or not defined."
 )
 
 
@@ -113,20 +113,43 @@ def runs_test(failed: list[bool]) -> float:
     return min(1.0, sum(likely))
 
 
+def clusters(runs: pd.DataFrame) -> str:
+    """p of the runs test of a panel's runs in which the same is moved."""
+    return p_name(runs_test(runs.sort_values("base_seed")["failed"].tolist()))
+
+
+COMPARED = (  # what only pairs of runs have
+    *("fate flipped", "share flipped, 95 % interval", "by chance"),
+    *("total effect on failed", "total effect on score"),
+)
+
+
 def table(runs: pd.DataFrame) -> pd.DataFrame:
-    """One row a task, model and source."""
+    """One row a task, model and source; the first has the runs in which nothing is moved."""
     rows = []
     for panel, group in runs.groupby([*PANEL, "learning_rate"], sort=True):
+        of_panel = dict(zip([*PANEL, "learning_rate"], panel, strict=True))
+        base = group[group["moved"] == NOTHING]
+        rows.append(
+            {
+                **of_panel,
+                "moved": NOTHING,
+                "base seeds": base["base_seed"].nunique(),
+                "n": len(base),
+                "failed": int(base["failed"].sum()),
+                **dict.fromkeys(COMPARED, "-"),
+                "p of clusters": clusters(base),
+            }
+        )
         for source in SOURCES:
             both = pairs(group, source)
             if both.empty:
                 continue
             failed = pd.concat([both["failed"], both["failed_base"]]).mean()
             share, low, high = flip_share(both)
-            moved = group[group["moved"] == source].sort_values("base_seed")
             rows.append(
                 {
-                    **dict(zip([*PANEL, "learning_rate"], panel, strict=True)),
+                    **of_panel,
                     "moved": source,
                     "base seeds": both["base_seed"].nunique(),
                     "n": len(both),
@@ -136,9 +159,9 @@ def table(runs: pd.DataFrame) -> pd.DataFrame:
                     "by chance": f"{2 * failed * (1 - failed):.0%}",
                     "total effect on failed": effect_interval(both, "failed"),
                     "total effect on score": effect_interval(both, "score"),
-                    "p of clusters": p_name(runs_test(moved["failed"].tolist()))
-                    if source == ALL
-                    else "-",
+                    "p of clusters": (
+                        clusters(group[group["moved"] == ALL]) if source == ALL else "-"
+                    ),
                 }
             )
     return pd.DataFrame(rows).assign(
@@ -233,12 +256,11 @@ def main() -> None:
         )
     save(draw(runs), options.figures / "sources_of_randomness")
     sources = table(runs)
-    base = runs[runs["moved"] == NOTHING].sort_values("base_seed")
     save_table(
         sources,
         options.figures / "sources_of_randomness",
         "Sources of randomness: what decides whether a run fails",
-        NOTE.format(p=p_name(runs_test(base["failed"].tolist()))),
+        NOTE,
         readable(sources),
     )
 

@@ -67,6 +67,17 @@ def test_the_runs_test_against_all_orders():
     assert np.isnan(runs_test([True, True]))
 
 
+def test_clusters_are_looked_for_in_each_setting(runs):
+    """Failures 111000 and 000111: 2 runs in each, which 2 of the 20 orders have, and 2 have 6, so p
+    is 4 of 20."""
+    other = runs.assign(learning_rate=1e-4, failed=~runs["failed"])
+    rows = table(pd.concat([runs, other]))
+    base = rows[rows["moved"] == "nothing"]
+    assert list(base["learning_rate"]) == ["1e-4", "3e-4"]
+    assert list(base["p of clusters"]) == ["0.2", "0.2"]
+    assert list(base["n"]) == [6, 6] and list(base["failed"]) == [3, 3]
+
+
 def test_command(runs, run_twice, tmp_path, monkeypatch):
     path = tmp_path / "sources_of_randomness.csv"
     runs.to_csv(path, index=False)
