@@ -39,8 +39,9 @@ NOTE = (
     "order, dropout: this seed is another, the two others are not; all seeds: all three; "
     "rounding: every weight starts 1e-7 of itself away, several times. Share flipped: pairs "
     "of which one failed and the other did not, with Wilson's interval (rounding: t over the "
-    "base seeds' shares). By chance: what it would be if the fate were drawn anew, 2 p (1 - "
-    "p). Total effect (Jansen 1999): half the mean squared difference of the pairs over the "
+    "base seeds' shares, or where these are all the same Wilson's of so many base seeds). By "
+    "chance: what it would be if the fate were drawn anew, 2 p (1 - p). Total effect "
+    "(Jansen 1999): half the mean squared difference of the pairs over the "
     "variance; near 1 the source is worth as much as drawing the run anew, and above 1 is "
     "chance; the effects of several sources may add up to more than 1, since each includes "
     "what it does together with others. Clusters: runs test, exact, whether failures stand "
@@ -60,12 +61,13 @@ def pairs(runs: pd.DataFrame, source: str) -> pd.DataFrame:
 
 def flip_share(both: pd.DataFrame) -> tuple[float, float, float]:
     """Share of the pairs in which one run failed and the other did not, with its 95 % interval:
-    Wilson's, or where a base seed has several pairs that of t over the base seeds' shares."""
+    Wilson's, or where a base seed has several pairs that of t over the base seeds' shares; where
+    these are all the same, Wilson's of so many base seeds."""
     flipped = both["failed"] != both["failed_base"]
     by_seed = flipped.groupby(both["base_seed"]).mean()
     share = float(by_seed.mean())
-    if len(by_seed) == len(both):
-        return share, *wilson_interval(int(flipped.sum()), len(both))
+    if len(by_seed) == len(both) or not by_seed.std(ddof=1) > 0:
+        return share, *wilson_interval(round(share * len(by_seed)), len(by_seed))
     half = stats.t.ppf(0.975, len(by_seed) - 1) * by_seed.std(ddof=1) / np.sqrt(len(by_seed))
     return share, max(0.0, share - half), min(1.0, share + half)
 
@@ -83,13 +85,15 @@ def total_effect(first: pd.Series, second: pd.Series) -> float:
 
 def effect_interval(both: pd.DataFrame, value: str) -> str:
     """A total effect with its 95 % interval: t over the base seeds' mean squared differences, the
-    variance of all runs taken as known; as text."""
+    variance of all runs taken as known; as text. No interval where they are all the same."""
     first, second = both[value].astype(float), both[f"{value}_base"].astype(float)
     effect = total_effect(first, second)
     if effect != effect:
         return "-"
     squares = ((first - second) ** 2).groupby(both["base_seed"]).mean()
     squares = squares / (2 * pd.concat([first, second]).var(ddof=0))
+    if not squares.std(ddof=1) > 0:
+        return f"{effect:.2f} (-)"
     half = stats.t.ppf(0.975, len(squares) - 1) * squares.std(ddof=1) / np.sqrt(len(squares))
     return f"{effect:.2f} ({max(0.0, effect - half):.2f} to {effect + half:.2f})"
 

@@ -46,6 +46,16 @@ def test_flips_and_effects_by_hand(runs):
     assert np.isnan(total_effect(pd.Series([True]), pd.Series([True])))
 
 
+def test_no_flip_in_several_pairs_a_seed_leaves_room_for_some(runs):
+    """Wilson's bound of 0 of 6 base seeds is z^2 / (6 + z^2): 39 %."""
+    same = runs[runs["moved"] == "nothing"]
+    moved = [same.assign(moved="rounding", start_noise_seed=number) for number in (1, 2)]
+    rows = table(pd.concat([same, *moved])).set_index("moved")
+    assert rows.loc["rounding", "share flipped, 95 % interval"] == "0% (0% to 39%)"
+    assert rows.loc["rounding", "total effect on failed"] == "0.00 (-)"
+    assert rows.loc["rounding", "total effect on score"] == "0.00 (-)"
+
+
 def test_the_runs_test_against_all_orders():
     """Of 4 failures among 9 seeds: the share of all orders whose number of runs is no likelier."""
 
