@@ -8,6 +8,7 @@ from analysis.diagnosis.records import Log
 from analysis.shared.reading import BadInput
 
 OF_RESULTS = re.compile(r"(all|train|eval|test|predict)_results\.json")  # the Trainer's
+STORED = re.compile(rb'\A\{"schema"|"outcome"')  # a store's run, or the beginning of one
 ENDINGS = (".csv", ".tsv", ".json", ".jsonl", ".txt", ".log", ".md")  # of logs in a folder
 
 
@@ -57,13 +58,24 @@ def read_folder(folder: Path, metric: str | None) -> list[Log]:
 
 
 def of_a_store(folder: Path, metric: str | None) -> list[Log]:
-    """The runs of a store, or of its folder of runs; none where there is no such file."""
-    if folder.name != "runs" and not (folder / "runs").is_dir():
+    """The runs of a store, or of its folder of runs, with a note of those that are no whole runs;
+    none where there is no such file."""
+    if (folder / "runs").is_dir():
+        folder = folder / "runs"
+    elif folder.name != "runs":
         return []
-    logs = []
-    for path in sorted([*folder.glob("runs/*.json"), *folder.glob("*.json")]):
-        if not path.is_file() or b'"outcome"' in path.read_bytes():
-            logs += read_logs(path, metric)
+    logs: list[Log] = []
+    unread = []
+    for path in sorted(folder.glob("*.json")):
+        if not path.is_file() or STORED.search(path.read_bytes()):
+            try:
+                logs += read_logs(path, metric)
+            except BadInput as error:
+                unread.append(error)
+    if unread and not logs:
+        raise unread[0]
+    if unread:
+        logs[0].notes += [f"warning: left out: {error}" for error in unread]
     return logs
 
 

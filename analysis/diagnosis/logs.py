@@ -61,6 +61,10 @@ def read_text(text: str, name: str, metric: str | None = None) -> Log:
             raise BadInput(
                 f"{name} is JSON of another kind, nested too deeply: {EXPECTED}"
             ) from None
+    if whole is None and re.match(r'\{"schema": \d+, "run": ', text):
+        raise BadInput(
+            f"{name} is a run of a store that was cut off: expected all of it; train it again"
+        )
     if whole is not None:
         log = from_json(whole, name, metric)
     elif (table := table_before_records(text)) is not None:

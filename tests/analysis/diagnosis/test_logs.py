@@ -291,6 +291,22 @@ def test_a_run_of_our_own_store(tmp_path):
     assert (log.label_entropy, log.constant_level) == (0.69, 0.5) and "seed 3" in log.name
 
 
+@pytest.mark.parametrize("end", ['"outcome": {', '"history": {', '"dev_margins"'])
+def test_a_cut_run_of_a_store_is_no_log(tmp_path, end):
+    """Its outcome alone would read as a record with a loss."""
+    record = {"schema": 4, "run": {"task": "rte", "head_seed": 3}, **a_result(0.9)}
+    text = json.dumps(record)
+    (tmp_path / "runs").mkdir()
+    cut = tmp_path / "runs" / "a.json"
+    cut.write_text(text[: text.index(end) + len(end)])
+    for path in (tmp_path, tmp_path / "runs", cut):
+        with pytest.raises(BadInput, match="is a run of a store that was cut off"):
+            read_logs(path)
+    (tmp_path / "runs" / "b.json").write_text(text)
+    (log,) = read_logs(tmp_path)
+    assert "b.json (rte, seed 3)" in log.name and "a.json is a run" in log.notes[0]
+
+
 @pytest.mark.parametrize("metric", ["token_f1", "entity_f1"])
 def test_a_stored_run_of_words_has_counts_in_the_place_of_margins(metric):
     """Of 300 sentences, in base 85: as base 64 they are no text, or another number of examples."""
