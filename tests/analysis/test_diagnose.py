@@ -113,6 +113,34 @@ def test_no_verdict_has_no_accuracy(call, tmp_path):
     assert told in " ".join(out.split()) and "compute_metrics" in out
 
 
+def test_the_evidence_on_oscillation_is_read():
+    """By plain loops over the committed table."""
+    runs = {}
+    with (advice.REFERENCE / "mini" / "oscillating_scores.csv").open() as file:
+        for row in csv.DictReader(file):
+            runs[row["schedule"], row["head_seed"]] = row
+    seeds = [seed for schedule, seed in runs if schedule == "constant"]
+
+    def mean(schedule, column):
+        values = [100 * float(runs[schedule, seed][column]) for seed in seeds]
+        return f"{sum(values) / len(values):.2f}"
+
+    narrower = 0
+    for seed in seeds:
+        bands = [float(runs[schedule, seed]["last_std"]) for schedule in ("linear", "constant")]
+        narrower += bands[0] < bands[1]
+    said = advice.decay()
+    assert (
+        f"by {mean('constant', 'jump')} points" in said and f"by {mean('linear', 'jump')}" in said
+    )
+    assert said.endswith(f"for {narrower} of {len(seeds)} seeds") and len(seeds) == 5
+    said = advice.dev_alone()
+    assert f"by {mean('constant', 'dev_std')} points" in said
+    assert f"by {mean('linear', 'dev_std')} with decay" in said
+    evidence = [of() for _, of in advice.TRY[advice.OSCILLATES]]
+    assert advice.none() not in evidence and said in evidence
+
+
 def test_the_evidence_for_a_score_is_counted():
     """By plain loops over the committed table."""
     counts = {}
