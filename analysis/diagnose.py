@@ -129,15 +129,24 @@ def each_once(logs: Sequence[Log]) -> list[Log]:
         if same is not log_:
             what = "is given twice" if log_.name == same.name else f"is the same log as {same.name}"
             print(f"warning: {log_.name} {what}: counted once", file=sys.stderr)
-    whole = []
-    for log_ in first.values():
-        later = [other for other in first.values() if is_part_of(log_, other)]
+    whole, others = [], list(first.values())
+    starts = np.array([start_of(log_) for log_ in others])
+    for log_, start in zip(others, starts, strict=True):
+        # all pairs of 2,000 logs would take 20 seconds
+        alike = np.flatnonzero(np.isclose(starts, start, rtol=1e-9).all(axis=1))
+        later = [others[i] for i in alike if is_part_of(log_, others[i])]
         if later:
             what = f"is an earlier part of {later[0].name}"
             print(f"warning: {log_.name} {what}: counted once", file=sys.stderr)
         else:
             whole.append(log_)
     return whole
+
+
+def start_of(log_: Log) -> np.ndarray:
+    """A log's first two losses; nan where it has fewer."""
+    losses = log_.training.known("loss")[1][:2]
+    return losses * log_.divided_by if len(losses) == 2 else np.full(2, np.nan)
 
 
 def is_part_of(log_: Log, other: Log) -> bool:

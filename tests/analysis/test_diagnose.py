@@ -12,6 +12,7 @@ from analysis.diagnosis import advice
 from analysis.diagnosis.advice import TRY
 from analysis.diagnosis.chance import chance_of
 from analysis.diagnosis.columns import from_records
+from analysis.diagnosis.logs import read_text
 from analysis.diagnosis.rule import judge
 from analysis.diagnosis.verdict import SHAPES
 from analysis.shared.reading import BadInput, run_command
@@ -94,6 +95,28 @@ def test_an_earlier_checkpoint_is_no_second_run(call, failing, tmp_path):
     assert err.count("is an earlier part of") == 2
     _, out, _ = call(paths[0])
     assert "those had ended, this one has not" in " ".join(out.split())
+
+
+def test_only_logs_that_begin_alike_are_compared(monkeypatch, capsys):
+    """Of 200 runs and an earlier checkpoint of one: that pair in both orders, and each log with
+    itself; all pairs would be 40,401."""
+    asked = []
+    real = diagnose.is_part_of
+
+    def is_part_of(log_, other):
+        asked.append((log_.name, other.name))
+        return real(log_, other)
+
+    monkeypatch.setattr(diagnose, "is_part_of", is_part_of)
+    logs = []
+    for number in range(200):
+        losses = (0.7, 0.6 - number / 1000, 0.5)
+        lines = [f"{10 * (i + 1)},{loss}" for i, loss in enumerate(losses)]
+        logs.append(read_text("\n".join(["step,loss", *lines]), f"log {number}"))
+    logs.append(read_text("\n".join(["step,loss", *lines[:2]]), "early"))
+    assert diagnose.each_once(logs) == logs[:200]
+    assert "early is an earlier part of log 199" in capsys.readouterr().err
+    assert len(asked) == 201 + 2
 
 
 def test_labels_before_the_path(failing, capsys):
