@@ -60,6 +60,19 @@ def test_analysis_needs_neither_torch_nor_experiments():
     )
 
 
+def test_every_flag_says_what_it_is():
+    """In --help."""
+    silent, seen = [], 0
+    for folder in ("analysis", "experiments"):
+        for path in (REPOSITORY / folder).rglob("*.py"):
+            for node in ast.walk(ast.parse(path.read_text())):
+                if isinstance(node, ast.Call) and ast.unparse(node.func).endswith(".add_argument"):
+                    seen += 1
+                    if "help" not in [keyword.arg for keyword in node.keywords]:
+                        silent.append(f"{path.name}: {ast.unparse(node)[:80]}")
+    assert silent == [] and seen > 50
+
+
 def test_same_name_on_both_sides_and_in_run_all():
     experiments, analyses = (
         {path.stem for path in (REPOSITORY / side).glob("*.py")}

@@ -200,10 +200,33 @@ def note(table: pd.DataFrame, cases: list[tuple[Curve, str]]) -> str:
 
 def main() -> None:
     p = plain_parser(__doc__)
-    p.add_argument("--stores", nargs="*", type=Path, default=[], metavar="DIR")
-    p.add_argument("--trainer-logs", type=Path, default=LOGS, metavar="DIR")
-    p.add_argument("--output", type=Path, default=HERE, metavar="DIR")
-    p.add_argument("--choose", action="store_true", help="print what odd seeds would choose")
+    p.add_argument(
+        "--stores",
+        nargs="*",
+        type=Path,
+        default=[],
+        metavar="DIR",
+        help="folders of results with runs/*.json, whose runs are judged too (default none)",
+    )
+    p.add_argument(
+        "--trainer-logs",
+        type=Path,
+        default=LOGS,
+        metavar="DIR",
+        help="folder with the Trainer's logs and truth.csv (default tests/analysis/trainer_logs)",
+    )
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=HERE,
+        metavar="DIR",
+        help="folder to write to (default analysis/diagnosis)",
+    )
+    p.add_argument(
+        "--choose",
+        action="store_true",
+        help="only print the thresholds that odd seeds would choose; writes nothing",
+    )
     options = p.parse_args()
     curves = committed_curves()
     for store in options.stores:

@@ -81,8 +81,21 @@ def counted(stores: list[Path]) -> pd.DataFrame:
 
 def main() -> None:
     p = plain_parser(__doc__)
-    p.add_argument("--stores", nargs="+", type=Path, required=True, metavar="DIR")
-    p.add_argument("--output", type=Path, default=HERE, metavar="DIR")
+    p.add_argument(
+        "--stores",
+        nargs="+",
+        type=Path,
+        required=True,
+        metavar="DIR",
+        help="folders of results with runs/*.json, whose runs are judged (at least one)",
+    )
+    p.add_argument(
+        "--output",
+        type=Path,
+        default=HERE,
+        metavar="DIR",
+        help="folder to write to (default analysis/diagnosis)",
+    )
     options = p.parse_args()
     title = "How often the callback's bound is right"
     save_table(counted(options.stores), options.output / "callback_bound", title, NOTE)
