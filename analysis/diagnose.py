@@ -212,14 +212,17 @@ def how_often_right(log_: Log, chance: Chance, verdict: Verdict) -> str:
 
 def is_going(log_: Log) -> bool:
     """Whether a log ends before nine tenths of the steps that were planned."""
+    return log_.steps is not None and steps_done(log_) < 0.9 * log_.steps
+
+
+def steps_done(log_: Log) -> float:
     steps = [part.step[-1] for part in (log_.training, log_.evaluations) if len(part)]
-    done = max(steps) if log_.done is None else log_.done
-    return log_.steps is not None and done < 0.9 * log_.steps
+    return max(steps) if log_.done is None else log_.done
 
 
 def tell(log_: Log, chance: Chance, verdict: Verdict) -> None:
     """All there is to say about one log."""
-    print(f"{log_.name}: {named(verdict.shape)}")
+    print(f"{log_.name}: {named(verdict.shape)}{so_far(log_)}")
     lines = [
         "; ".join(verdict.because),
         f"chance: {chance_said(log_, chance)}",
@@ -234,7 +237,8 @@ def tell_shortly(told: Sequence[tuple[Log, Chance, Verdict]]) -> None:
     """A line a log, its notes under it; then how often each kind of verdict is right."""
     right: dict[str, None] = {}  # in order, each once
     for log_, chance, verdict in told:
-        print(f"{log_.name}: {named(verdict.shape)}: {'; '.join(verdict.because)}")
+        said = "; ".join(verdict.because)
+        print(f"{log_.name}: {named(verdict.shape)}{so_far(log_)}: {said}")
         for note in log_.notes:
             print(f"  {note}")
         if often := how_often_right(log_, chance, verdict):
@@ -242,6 +246,13 @@ def tell_shortly(told: Sequence[tuple[Log, Chance, Verdict]]) -> None:
     print()
     for line in right:
         print(textwrap.fill(line, 100, subsequent_indent="  "))
+
+
+def so_far(log_: Log) -> str:
+    """Of a run that goes on: how far it is, as a verdict may be too early."""
+    if not is_going(log_):
+        return ""
+    return f", so far ({steps_done(log_):,.6g} of {log_.steps:,} steps)"
 
 
 def named(shape: str) -> str:
@@ -257,17 +268,35 @@ def chance_said(log_: Log, chance: Chance) -> str:
     return f"{', '.join(known) or 'not known'} ({chance.said})"
 
 
-def advise(shapes: Sequence[str]) -> None:
-    """What to try for these shapes, the commonest first."""
-    for shape, _ in Counter(shapes).most_common():
-        print(f"\nWhat to try, in order ({shape}):")
-        for number, (what, evidence) in enumerate(TRY[shape], 1):
+def advise(told: Sequence[tuple[Log, Chance, Verdict]]) -> None:
+    """What to try for the shapes of these logs, the commonest first; where they cannot be told,
+    only what the logs lack."""
+    for shape, _ in Counter(verdict.shape for *_, verdict in told).most_common():
+        to_try = TRY[shape]
+        if shape == UNKNOWN:
+            untold = [(log_, chance) for log_, chance, verdict in told if verdict.shape == UNKNOWN]
+            lacking = [any(parts) for parts in zip(*(lacks(*one) for one in untold), strict=True)]
+            to_try = [one for one, missing in zip(TRY[UNKNOWN], lacking, strict=True) if missing]
+        print(f"\nWhat to try, in order ({shape}):" if to_try else "")
+        for number, (what, evidence) in enumerate(to_try, 1):
             text = f"{number}. {what}. Evidence: {evidence()}."
             print(textwrap.fill(text, 100, initial_indent="  ", subsequent_indent="     "))
 
 
-def limits() -> str:
-    """What no log of this kind can tell."""
+def lacks(log_: Log, chance: Chance) -> tuple[bool, bool, bool]:
+    """Whether a log lacks a score, several evaluations, and given labels, as TRY[UNKNOWN] has
+    them."""
+    scores = log_.evaluations.known("other")[1]
+    return not len(scores), len(log_.evaluations) < 3, chance.guessed and not log_.other_task
+
+
+def limits(logs: Sequence[Log]) -> str:
+    """What these logs cannot tell."""
+    if all(np.isfinite(log_.gradient_ratio) for log_ in logs):
+        return (
+            "What a log cannot tell: whether labels are wrong, nor why: other causes give the same"
+            " curves."
+        )
     runs = table("mini", "bias_correction")
     runs = runs[(runs["task"] == "rte") & (runs["learning_rate"] == 3e-4)]
     ratios = []
@@ -369,8 +398,8 @@ def main() -> None:
         failed = sum(bool(verdict.failed) for verdict in verdicts)
         low, high = wilson_interval(failed, len(logs))
         print(f"\n{failed} of {len(logs)} failed (95 % interval {low:.0%} to {high:.0%})")
-    advise([verdict.shape for verdict in verdicts])
-    print("\n" + textwrap.fill(limits(), 100))
+    advise(told)
+    print("\n" + textwrap.fill(limits(logs), 100))
     save(draw(logs, chances, verdicts), options.figures / "diagnose")
     if bad:
         sys.exit(2)

@@ -1,10 +1,16 @@
 """Whether a run ends at chance, and if so whether it ever left it: A, B, learnt, or not known."""
 
-from math import isfinite, isnan, nan
+from math import isfinite, isnan, log, nan
 
 import numpy as np
 
-from analysis.diagnosis.chance import Chance, entropy_of, kind_of, lowest_entropy
+from analysis.diagnosis.chance import (
+    MOST_LIKELY_SHARE,
+    Chance,
+    entropy_of,
+    kind_of,
+    lowest_entropy,
+)
 from analysis.diagnosis.records import Log
 from analysis.diagnosis.verdict import (
     COLLAPSED,
@@ -21,6 +27,9 @@ from analysis.diagnosis.verdict import (
     way,
 )
 
+ABOUT = 0.12  # of a score 1 / k: so near to it is one that only k labels' chance explains
+NO_WORD = 0.02  # an F1 below it: nothing is found
+LOST = 0.25  # share of the way from chance: a score that fell so far is told of
 BLOCKS = 30  # a longer series of losses is smoothed to so many means, as single batches are noisy
 
 
@@ -48,6 +57,12 @@ def failed_or_learnt(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdi
                 "that is above the label entropy: it is too sure where it is wrong, as after many"
                 " epochs, which the score does not see"
             )
+        if len(scores) and way(scores.max(), chance) - way(scores[-1], chance) > LOST:
+            at = log_.evaluations.known("other")[0][scores.argmax()]
+            because.append(
+                f"but at step {at:,.6g} the score was {scores.max():.4g}: keep the best checkpoint,"
+                " and lower the rate"
+            )
         return Verdict(LEARNT, because, False)
     return when_it_failed(log_, chance, thresholds, because)
 
@@ -60,7 +75,12 @@ def one_answer(
     scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
     if not chance.guessed or len(scores) < 3 or np.ptp(scores) > thresholds.tied:
         return None
+    if scores[-1] > 1 - 1e-9:  # no constant answer's
+        return None
     loss = min((x for x in (end_loss(log_), last(dev)) if not isnan(x)), default=nan)
+    if kind_of(log_.metric) == "f1" and scores.max() < NO_WORD and stays(log_, thresholds):
+        said = f"the F1 is under {NO_WORD} in all {len(scores)} evaluations, and the losses stay"
+        return Verdict(NEVER, [*because, f"{said}: every answer is the label that does not count"])
     same = bool(np.ptp(scores) < 1e-9)
     if not same and not at_one_label(log_, loss, chance, thresholds):
         return None
@@ -78,18 +98,25 @@ def one_answer(
 
 
 def at_one_label(log_: Log, loss: float, chance: Chance, thresholds: Thresholds) -> bool:
-    """Whether an accuracy that moves little is what answering the commoner of two labels gets, by
-    the last loss, which is at the entropy of such labels, and dev losses, else training losses,
-    that move as little."""
-    scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
-    share = float(scores[-1])
-    of_two = kind_of(log_.metric) == "accuracy" and len(chance.shares) == 2 and 0.5 <= share < 1
-    # the last two; of training losses, which are noisy, the means of the last two quarters
-    losses = dev[-2:] if len(dev) else smoothed(*log_.training.known("loss"), 4)[1][-2:]
-    flat = len(losses) > 1 and np.ptp(losses) <= 2 * thresholds.at_entropy
-    if not of_two or not flat:
+    """Whether an accuracy that moves little is what answering the commonest label gets, by the last
+    loss, which is at an entropy of such labels, and losses that move as little. Of more than two
+    labels the entropy has a range, and shares that are hardly a label's are left out."""
+    share, labels = float(log_.evaluations.known("other")[1][-1]), len(chance.shares)
+    highest = 1 if labels == 2 else MOST_LIKELY_SHARE
+    if kind_of(log_.metric) != "accuracy" or labels < 2 or not 1 / labels <= share < highest:
         return False
-    return abs(loss - entropy_of((share, 1 - share))) <= 2 * thresholds.at_entropy
+    low = lowest_entropy(log_.metric, share, labels)
+    high = entropy_of((share, 1 - share)) + (1 - share) * log(labels - 1)
+    near = 2 * thresholds.at_entropy
+    return stays(log_, thresholds) and low - near <= loss <= high + near
+
+
+def stays(log_: Log, thresholds: Thresholds) -> bool:
+    """Whether the last two dev losses are nearly alike; without dev losses the means of the last
+    two quarters of training's, which are noisy."""
+    dev = log_.evaluations.known("loss")[1]
+    losses = dev[-2:] if len(dev) else smoothed(*log_.training.known("loss"), 4)[1][-2:]
+    return len(losses) > 1 and bool(np.ptp(losses) <= 2 * thresholds.at_entropy)
 
 
 def of_uneven_labels(log_: Log, chance: Chance, thresholds: Thresholds) -> bool:
@@ -182,6 +209,11 @@ def by_score(
             "the training loss ends where it began and far above dev's, so it is of another scale,"
             " and the number of labels is not known: give --labels"
         )
+    if up > thresholds.near and (fewer := fewer_labels(log_, chance, thresholds)):
+        return None, (
+            f"scores and losses are those of {fewer} labels at chance as well, and the first loss"
+            " is no sure guide: give --classes or --labels"
+        )
     if up > thresholds.near:
         # a dev loss that was lower before is that of a run too sure of itself
         losses = dev if len(dev) else log_.training.known("loss")[1]
@@ -200,6 +232,23 @@ def by_score(
     if isnan(chance.entropy):
         return None, "barely above chance, and no loss says more"
     return by_loss, ""
+
+
+def fewer_labels(log_: Log, chance: Chance, thresholds: Thresholds) -> int:
+    """How many labels, fewer than were guessed from the first loss, have such scores and losses at
+    chance, or after learning by heart: all scores near 1 / k, and a dev loss, else a training
+    loss, not below ln k. 0 for none."""
+    scores, dev = (log_.evaluations.known(name)[1] for name in ("other", "loss"))
+    if not chance.guessed or kind_of(log_.metric) not in ("accuracy", "micro", "balanced"):
+        return 0
+    loss, train = last(dev), end_loss(log_)
+    for labels in range(2, len(chance.shares)):
+        near = np.abs(scores - 1 / labels).max() <= ABOUT / labels
+        bound = log(labels) - thresholds.at_entropy
+        by_heart = train < near_zero(log_, thresholds) or not train < bound
+        if near and (loss >= bound or (isnan(loss) and by_heart)):
+            return labels
+    return 0
 
 
 def of_another_scale(log_: Log) -> bool:
@@ -247,6 +296,8 @@ def when_it_failed(
 
 
 def what_is_missing(log_: Log, chance: Chance) -> str:
+    if log_.other_task:
+        return "of a regression log pearson or spearman; answers in words are not judged"
     if isnan(chance.entropy) and isnan(chance.level):
         return "what chance would give is not known: give --labels, --classes or --group"
     return "no score says which"

@@ -28,15 +28,22 @@ SCORES = (
     *("matthews_correlation", "matthews_corrcoef", "mcc", "matthews"),
     *("pearson", "pearsonr", "spearmanr", "spearman"),
     *("overall_f1", "entity_f1"),  # seqeval's
+    *("roc_auc", "auc"),
     *("accuracy", "acc", "accur", "binary_accuracy", "categorical_accuracy"),
     "sparse_categorical_accuracy",
     *("f1_macro", "macro_f1", "f1", "f1_micro", "micro_f1", "f1_weighted", "weighted_f1"),
-    *("balanced_accuracy", "roc_auc", "auc", "kappa", "score"),
+    *("balanced_accuracy", "kappa", "score"),
 )
 NO_SCORES = (*NORM, *STEP, "epoch", "runtime", "learning_rate", "time", "model_preparation_time")
+RATE = ("learning_rate", "train/learning_rate", "lr")
+LOWEST_RATE = 1e-7  # of a peak: at a lower one nothing is learnt in any usual number of steps
+RATIO = ("first_to_classifier_grad", "train/first_to_classifier_grad")  # callback.py's
+VANISHED = 3e-3  # of that ratio, as in callback.py
+OF_FAIRSEQ = ("train_wps", "valid_wps", "wps")  # words a second
 # of what is judged otherwise than classes: language models and answers in words; regression
 OF_WORDS = re.compile(r"perplexity|ppl|exact_match|bleu|sacrebleu|rouge\w*|wer|cer")
-OF_OTHER_TASKS = re.compile(rf"mse|rmse|mae|r2|r_squared|{OF_WORDS.pattern}")
+OF_REGRESSION = re.compile(r"mse|rmse|mae|r2|r_squared")
+OF_OTHER_TASKS = re.compile(rf"{OF_REGRESSION.pattern}|{OF_WORDS.pattern}")
 
 
 def is_loss(key: str) -> bool:
@@ -54,6 +61,8 @@ def from_records(records: Iterable[Mapping[str, Any]], name: str, metric: str | 
     count = 0
     for record in records:
         for key, value in record.items():
+            if isinstance(value, dict) and len(value) == 1:  # evaluate's {"accuracy": 0.5}
+                (value,) = value.values()
             column = columns.setdefault(key, [])
             column += [cells.MISSING] * (count - len(column)) + [value]
         count += 1
@@ -117,6 +126,9 @@ def from_columns(
     if score:
         scores = cells.scores(score, columns[score], name, notes)
         scores = cells.constant_answers(score, scores, dev_loss, table, notes)
+    if any(name in columns for name in OF_FAIRSEQ):
+        notes.append("warning: fairseq logs losses in bits: read in nats, times ln 2")
+        loss, dev_loss = ([x and x * math.log(2) for x in part] for part in (loss, dev_loss))
     trained = [i for i in range(count) if loss[i] is not None]
     judged = [i for i in range(count) if dev_loss[i] is not None or scores[i] is not None]
     step = steps_of(columns, sorted({*trained, *judged}), count, name, notes)
@@ -139,7 +151,19 @@ def from_columns(
         note_unknown(columns, notes)
     of_others = OF_OTHER_TASKS if score is None else OF_WORDS
     other_task = [plain(column) for column in columns if of_others.fullmatch(plain(column))]
+    rates = numbers_of(columns.get(first_of(columns, RATE, []), ()))
+    if rates and max(rates) <= LOWEST_RATE:
+        notes.append(
+            f"warning: the learning rate in the log is never above {max(rates):.1g}: nothing can be"
+            " learnt at it, so raise it first"
+        )
     log = Log(name, training, evaluations, score, divided_by=factor, notes=notes)
+    if ratios := numbers_of(columns.get(first_of(columns, RATIO, []), ())):
+        log.gradient_ratio = ratios[-1]
+        vanished = "it has vanished" if ratios[-1] < VANISHED else "it has not vanished"
+        notes.append(
+            f"the first layer's gradient ends at {ratios[-1]:.1e} of the classifier's: {vanished}"
+        )
     log.other_task = "".join(other_task[:1])
     return log
 
@@ -153,6 +177,10 @@ def note_unknown(columns: Mapping[str, list[Any]], notes: list[str]) -> None:
         if evaluated and "per_second" not in column and any(x is not None for x in numbers):
             unknown.append(column)
     unknown = [column for column in unknown if plain(column) not in NO_SCORES]
+    others = [column for column in unknown if OF_REGRESSION.fullmatch(plain(column))]
+    unknown = [column for column in unknown if column not in others]
+    if others:
+        notes.append(f"it has {', '.join(others[:5])}, of a regression: log pearson or spearman")
     if unknown:
         shown = ", ".join(unknown[:5])
         notes.append(f"it has no score that is known, but {shown}: --score NAME looks at one")
@@ -211,25 +239,25 @@ def plain(column: str) -> str:
 
 def chosen_score(columns: Mapping[str, list[Any]], name: str, metric: str | None) -> str | None:
     """The column of the score: the one asked for, or the first of SCORES that is there, of an
-    evaluation rather than of training. An F1 that ends at 0 comes first: whatever the accuracy,
-    every answer is "no", or of entities "none"."""
+    evaluation rather than of training, and one that moves rather than one that does not. An F1 that
+    ends near 0 comes first: whatever the accuracy, every answer is "no", or of entities "none"."""
     known = list(columns)
     if metric:
         return asked_for(known, name, metric)
     of_evaluations = sorted(known, key=lambda column: plain(column) == column.lower())
     for column in of_evaluations:
-        if plain(column) in ("f1", "overall_f1", "entity_f1") and ends_at_zero(columns[column]):
+        numbers = numbers_of(columns[column])
+        if plain(column) in ("f1", "overall_f1", "entity_f1") and numbers and numbers[-1] < 0.02:
             return column
-    for ending in SCORES:
-        for column in of_evaluations:
-            if plain(column) == ending:
-                return column
-    return None
+    found = [column for ending in SCORES for column in of_evaluations if plain(column) == ending]
+    named = [column for column in found if plain(column) != column.lower()]
+    found = named or found
+    moving = [column for column in found if len(set(numbers_of(columns[column]))) > 1]
+    return next(iter(moving or found), None)
 
 
-def ends_at_zero(values: Sequence[Any]) -> bool:
-    known = [x for x in map(cells.as_number, values) if x is not None]
-    return bool(known) and known[-1] == 0
+def numbers_of(values: Sequence[Any]) -> list[float]:
+    return [x for x in map(cells.as_number, values) if x is not None]
 
 
 def asked_for(known: Sequence[str], name: str, metric: str) -> str:
@@ -239,5 +267,10 @@ def asked_for(known: Sequence[str], name: str, metric: str) -> str:
             if spelled(column) in (metric.lower(), f"eval_{metric}".lower()):
                 if is_loss(column) or plain(column) in NO_SCORES:
                     raise BadInput(f"--score {metric}: {column} is no score of the model's answers")
+                if OF_REGRESSION.fullmatch(plain(column)):
+                    raise BadInput(
+                        f"--score {metric}: {column} is no score of classes: expected one, or of a"
+                        " regression pearson or spearman"
+                    )
                 return column
     raise BadInput(f"{name} has no score {metric!r}: it has {', '.join(known)}")

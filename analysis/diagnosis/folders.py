@@ -28,8 +28,11 @@ def read_logs(path: Path, metric: str | None = None) -> list[Log]:
     try:
         text = data.decode("utf-16" if wide else "utf-8-sig")
     except UnicodeDecodeError as error:
+        what = "convert it, e.g. with iconv"
+        if "tfevents" in path.name:
+            what = "TensorBoard's own files are not read: export a CSV, or take trainer_state.json"
         raise BadInput(
-            f"{path} is no UTF-8 text (byte {error.start}): {EXPECTED}; convert it, e.g. with iconv"
+            f"{path} is no UTF-8 text (byte {error.start}): {EXPECTED}; {what}"
         ) from None
     name = str(path.parent if path.name == "trainer_state.json" else path)
     return [read_text(text, name, metric)]

@@ -48,10 +48,11 @@ def is_kept(evaluations: Iterable[np.ndarray], after: np.ndarray, notes: list[st
     if told:
         i = told[0]
         numbers = [f"{x:.4g}" for x in (score[i], loss[i]) if np.isfinite(x)]
+        said = f" ({', '.join(numbers)})" if numbers else ""
         more = f"; {len(told) - 1} more likewise" if len(told) > 1 else ""
         notes.append(
             f"warning: the evaluation {'after training' if after[i] else 'that comes second'}"
-            f" at step {step[i]:,.6g} ({', '.join(numbers)}) is not of the end of the run but"
+            f" at step {step[i]:,.6g}{said} is not of the end of the run but"
             f" of a kept checkpoint (load_best_model_at_end) or another set: left out{more}"
         )
     return kept

@@ -22,11 +22,14 @@ from typing import Any
 from analysis.diagnosis.cells import as_number
 from analysis.diagnosis.columns import (
     DEV_LOSS,
+    RATE,
+    STEP,
     TRAIN_LOSS,
     from_columns,
     from_records,
     is_loss,
     is_read,
+    numbers_of,
 )
 from analysis.diagnosis.pasted import Row, by_marks, header_of, lines_of, rows_of, spelled
 from analysis.diagnosis.records import Log, records_of
@@ -209,27 +212,44 @@ def from_table(
         return from_csv("\n".join(text.split("\n")[number:]), name, metric)
     header, rows, others = rows_of(text, number, parted)
     if not rows:
-        raise BadInput(f"{name} has a header and no rows: {EXPECTED}")
+        raise BadInput(
+            f"{name} has a header of {len(header)} names and no line with as many cells: {EXPECTED}"
+        )
     columns = {key: [row[i] for row in rows] for i, key in enumerate(map(spelled, header))}
+    empty_where_nan(columns, len(rows))
     log = from_columns(columns, len(rows), name, metric)
     if others:
         log.notes.append(f"warning: {others} lines under its header are no rows of it: not read")
     return log
 
 
+def empty_where_nan(columns: dict[str, list[Any]], count: int) -> None:
+    """Take nan in the losses of a table for an empty cell where the row has another loss, and, if
+    that is so anywhere, where it has no number at all, as a summary's row that pandas wrote."""
+    losses = [key for key in columns if is_loss(key)]
+    measured = [key for key in columns if key in RATE or is_read(key)]
+    measured = [key for key in measured if key not in (*STEP, "epoch")]
+    found = False
+    for i in range(count if len(losses) > 1 else 0):
+        numbers = {key: as_number(columns[key][i]) for key in losses}
+        if any(x is not None and x == x for x in numbers.values()):
+            for key, x in numbers.items():
+                found |= x is not None and x != x
+                columns[key][i] = None if x != x else columns[key][i]
+    for i in range(count if found else 0):
+        if not any(x == x for x in numbers_of([columns[key][i] for key in measured])):
+            for key in losses:
+                columns[key][i] = None
+
+
 def from_csv(text: str, name: str, metric: str | None) -> Log:
     """A CSV with a row a record: training, evaluation, or both in one row. An empty cell is
-    missing; nan is a loss that is no number, but in a row that has the other loss missing too."""
+    missing; nan is a loss that is no number, but where empty_where_nan has it otherwise."""
     header, rows = table_of(text, name)
     columns: dict[str, list[Any]] = {}
     for key, *cells in zip(header, *rows, strict=True):
         columns[key] = cells
-    losses = [key for key in header if is_loss(key)]
-    for i in range(len(rows) if len(losses) > 1 else 0):
-        numbers = {key: as_number(columns[key][i]) for key in losses}
-        if any(x is not None and x == x for x in numbers.values()):
-            for key, x in numbers.items():
-                columns[key][i] = None if x != x else columns[key][i]
+    empty_where_nan(columns, len(rows))
     return from_columns(columns, len(rows), name, metric)
 
 

@@ -76,6 +76,8 @@ def rows_of(text: str, number: int, parted: Callable[[str], Row]) -> tuple[Row, 
         if not line.strip(" |:-"):
             continue
         row = [cell.replace("_", " ") if cell == "No_log" else cell for cell in parted(line)]
+        if len(row) == len(header) + 1 and row[0].isdigit():  # pandas' index has no name
+            row = row[1:]
         if len(row) == len(header):
             rows.append(row)
         else:

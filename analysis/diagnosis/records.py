@@ -42,6 +42,7 @@ class Log:
     mean_loss: float = math.nan  # nats, over the whole run, as the Trainer says it at the end
     dev_examples: int | None = None
     divided_by: int = 1  # its training losses (scale.py)
+    gradient_ratio: float = math.nan  # the first layer's gradient norm over the classifier's
     other_task: str = ""  # the name of a score that classes do not have, where there is no other
     notes: list[str] = field(default_factory=list)  # a line each, for the reader
     digest: str = ""  # of the text it was read from

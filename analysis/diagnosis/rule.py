@@ -110,15 +110,16 @@ def lying_metric(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict |
             [
                 f"a dev loss of {loss[-1]:.3g} nats cannot go with a score of {score[-1]:.4g}: a"
                 f" wrong answer costs at least ln 2, so it is {max(lowest, 0):.3g} or more (unless"
-                " the loss is smoothed, weighted, or a mean over several labels an example)"
+                " the loss is smoothed, weighted, focal, or a mean over several labels)"
             ],
         )
     fell = 1 - loss[-1] / chance.entropy if chance.entropy else nan
-    if len(score) >= 3 and np.ptp(score) < 1e-9 and fell > thresholds.moved:
+    perfect = score[-1] > 1 - 1e-9  # no constant answer's
+    if len(score) >= 3 and np.ptp(score) < 1e-9 and fell > thresholds.moved and not perfect:
         lowest = lowest_entropy(log_.metric, float(score[-1]), len(chance.shares))
         constant = kind_of(log_.metric) != "accuracy" or loss[-1] >= lowest - thresholds.at_entropy
-        if kind_of(log_.metric) == "entities" and score[-1] == 0 and loss[-1] > 2 * SMALL:
-            return None  # no word is named: at chance, whatever the labels
+        if kind_of(log_.metric) in ("entities", "f1") and score[-1] == 0 and loss[-1] > 2 * SMALL:
+            return None  # nothing is found: at chance, whatever the labels
         if chance.guessed and constant:
             return Verdict(
                 UNKNOWN,
@@ -132,7 +133,8 @@ def lying_metric(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict |
             LIES,
             [
                 f"the score is {score[-1]:.4g} in all {len(score)} evaluations, while the dev loss"
-                f" fell to {loss[-1]:.3g} nats, {fell:.0%} below the label entropy"
+                f" fell to {loss[-1]:.3g} nats, {fell:.0%} below the label entropy (unless it is no"
+                " cross-entropy, as a focal one)"
             ],
         )
     return None

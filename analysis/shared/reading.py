@@ -1,6 +1,7 @@
 """What every script's command line shares: flags, reading a CSV, clear errors."""
 
 import argparse
+import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -18,6 +19,7 @@ PUBLISHED = REPOSITORY / "analysis" / "published"  # its scores are in percent, 
 
 
 STOPPED = 130  # exit status after Ctrl-C
+CLOSED = 141  # of a program whose output nobody reads any more, as a shell has it
 
 
 PROFILES = ("mini", "small", "paper")
@@ -179,6 +181,9 @@ def run_command(main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         print("\nstopped", file=sys.stderr)
         sys.exit(STOPPED)
+    except BrokenPipeError:  # who reads the output has enough of it, as head
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(CLOSED)
     except (BadInput, OSError) as error:
         text = (
             f"{error.filename or 'file system'}: {error.strerror or error}"

@@ -48,6 +48,7 @@ WINDOW = (0.2, 0.3)  # of all steps: what the verdict looks at
 VANISHED = 3e-3  # first layer's gradient over the classifier's
 NEAR = 0.02  # nats below the label entropy
 MOST_CLASSES = 1000
+LOWEST_RATE = 1e-7  # of the first 30 % of the steps: at a lower one nothing is learnt
 BOTH = {"first_layer", "classifier"}
 LOG = logging.getLogger(__name__)
 
@@ -78,7 +79,7 @@ class GradientWatch(TrainerCallback):
         self.window = (begin, max(end, begin + 1))
         self.norms: dict[str, list[torch.Tensor]] = {part: [] for part in self.parts}
         self.judged: dict[str, list[torch.Tensor]] = {part: [] for part in self.parts}
-        self.failing, self.rate, self.inside = None, math.nan, False
+        self.failing, self.rate, self.highest, self.inside = None, math.nan, 0.0, False
         self.labels, self.losses, self.examples = Counter[int](), list[float](), 0
         self.hook = given["model"].register_forward_hook(self.look, with_kwargs=True)
 
@@ -109,6 +110,7 @@ class GradientWatch(TrainerCallback):
             if self.inside:
                 self.judged[part].append(self.norms[part][-1])
         self.rate = effective_rate(given["optimizer"], state.global_step + 1, self.bias_correction)
+        self.highest = max(self.highest, self.rate)
 
     def on_log(self, args: Any, state: Any, control: Any, logs: dict[str, Any], **_: Any) -> None:
         """Add to a record of training what was measured since the last one."""
@@ -127,6 +129,10 @@ class GradientWatch(TrainerCallback):
         if state.global_step != self.window[1]:
             return control
         self.hook.remove()
+        if self.highest <= LOWEST_RATE:
+            self.say(
+                f"the learning rate was never above {self.highest:.1g}: nothing is learnt at it"
+            )
         share, (loss, entropy) = ratio(self.judged), self.gathered()
         if math.isnan(entropy) or not set(self.parts) >= BOTH or not self.whole:
             self.say(
@@ -140,8 +146,8 @@ class GradientWatch(TrainerCallback):
             self.say(
                 f"this run is failing: after {WINDOW[1]:.0%} of the steps the first layer gets"
                 f" {share:.1e} of the classifier's gradient, cross-entropy {loss:.3f}, label"
-                f" entropy {entropy:.3f}; {'stopped' if self.stop else 'stop it'}, take another"
-                " seed"
+                f" entropy {entropy:.3f}; {'stopped' if self.stop else 'stop it'}, see that Adam"
+                " corrects its bias, lower the rate, or take another seed"
             )
             control.should_training_stop = control.should_training_stop or self.stop
         return control

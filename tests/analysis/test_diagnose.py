@@ -2,12 +2,15 @@
 
 import csv
 import json
+import subprocess
+import sys
 
 import matplotlib.pyplot as plt
 import pytest
+from conftest import REPOSITORY
 
 from analysis import diagnose
-from analysis.diagnose import logging_of
+from analysis.diagnose import advise, logging_of
 from analysis.diagnosis import advice
 from analysis.diagnosis.advice import TRY
 from analysis.diagnosis.chance import chance_of
@@ -338,3 +341,24 @@ def test_a_score_of_the_command_line_is_none_of_the_logs(failing):
 
     with pytest.raises(BadInput):
         read_logs(failing, "rouge")
+
+
+def test_only_what_is_missing_is_asked_for(tmp_path, capsys):
+    """Three evaluations with a score, at losses that uneven labels may have: labels alone."""
+    scores = (0.76, 0.762, 0.758)
+    rows = [{"step": i, "eval_loss": 0.55, "eval_accuracy": x} for i, x in enumerate(scores)]
+    log_ = from_records([{"step": 1, "loss": 0.7}, *rows, {"step": 3, "loss": 0.55}], "a log", None)
+    chance = chance_of(log_)
+    advise([(log_, chance, judge(log_, chance))])
+    said = capsys.readouterr().out
+    assert "--labels" in said and "log a score" not in said and "log more often" not in said
+
+
+def test_a_reader_that_has_enough_is_no_error(tmp_path):
+    (tmp_path / "log.txt").write_text("{'loss': 0.7, 'epoch': 1.0}\n" * 2)
+    command = [sys.executable, "-m", "analysis.diagnose", str(tmp_path), "--figures", str(tmp_path)]
+    program = subprocess.Popen(
+        command, cwd=REPOSITORY, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+    program.stdout.close()
+    assert program.stderr.read() == "" and program.wait() == 141

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from builders import DEV, a_result
 
+from analysis.diagnosis.columns import from_records
 from analysis.diagnosis.folders import read_logs
 from analysis.diagnosis.logs import read_text
 from analysis.shared.reading import BadInput
@@ -473,3 +474,66 @@ def test_one_of_several_evaluation_sets(metric, loss, score):
     assert one.metric == "eval_m_accuracy" and not one.notes
     unscored = read_text('[{"loss": 0.5}, {"eval_m_loss": 0.4}]', "a log")
     assert unscored.evaluations.loss.tolist() == [0.4] and unscored.metric is None
+
+
+def test_of_several_scores_one_that_moves_and_one_whose_level_is_known():
+    rows = [
+        {"step": 100, "eval_loss": 0.3, "eval_accuracy": 0.83, "eval_f1": 0.4},
+        {"step": 200, "eval_loss": 0.2, "eval_accuracy": 0.83, "eval_f1": 0.7},
+    ]
+    assert from_records(rows, "a log", None).metric == "eval_f1"  # accuracy: nearly all words "O"
+    several = [{**row, "eval_roc_auc": 0.9 + 0.01 * i} for i, row in enumerate(rows)]
+    assert from_records(several, "a log", None).metric == "eval_roc_auc"
+    near_0 = [{**row, "eval_f1": 0.001} for row in several]
+    assert from_records(near_0, "a log", None).metric == "eval_f1"
+
+
+@pytest.mark.parametrize("name", ["rmse", "mse"])
+def test_a_regressions_error_is_no_score_of_classes(name):
+    rows = [{"step": 1, "loss": 0.7}, {"step": 1, "eval_loss": 0.6, f"eval_{name}": 0.5}]
+    assert "log pearson or spearman" in from_records(rows, "a log", None).notes[0]
+    with pytest.raises(BadInput, match="is no score of classes"):
+        from_records(rows, "a log", name)
+
+
+def test_a_score_in_a_dict_of_its_own():
+    """As compute_metrics gives it that returns evaluate's result for each."""
+    log = from_records(
+        [{"step": 1, "eval_loss": 0.6, "eval_accuracy": {"accuracy": 0.7}}], "", None
+    )
+    assert log.evaluations.other.tolist() == [0.7] and log.metric == "eval_accuracy"
+
+
+def test_nan_for_an_empty_cell_in_the_row_of_the_summary():
+    """W&B's history by pandas: each row has one of the losses, the last one neither."""
+    text = "step,loss,eval_loss,learning_rate\n10,0.7,nan,1e-5\n20,nan,0.6,nan\n20,nan,nan,nan\n"
+    log = read_text(text, "a log")
+    assert not log.training.broken.any() and not log.evaluations.broken.any()
+    broke = read_text(text.replace("20,nan,nan,nan", "30,nan,nan,1e-5"), "a log")
+    assert broke.training.broken.tolist() == [False, True]
+
+
+def test_a_table_that_pandas_printed_has_one_cell_more():
+    log = read_text("  step  loss  eval_loss\n0  10  0.7  0.65\n1  20  0.6  0.55\n", "a log")
+    assert log.training.loss.tolist() == [0.7, 0.6] and log.training.step.tolist() == [10, 20]
+
+
+def test_fairseq_logs_bits():
+    lines = '{"epoch": 1, "train_loss": "1.0", "train_wps": "9"}\n{"epoch": 1, "valid_loss": "0.5"}'
+    log = read_text(lines, "a log")
+    assert log.training.loss.tolist() == pytest.approx([math.log(2)])
+    assert log.evaluations.loss.tolist() == pytest.approx([math.log(2) / 2])
+    assert any("in bits" in note for note in log.notes)
+
+
+@pytest.mark.parametrize(("rate", "told"), [(0.0, True), (1e-8, True), (2e-5, False)])
+def test_a_rate_at_which_nothing_is_learnt_is_told(rate, told):
+    rows = [{"step": i, "loss": 0.7, "learning_rate": rate} for i in (10, 20)]
+    notes = from_records(rows, "a log", None).notes
+    assert any("nothing can be learnt at it" in note for note in notes) == told
+
+
+def test_the_gradients_that_the_callback_logs_are_read():
+    rows = [{"step": 10, "loss": 0.7, "first_to_classifier_grad": 3e-9}]
+    log = from_records(rows, "a log", None)
+    assert log.gradient_ratio == 3e-9 and "it has vanished" in log.notes[0]

@@ -525,3 +525,64 @@ def test_the_lowest_entropy_that_goes_with_a_constant_answers_score():
     assert lowest_entropy("accuracy", 0.25, 6) == pytest.approx(log(4))
     assert lowest_entropy("accuracy", 0.7, 2) == pytest.approx(entropy_of((0.3, 0.7)))
     assert np.isnan(lowest_entropy("matthews_correlation", 0.0, 2))
+
+
+# a first loss that a large head, or summed micro-batches, put too high for the number of labels
+TOO_HIGH = {
+    "two labels at chance, first loss 1.33": (
+        [1.33, 0.9, 0.75, 0.75],
+        [0.9, 0.85, 0.776],
+        [0.473, 0.527, 0.503],
+    ),
+    "the same, no dev loss": ([1.33, 0.75, 0.70, 0.70], [], [0.473, 0.527, 0.473]),
+    "two labels learnt by heart, first loss 0.85": (
+        [0.85, 0.3, 0.01, 0.006],
+        [0.9, 1.6, 2.1],
+        [0.52, 0.51, 0.51],
+    ),
+    "four micro-batches summed, two labels at chance": (
+        [2.80, 2.77, 2.76, 2.76],
+        [],
+        [0.527, 0.527, 0.527],
+    ),
+    "0.60, 0.25 and 0.15 of three labels, nearly one answer": (
+        [1.1, 0.95, 0.94, 0.94],
+        [0.94, 0.938, 0.938],
+        [0.600, 0.600, 0.596],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", TOO_HIGH)
+def test_a_first_loss_is_no_proof_of_many_labels(name):
+    log_ = a_log(*TOO_HIGH[name])
+    assert chance_of(log_).guessed and judge(log_, chance_of(log_)).shape == UNKNOWN
+
+
+def test_many_labels_that_are_learnt_stay_learnt():
+    """Six labels, ln 6 = 1.79: the score comes from far below a half, or the loss is below ln 2."""
+    rises = a_log([1.79, 1.5, 1.3, 1.2], [1.5, 1.35, 1.3], [0.30, 0.42, 0.50])
+    low = a_log([1.79, 0.8, 0.5, 0.4], [0.70, 0.60, 0.55], [0.55, 0.53, 0.52])
+    three = a_log([1.1, 0.6, 0.5, 0.4], [0.60, 0.55, 0.549], [0.79, 0.794, 0.796])
+    for log_ in (rises, low, three):
+        assert judge(log_, chance_of(log_)).shape == LEARNT
+
+
+def test_a_perfect_score_is_no_constant_answers():
+    log_ = a_log([0.7, 0.2, 0.03], [0.01, 0.001, 0.0005], [1.0, 1.0, 1.0])
+    assert judge(log_, chance_of(log_)).shape == LEARNT
+
+
+@pytest.mark.parametrize(("before", "shape"), [(0.66, NEVER), (0.8, UNKNOWN)])
+def test_an_f1_of_0_at_losses_that_stay_is_chance(before, shape):
+    """Of words: nearly all are "O", and none is found; a loss that still falls may come to some."""
+    log_ = a_log([1.6, 0.7, 0.65], [before + 0.1, before, 0.65], [0.0, 0.0, 0.0], "f1")
+    assert judge(log_, chance_of(log_)).shape == shape
+
+
+def test_a_score_that_fell_far_is_told_of():
+    log_ = a_log([0.6, 0.3, 0.6], [0.3, 0.4, 0.65], [0.9, 0.85, 0.63])
+    verdict = judge(log_, chance_of(log_))
+    assert verdict.shape == LEARNT and "at step 100 the score was 0.9" in verdict.because[-1]
+    kept = a_log([0.6, 0.3, 0.2], [0.3, 0.3, 0.32], [0.9, 0.91, 0.89])
+    assert not any("at step" in said for said in judge(kept, chance_of(kept)).because)

@@ -409,3 +409,11 @@ def test_mini_watched(tmp_path):
     factor = (1 - 0.9**2) / math.sqrt(1 - 0.999**2)
     assert second["effective_learning_rate"] == pytest.approx(3e-4 / 30 * factor)
     assert 0.05 < third["first_to_classifier_grad"] < 5
+
+
+@pytest.mark.parametrize(("rate", "told"), [(0.0, True), (1e-3, False)])
+def test_a_rate_of_0_is_said(rate, told, tmp_path, caplog):
+    trainer = a_trainer(a_model(), tmp_path, max_steps=10, learning_rate=rate)
+    watch(trainer)
+    trainer.train()
+    assert ("the learning rate was never above 0" in caplog.text) == told
