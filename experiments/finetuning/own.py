@@ -221,8 +221,10 @@ def load_words(asked: OwnData, parts: dict[str, list[Sentence]], remarks: list[s
         splits[part] = with_labels(sentences, names)
         if by_entity(names) and (starts := starts_without_b(sentences)):
             remarks.append(f"{part} has {starts:,} I- without a B- before: each starts an entity")
-    if "dev" not in splits:
+    drawn = "dev" not in splits
+    if drawn:
         splits |= split_off(splits["train"], remarks)
+    check_words(splits, names, f"{asked.data}, dev drawn from it" if drawn else asked.data)
     if NONE not in names:
         remarks.append(f"no label {NONE}: every word counts, so F1 is the share of right words")
     task = Task(
@@ -272,6 +274,22 @@ def check_parts(splits: dict[str, Split], names: list[str], where: str) -> None:
             said = f"{len(split.labels):,} rows with {different} different labels"
             expected = "two classes or more" if names else "numbers that differ"
             raise BadInput(f"{where}: {part} has {said}; expected {expected} in each part")
+
+
+def check_words(splits: dict[str, Split], names: tuple[str, ...], where: str) -> None:
+    """The same with a label a word. Entities alone are enough: where they begin and end is still to
+    be found."""
+    for part, split in splits.items():
+        there: set[int] = set()
+        for labels in split.labels:
+            there |= set(labels.tolist())
+        found = [names[i] for i in there]
+        if found in ([], [NONE]) or (len(found) == 1 and not by_entity(names)):
+            said = f"all words {found[0]!r}" if found else "not one word"
+            raise BadInput(
+                f"{where}: {part} has {len(split.labels):,} sentences, {said}; expected words of"
+                " different labels in each part: give more sentences, or another dev part"
+            )
 
 
 def what_to_know(splits: dict[str, Split], task: Task) -> list[str]:

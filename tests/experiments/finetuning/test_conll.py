@@ -86,6 +86,24 @@ def test_bad_files_in_one_line(tmp_path, name):
     assert said in str(error.value) and "\n" not in str(error.value)
 
 
+ONE = "Bonn B-place\nis O\n"
+WORDS = "a X\nb O\n\n" * 3
+
+
+@pytest.mark.parametrize(
+    ("train", "dev", "said"),
+    [
+        (f"{ONE}\n{ONE}", "", "dev drawn from it: dev has 0 sentences, not one word"),
+        (f"{ONE}\n{ONE}", "is O\n\nwas O\n", "dev has 2 sentences, all words 'O'"),
+        (WORDS, "b O\n", "dev has 1 sentences, all words 'O'"),
+        (WORDS, "a X\n", "dev has 1 sentences, all words 'X'"),  # X for every word is perfect
+    ],
+)
+def test_a_part_on_which_every_run_would_fail(tmp_path, train, dev, said):
+    with pytest.raises(BadInput, match=said):
+        loaded(folder(tmp_path, train, dev))
+
+
 def test_labels_that_differ_in_case_only_are_said(tmp_path):
     train = "a O\nb B-person\nc I-place\nd b-person\n" * 3
     remarks = loaded(folder(tmp_path, train))[3]
