@@ -15,6 +15,7 @@ Writes     : results/<profile>/instability_measures.csv, one row per run, with i
 import argparse
 
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.glue import CLASSIFICATION
 from experiments.finetuning.histories import dev_labels
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import task_of
@@ -32,8 +33,9 @@ CONDITIONS = {
 
 
 def two_classes(options: argparse.Namespace) -> bool:
-    """Whether each task has two: the measures compare two labels' probabilities."""
-    return all(task_of(task, options.data).outputs == 2 for task in options.tasks or ["rte"])
+    """Whether each task has two, an example: the measures compare two labels' probabilities."""
+    tasks = [task_of(task, options.data) for task in options.tasks or ["rte"]]
+    return all(task.kind == CLASSIFICATION and task.outputs == 2 for task in tasks)
 
 
 def planned(options: argparse.Namespace) -> list[Run]:

@@ -79,7 +79,9 @@ def write(options: argparse.Namespace, records: Records) -> None:
     )
 
 
-EXPERIMENT = Experiment("reinitialization", __doc__, planned, write, add_flags)
+EXPERIMENT = Experiment(
+    "reinitialization", __doc__, planned, write, add_flags, class_an_example=True
+)
 
 if __name__ == "__main__":
     main(EXPERIMENT)

@@ -211,6 +211,12 @@ def test_a_real_encoder_can_have_a_few_of_the_effective_rates():
     ]
 
 
+def test_two_labels_a_word_are_not_two_classes(tmp_path):
+    (tmp_path / "train.conll").write_text("a X\nb O\n\n" * 10)
+    chosen = options(instability_measures.EXPERIMENT, "--data", str(tmp_path), "--seeds", "1")
+    assert instability_measures.planned(chosen) == []
+
+
 def test_how_many_seeds():
     def counts(*arguments):
         runs = training_length.planned(options(training_length.EXPERIMENT, *arguments))

@@ -272,6 +272,8 @@ def test_one_seed_held_at_the_others_value(tiny_model, tmp_path):
 def test_tasks_whose_answers_an_experiment_cannot_read(tmp_path):
     """One class an example where there is a label a word; what looks at scores only goes on."""
     arguments = ["--tasks", "tagging", "--plan", "--results", str(tmp_path)]
-    with pytest.raises(BadInput, match="checkpoint_selection reads one class.*tagging"):
-        sweep.sweep([checkpoint_selection.EXPERIMENT], arguments)
+    for module in (checkpoint_selection, reinitialization):
+        name = module.EXPERIMENT.name
+        with pytest.raises(BadInput, match=f"{name} reads one class.*tagging"):
+            sweep.sweep([module.EXPERIMENT], arguments)
     sweep.sweep([bias_correction.EXPERIMENT], arguments)
