@@ -262,12 +262,19 @@ def claimed(
     again: bool,
 ) -> Iterator[Run | None]:
     """Those of the runs whose lock this sweep gets, one by one; None while all that are left are
-    being trained elsewhere."""
+    being trained elsewhere. One that is finished by then is not trained; with `again` one whose
+    weights are there."""
+
+    def there(run: Run) -> bool:
+        if again:
+            return store.weights_path(options.results, run).is_file()
+        return store.load(options.results, run) is not None
+
     waiting = deque(missing)
     refused = 0  # in a row
     while waiting:
         run = waiting.popleft()
-        if not again and store.load(options.results, run):
+        if there(run):
             progress.finished(run, "elsewhere")
             refused = 0
         elif not locks.claim(run.id):
@@ -276,7 +283,7 @@ def claimed(
             if refused >= len(waiting):
                 refused = 0
                 yield None
-        elif again or not store.load(options.results, run):  # it may have been finished since
+        elif not there(run):  # it may have been finished since
             refused = 0
             yield run
         else:

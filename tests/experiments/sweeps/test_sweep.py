@@ -15,6 +15,7 @@ from experiments import (
     mitigations,
     reinitialization,
 )
+from experiments.finetuning import files
 from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.sweeps import store, sweep
 from experiments.sweeps.command import run_command
@@ -240,6 +241,32 @@ def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
         )
     train_again()
     assert sweep.weights_of(record, opts) == b"w"
+
+
+@pytest.mark.parametrize("when", ["before the lock", "with the lock"])
+def test_weights_that_another_sweep_has_made_since_are_not_made_again(
+    when, tiny_run, tmp_path, monkeypatch
+):
+    run = tiny_run()
+    store.save(tmp_path, run, a_result())
+    record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
+    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1)
+
+    def appear(*_):
+        files.write_atomically(store.weights_path(tmp_path, run), b"w")
+        return True
+
+    if when == "before the lock":
+        monkeypatch.setattr(sweep, "inspect_first", appear)
+    else:
+        claim = sweep.Locks.claim
+        monkeypatch.setattr(
+            sweep.Locks, "claim", lambda locks, name: claim(locks, name) and appear()
+        )
+    monkeypatch.setattr("experiments.finetuning.training.train", lambda run: 1 / 0)
+    sweep.train_for_weights([record], opts, "loss_surfaces")
+    assert sweep.weights_of(record, opts) == b"w"
+    assert not list((tmp_path / "locks").glob("[!.]*"))
 
 
 def test_one_seed_held_at_the_others_value(tiny_model, tmp_path):
