@@ -7,6 +7,7 @@ gives a Crash in place of its result; the others go on.
 """
 
 import gc
+import itertools
 import math
 import os
 import socket
@@ -101,9 +102,10 @@ def map(
         return
 
     source = iter(items)
-    item = next(source, _END)
-    if item is _END:
+    first = next(source, _END)
+    if first is _END:
         return  # Ray takes 5 seconds and 0.5 GB to start
+    source, exhausted = itertools.chain([first], source), False
     ray = start()
     if device != "cpu" and not ray.cluster_resources().get("GPU"):
         print(
@@ -117,18 +119,21 @@ def map(
     shared = ray.put(function)  # once, with what is bound to it
     waiting: dict[Any, Item] = {}
     try:
-        while waiting or item is not _END:
+        while waiting or not exhausted:
             INTERRUPTS.check()
             room = _room(ray.cluster_resources(), device, per_gpu)  # clusters grow and shrink
-            while item is not None and item is not _END and len(waiting) < room:
-                waiting[task.remote(shared, item)] = item
+            while not exhausted and len(waiting) < room:
                 item = next(source, _END)
-            if not waiting:
+                if item is None:
+                    break
+                exhausted = item is _END
+                if not exhausted:
+                    waiting[task.remote(shared, item)] = item
+            if not waiting and not exhausted:
                 time.sleep(PATIENCE)
             for ready in ray.wait(list(waiting), timeout=PATIENCE)[0] if waiting else ():
                 finished = waiting.pop(ready)
                 yield finished, _result(ray, ready)
-            item = next(source, _END) if item is None else item
     finally:
         for reference in waiting:
             ray.cancel(reference, force=True)

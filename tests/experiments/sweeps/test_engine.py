@@ -1,5 +1,6 @@
 """The engines: all items, in any order; crashes are results; bad input ends everything."""
 
+import argparse
 import os
 import signal
 import subprocess
@@ -41,16 +42,41 @@ def test_results_and_crashes(name):
     assert list(engine.map(square, [], name)) == []
 
 
-def test_items_are_taken_only_when_there_is_room():
-    taken = []
+class OneCore:
+    """A Ray of one core, in this process."""
+
+    def remote(self, **_):
+        return lambda work: argparse.Namespace(remote=lambda *given: partial(work, *given))
+
+    def put(self, function):
+        return function
+
+    def cluster_resources(self):
+        return {"CPU": 1}
+
+    def wait(self, references, timeout):
+        return references[:1], references[1:]
+
+    def get(self, reference):
+        return reference()
+
+
+@pytest.mark.parametrize("name", ["serial", "ray"])
+def test_items_are_taken_only_when_there_is_room(name, monkeypatch):
+    """An item that is taken is locked: no other machine can have it while it waits here."""
+    monkeypatch.setattr(engine, "start", OneCore)
+    monkeypatch.setattr(engine, "PATIENCE", 0)
+    taken, finished = [], []
 
     def items():
-        for x in (1, 2, 6):
+        for x in (1, None, 2, 6, None):
             taken.append(x)
             yield x
 
-    for x, _ in engine.map(square, items(), "serial"):
+    for x, squared in engine.map(square, items(), name):
+        finished.append((x, squared))
         assert taken[-1] == x
+    assert finished == [(1, 1), (2, 4), (6, 36)] and len(taken) == 5
 
 
 @pytest.mark.slow
