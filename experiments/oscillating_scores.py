@@ -108,14 +108,15 @@ def counts_of(record: dict[str, Any]) -> np.ndarray:
     return np.stack([counts_from_text(text, there) for text in texts])
 
 
-def band_of(counts: np.ndarray, metric: str) -> dict[str, float]:
+def band_of(counts: np.ndarray, metric: str) -> dict[str, float | None]:
     """How far the scores of the second half of the epochs lie apart, and how far sentences drawn
     again (bootstrap) would move them. F1 from 0 to 1. Where a run still learns, `late_std` has its
     rise in it; `last_std` is of the last quarter, and `jump` hardly sees a rise.
 
     `dev_std`: standard deviation of one model's F1 over dev sets of this size. `jump`: root mean
     square of F1's difference between neighbouring epochs; `dev_jump`: standard deviation of that
-    difference over such dev sets, the same sentences for both epochs."""
+    difference over such dev sets, the same sentences for both epochs. Of one epoch alone both are
+    nan. `plateau_epoch`: None where no epoch is NEAR the mean."""
     found = scores(counts, metric)
     level, half = found[metric], len(counts) // 2
     late = {name: values[half:] for name, values in found.items()}
@@ -123,6 +124,11 @@ def band_of(counts: np.ndarray, metric: str) -> dict[str, float]:
     drawn = drawn_again(counts[half:], metric)
     same = np.std(late["precision"]) == 0 or np.std(late["recall"]) == 0
     together = np.nan if same else np.corrcoef(late["precision"], late["recall"])[0, 1]
+    jump = dev_jump = np.nan
+    if len(f1) > 1:
+        jump = np.sqrt(np.mean(np.diff(f1) ** 2))
+        dev_jump = np.sqrt(np.mean(np.diff(drawn, axis=1).var(axis=0)))
+    near = abs(level - f1.mean()) <= NEAR
     return {
         "late_mean": float(f1.mean()),
         "late_std": float(f1.std()),
@@ -133,9 +139,9 @@ def band_of(counts: np.ndarray, metric: str) -> dict[str, float]:
         "late_recall_std": float(late["recall"].std()),
         "precision_with_recall": float(together),
         "dev_std": float(drawn.std(axis=0).mean()),
-        "jump": float(np.sqrt(np.mean(np.diff(f1) ** 2))),
-        "dev_jump": float(np.sqrt(np.mean(np.diff(drawn, axis=1).var(axis=0)))),
-        "plateau_epoch": int(1 + np.argmax(abs(level - f1.mean()) <= NEAR)),
+        "jump": float(jump),
+        "dev_jump": float(dev_jump),
+        "plateau_epoch": int(1 + near.argmax()) if near.any() else None,
     }
 
 

@@ -4,7 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from analysis.oscillating_scores import MEASURES, draw, lowest_shown, table
+from analysis.oscillating_scores import MEASURES, NEEDED, draw, lowest_shown, table
+from analysis.shared.reading import read_csv
 
 EPOCHS = 8
 
@@ -48,6 +49,15 @@ def test_the_command_draws_the_same_twice(run_twice, tables, tmp_path):
         rows.to_csv(tmp_path / f"oscillating_scores{name}.csv", index=False)
     names = {f"oscillating_scores.{suffix}" for suffix in ("png", "pdf", "md", "csv")}
     assert run_twice("oscillating_scores", tmp_path) == names
+
+
+def test_runs_without_a_plateau_are_read_and_left_out_of_its_mean(tables, tmp_path):
+    runs, _ = tables
+    runs["plateau_epoch"] = [4, None, 6, None, None, None]
+    runs.to_csv(tmp_path / "oscillating_scores.csv", index=False)
+    found = table(read_csv(tmp_path / "oscillating_scores.csv", NEEDED)).set_index("schedule")
+    assert found.loc["constant", "plateau from epoch"] == 5
+    assert np.isnan(found.loc["linear", "plateau from epoch"])
 
 
 def test_the_table_is_in_points_but_for_what_has_no_unit(tables):

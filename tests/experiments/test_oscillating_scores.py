@@ -108,6 +108,25 @@ def test_scores_that_never_move_have_no_correlation(counts):
     assert scores(still, "token_f1")["token_f1"].shape == (6,)
 
 
+# entities, missed, other answers of two sentences: F1 is 10 / 10, or 6 / (6 + 4)
+RIGHT, WRONG = [(3, 0, 0), (2, 0, 0)], [(3, 2, 2), (2, 0, 0)]
+
+
+def test_scores_that_jump_over_their_mean_have_no_plateau():
+    """F1 is 1 and 0.6 in turn, the late mean 0.8: no epoch is within 0.02 of it."""
+    band = band_of(np.array([RIGHT, WRONG] * 4), "entity_f1")
+    assert band["late_mean"] == pytest.approx(0.8) and band["jump"] == pytest.approx(0.4)
+    assert band["plateau_epoch"] is None
+
+
+@pytest.mark.filterwarnings("error")
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_one_epoch_is_no_band(epochs):
+    band = band_of(np.array([WRONG] * epochs), "entity_f1")
+    assert np.isnan(band["jump"]) and np.isnan(band["dev_jump"])
+    assert band["late_mean"] == pytest.approx(0.6) and band["plateau_epoch"] == 1
+
+
 def test_what_is_planned():
     def settings(*arguments):
         runs = oscillating_scores.planned(options(oscillating_scores.EXPERIMENT, *arguments))
