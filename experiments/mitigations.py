@@ -48,7 +48,7 @@ from experiments.finetuning.sources import architecture
 from experiments.sweeps.command import default_rate
 from experiments.sweeps.flags import BIAS_CORRECTION, number
 from experiments.sweeps.grid import grid, one_seed_at_first
-from experiments.sweeps.profiles import LENGTHS, REINITIALIZED
+from experiments.sweeps.profiles import LENGTHS, MODEL_RECIPES, REINITIALIZED
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
@@ -99,9 +99,9 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def all_methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
-    """Name -> what it changes in a run of the default recipe."""
-    return {
-        "none": {},
+    """Name -> what it changes in a run of the default recipe, but for those that change nothing in
+    the model's own: ALBERT has no dropout anyway."""
+    everything: dict[str, dict[str, Any]] = {
         **{f"Mixout {p:g}": {"mixout": p, "dropout": 0.0} for p in options.mixout},
         "no dropout": {"dropout": 0.0},
         "decay to pre-trained": {"decay_to_pretrained": True},
@@ -125,6 +125,13 @@ def all_methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
             for factor in LORA_RATES
         },
     }
+    recipe = MODEL_RECIPES.get(architecture(options.models[0])[0], {})
+    changed = {
+        name: changes
+        for name, changes in everything.items()
+        if not changes.items() <= recipe.items()
+    }
+    return {"none": {}, **changed}
 
 
 def methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import options
+from transformers import AlbertConfig
 
 from experiments import (
     bias_correction,
@@ -166,14 +167,16 @@ METHODS = {
 }
 
 
-def planned_methods():
+def planned_methods(*arguments, methods=()):
     """For each method of mitigations what its runs differ in from a run of the default recipe."""
-    chosen = options(mitigations.EXPERIMENT, "--seeds", "1", "--bias-correction", "on")
+    asked = ["--methods", *methods] if methods else []
+    asked += ["--seeds", "1", "--bias-correction", "on", *arguments]
+    chosen = options(mitigations.EXPERIMENT, *asked)
     known = [mitigations.all_methods(chosen)]
     default = bias_correction.planned(
         options(
             bias_correction.EXPERIMENT,
-            *("--tasks", "rte", "--seeds", "1", "--learning-rates", "3e-4"),
+            *("--tasks", "rte", "--seeds", "1", "--learning-rates", "3e-4", *arguments),
         )
     )[-1].hashed_fields()
     found = {}
@@ -184,6 +187,18 @@ def planned_methods():
                 name: value for name, value in fields.items() if value != default[name]
             }
     return found
+
+
+def test_of_a_model_without_dropout_none_is_the_baseline(tiny_model, tmp_path):
+    """ALBERT's own recipe has no dropout and no weight decay."""
+    albert = str(shutil.copytree(tiny_model, tmp_path / "albert"))
+    AlbertConfig(num_hidden_layers=24).save_pretrained(albert)
+    found = planned_methods("--model", albert, methods=("none", "Mixout", "Trainer"))
+    trainer = dict(METHODS["Trainer's defaults"])
+    del trainer["weight_decay"]
+    assert found == {"none": {}, "Mixout 0.7": {"mixout": 0.7}, "Trainer's defaults": trainer}
+    with pytest.raises(BadInput, match="no method begins with 'no dropout': expected one of none"):
+        planned_methods("--model", albert, methods=["no dropout"])
 
 
 def test_which_methods_are_asked_for():
