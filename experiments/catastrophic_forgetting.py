@@ -41,7 +41,7 @@ from experiments.finetuning.texts import check_text, identify_text, load_text
 from experiments.sweeps import store
 from experiments.sweeps.command import default_rate, learning_rates, profile_of, whole_path
 from experiments.sweeps.flags import number
-from experiments.sweeps.grid import grid
+from experiments.sweeps.grid import grid, one_task
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import curves, first_failed_and_successful, write_csv
 from experiments.sweeps.sweep import (
@@ -114,7 +114,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
     default = default_rate(options)
     runs = grid(
         options,
-        tasks=(options.tasks or ["rte"])[:1],
+        tasks=one_task(options, "catastrophic_forgetting"),
         corrections=[False],
         epochs=LENGTHS[:1],
         learning_rates=learning_rates(options),

@@ -20,7 +20,7 @@ from experiments.finetuning.histories import dev_labels
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import task_of
 from experiments.sweeps.command import default_rate
-from experiments.sweeps.grid import grid
+from experiments.sweeps.grid import grid, say_left_out
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
@@ -30,22 +30,28 @@ CONDITIONS = {
     "with bias correction": (LENGTHS[0], True),
     "paper's recipe": (LENGTHS[-1], True),
 }
+NEEDED = "it needs one of two classes an example"
 
 
-def two_classes(options: argparse.Namespace) -> bool:
-    """Whether each task has two, an example: the measures compare two labels' probabilities."""
-    tasks = [task_of(task, options.data) for task in options.tasks or ["rte"]]
-    return all(task.kind == CLASSIFICATION and task.outputs == 2 for task in tasks)
+def tasks_of_two_classes(options: argparse.Namespace) -> list[str]:
+    """Those of the tasks that have two, an example: the measures compare two labels'
+    probabilities."""
+    chosen = []
+    for name in options.tasks or ["rte"]:
+        task = task_of(name, options.data)
+        if task.kind == CLASSIFICATION and task.outputs == 2:
+            chosen.append(name)
+    return chosen
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
     runs: list[Run] = []
-    if not two_classes(options):
-        return runs
+    tasks = tasks_of_two_classes(options)
+    say_left_out("instability_measures", options.tasks or (), tasks, NEEDED)
     for epochs, corrected in CONDITIONS.values():
         runs += grid(
             options,
-            tasks=options.tasks or ["rte"],
+            tasks=tasks,
             learning_rates=[default_rate(options)],
             corrections=[corrected],
             epochs=[epochs],
@@ -54,12 +60,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
 
 
 def write(options: argparse.Namespace, records: Records) -> None:
-    for part in (options, *options.others):
-        if not two_classes(part):
-            raise BadInput(
-                f"it compares answers to tasks of two classes, and {part.tasks[0]} is another;"
-                " expected two, or other experiments"
-            )
+    if not any(tasks_of_two_classes(part) for part in (options, *options.others)):
+        raise BadInput(f"{NEEDED}; expected another of --tasks, or other experiments")
     names = {condition: name for name, condition in CONDITIONS.items()}
     write_csv(
         options.results / "instability_measures.csv",

@@ -29,7 +29,7 @@ from experiments.finetuning.tasks import MINI, load_splits, task_of
 from experiments.finetuning.tokens import count, counts_from_text, scores
 from experiments.sweeps.command import default_rate
 from experiments.sweeps.flags import SCHEDULES
-from experiments.sweeps.grid import grid, one_seed_at_first
+from experiments.sweeps.grid import grid, one_seed_at_first, say_left_out
 from experiments.sweeps.rows import curves, row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
@@ -72,6 +72,8 @@ def tasks_with_words(options: argparse.Namespace) -> list[str]:
             " --tasks tagging with mini's data, or --data with data of your own that has one",
             file=sys.stderr,
         )
+    else:
+        say_left_out("oscillating_scores", tasks, chosen, "it needs a label a word")
     return chosen
 
 

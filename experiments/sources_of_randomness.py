@@ -18,7 +18,7 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
 from experiments.sweeps.command import default_rate
 from experiments.sweeps.flags import number
-from experiments.sweeps.grid import grid
+from experiments.sweeps.grid import grid, one_task
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
@@ -48,7 +48,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
         )
     base = grid(
         options,
-        tasks=(options.tasks or ["rte"])[:1],
+        tasks=one_task(options, "sources_of_randomness"),
         learning_rates=[default_rate(options)],
         corrections=[False],
     )

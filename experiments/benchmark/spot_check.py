@@ -18,7 +18,7 @@ import argparse
 
 from experiments.finetuning.run import Run
 from experiments.sweeps.command import default_rate
-from experiments.sweeps.grid import grid
+from experiments.sweeps.grid import grid, one_task
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
@@ -29,7 +29,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
     few = argparse.Namespace(**{**vars(options), "seeds": options.seeds or SEEDS, "quick": False})
     return grid(
         few,
-        tasks=(options.tasks or ["rte"])[:1],
+        tasks=one_task(options, "spot_check"),
         learning_rates=[default_rate(options)],
         corrections=[False, True],
     )

@@ -4,7 +4,8 @@ import argparse
 import itertools
 import math
 import subprocess
-from collections.abc import Iterable
+import sys
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from typing import Any
 
@@ -159,6 +160,19 @@ def one_seed_at_first(options: argparse.Namespace) -> argparse.Namespace:
     """The options, with one seed in a first look: for settings that only one of the neighbouring
     studies needs."""
     return argparse.Namespace(**{**vars(options), "seeds": 1}) if options.quick else options
+
+
+def one_task(options: argparse.Namespace, experiment: str) -> list[str]:
+    """The first of --tasks, for an experiment that looks at one."""
+    tasks = options.tasks or ["rte"]
+    say_left_out(experiment, tasks, tasks[:1], "it looks at one task")
+    return tasks[:1]
+
+
+def say_left_out(experiment: str, tasks: Sequence[str], kept: Sequence[str], why: str) -> None:
+    """A line that names the tasks an experiment does without."""
+    if left := [task for task in tasks if task not in kept]:
+        print(f"{experiment}: without {', '.join(left)}, since {why}", file=sys.stderr)
 
 
 def examples_of(options: argparse.Namespace, task: str) -> int:

@@ -22,6 +22,7 @@ from experiments import (
     instability_measures,
     loss_surfaces,
     mitigations,
+    oscillating_scores,
     reinitialization,
     small_datasets,
     sources_of_randomness,
@@ -29,6 +30,7 @@ from experiments import (
     training_length,
     vanishing_gradients,
 )
+from experiments.benchmark import spot_check
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.tasks import load_splits, sample
@@ -226,10 +228,36 @@ def test_a_real_encoder_can_have_a_few_of_the_effective_rates():
     ]
 
 
+@pytest.mark.parametrize(
+    ("experiment", "given", "planned", "left_out"),
+    [
+        (sources_of_randomness, ["cola", "rte", "mrpc"], {"cola"}, "rte, mrpc"),
+        (catastrophic_forgetting, ["rte", "cola"], {"rte"}, "cola"),
+        (spot_check, ["rte", "rte", "cola"], {"rte"}, "cola"),
+        (instability_measures, ["rte", "stsb", "tagging"], {"rte"}, "stsb, tagging"),
+        (oscillating_scores, ["rte", "tagging"], {"tagging"}, "rte"),
+        (sources_of_randomness, ["cola"], {"cola"}, ""),
+        (instability_measures, ["cola", "rte"], {"cola", "rte"}, ""),
+    ],
+)
+def test_tasks_that_an_experiment_does_without_are_named(
+    experiment, given, planned, left_out, capsys
+):
+    chosen = options(experiment.EXPERIMENT, "--tasks", *given, "--seeds", "1", "--random-weights")
+    assert {run.task for run in experiment.planned(chosen)} == planned
+    said = capsys.readouterr().err
+    if left_out:
+        assert said.startswith(f"{experiment.EXPERIMENT.name}: without {left_out}, since it")
+    else:
+        assert said == ""
+
+
 def test_two_labels_a_word_are_not_two_classes(tmp_path):
     (tmp_path / "train.conll").write_text("a X\nb O\n\n" * 10)
     chosen = options(instability_measures.EXPERIMENT, "--data", str(tmp_path), "--seeds", "1")
     assert instability_measures.planned(chosen) == []
+    with pytest.raises(BadInput, match="it needs one of two classes an example; expected another"):
+        instability_measures.write(chosen, [])
 
 
 def test_how_many_seeds():
