@@ -38,8 +38,9 @@ def planned(options: argparse.Namespace) -> list[Run]:
             "learning_rates": [default_rate(options)],
             "corrections": [False],
         }
-        length = matching_epochs(train_rows(task, options.data), sample_size(options))
-        few = {"train_examples": sample_size(options), "sampling_seed": options.sampling_seed}
+        sample = sample_size(options, task)
+        length = matching_epochs(train_rows(task, options.data), sample)
+        few = {"train_examples": sample, "sampling_seed": options.sampling_seed}
         runs += (
             grid(options, **common, epochs=LENGTHS[:1], train_examples=None)
             + grid(options, **common, epochs=LENGTHS[:1], **few)
@@ -47,15 +48,26 @@ def planned(options: argparse.Namespace) -> list[Run]:
         )
         if length == LENGTHS[0]:
             raise BadInput(
-                f"--sample-size {sample_size(options)} is nearly all of {task}: {length} epochs on"
+                f"--sample-size {sample} is nearly all of {task}: {length} epochs on"
                 " it are as many iterations as on all, so there is nothing to compare; expected"
                 " fewer examples"
             )
     return runs
 
 
-def sample_size(options: argparse.Namespace) -> int:
-    return options.sample_size or (MINI_SAMPLE if options.data in MINI else PAPER_SAMPLE)
+def sample_size(options: argparse.Namespace, task: str) -> int:
+    """Of --sample-size, else the paper's or mini's; half of a training set that is too small to
+    compare so many with, and a line that says so."""
+    usual = MINI_SAMPLE if options.data in MINI else PAPER_SAMPLE
+    rows = train_rows(task, options.data)
+    if options.sample_size or matching_epochs(rows, usual) > LENGTHS[0]:
+        return options.sample_size or usual
+    print(
+        f"small_datasets: {task} has {rows:,} training examples, so half of them, {rows // 2:,},"
+        f" are the sample, not {usual:,} (--sample-size)",
+        flush=True,
+    )
+    return rows // 2
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

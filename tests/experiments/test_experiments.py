@@ -314,6 +314,31 @@ def test_matching_epochs_are_the_papers(examples, epochs):
     assert matching_epochs(examples, 1000) == epochs
 
 
+@pytest.mark.parametrize(
+    ("rows", "sample", "epochs"),
+    [
+        (640, 320, 6),  # 3 x 40 steps of 16, in epochs of 20
+        (1005, 502, 6),  # as many steps an epoch as 1,000 examples have: 3 x 63, in 32
+        (1600, 1000, 5),  # 3 x 100, in 63
+    ],
+)
+def test_half_of_a_set_that_is_too_small_for_the_papers_sample(
+    rows, sample, epochs, tmp_path, capsys
+):
+    for part, count in (("train", rows), ("dev", 20)):
+        lines = [f"{('the dog', 'a cat')[i % 2]},{'xy'[i % 2]}" for i in range(count)]
+        (tmp_path / f"{part}.csv").write_text("\n".join(["body,kind", *lines]))
+    data = ["--data", str(tmp_path), "--text-columns", "body", "--label-column", "kind"]
+    runs = small_datasets.planned(options(small_datasets.EXPERIMENT, *data, "--seeds", "1"))
+    assert {(run.epochs, run.train_examples) for run in runs} == {
+        (3, None),
+        (3, sample),
+        (epochs, sample),
+    }
+    said = f"has {rows:,} training examples, so half of them, {sample:,}, are the sample, not 1,000"
+    assert (said in capsys.readouterr().out) == (sample < 1000)
+
+
 def test_the_sample_is_the_same_in_every_run_and_another_for_another_seed():
     whole = load_splits("mrpc", "mini")["train"]
     one, again, other = (sample(whole, 400, seed) for seed in (1, 1, 2))
