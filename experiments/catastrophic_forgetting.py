@@ -191,7 +191,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
     found = {path(record): store.read_measured(path(record), lowest=LOWEST) for record in picked}
     missing = [record for record in picked if not found[path(record)]]
     # what an earlier call measured, perhaps of another model, must not stand beside these curves
-    (options.results / "catastrophic_forgetting.csv").unlink(missing_ok=True)
+    if missing:
+        (options.results / "catastrophic_forgetting.csv").unlink(missing_ok=True)
     train_for_weights(missing, options, "catastrophic_forgetting")
     print(
         f"catastrophic_forgetting: perplexities of {len(picked)} runs, {len(picked) - len(missing)}"

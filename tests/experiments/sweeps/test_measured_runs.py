@@ -50,6 +50,30 @@ def test_so_many_failed_and_successful_runs_are_measured(
     assert sorted(seeds) == list(range(1, 2 * measured + 1))  # every second one has failed
 
 
+def test_a_table_stays_while_nothing_new_is_measured(tiny_run, tmp_path, monkeypatch):
+    """An earlier call's table goes while this one measures; where all is measured it is never
+    away, since another process may be drawing it."""
+    there = []
+    row = {"perplexity": 2.0, "pretrained_perplexity": 2.0, "words": 5, "layers_put_back": 0}
+    table = tmp_path / "catastrophic_forgetting.csv"
+    table.write_text("of another model")
+    monkeypatch.setattr(catastrophic_forgetting, "curves", lambda record: [])
+    monkeypatch.setattr(
+        catastrophic_forgetting, "train_for_weights", lambda *_: there.append(table.exists())
+    )
+    monkeypatch.setattr(catastrophic_forgetting, "weights_of", lambda *_: b"")
+    monkeypatch.setattr(
+        catastrophic_forgetting, "measure_all", lambda _, jobs, *__: [(job, [row]) for job in jobs]
+    )
+    record = {"run": dataclasses.asdict(tiny_run()), "outcome": {"failed": True}}
+    flags = ["--results", str(tmp_path), "--text", "mini"]
+    for _ in range(2):
+        chosen = options(catastrophic_forgetting.EXPERIMENT, *flags)
+        catastrophic_forgetting.write(chosen, [record])
+        assert pd.read_csv(table).to_dict("records") == [row]
+    assert there == [False, True]
+
+
 @pytest.mark.parametrize(
     ("together", "kept"),
     [
