@@ -29,6 +29,8 @@ def parse_parts(p: argparse.ArgumentParser, arguments: Sequence[str]) -> argpars
     for part in others:
         if not part:
             raise BadInput(f"nothing behind {AND}: expected flags")
+        if not part[0].startswith("--"):  # the last flag before would take it
+            raise BadInput(f"{part[0]!r} behind {AND}: expected a flag first, such as --tasks")
         for argument in part:
             name = argument.partition("=")[0]
             if name.startswith("--") and name not in OF_A_PART:

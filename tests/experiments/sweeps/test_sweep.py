@@ -136,7 +136,8 @@ def test_parts_of_a_call_share_its_flags_and_its_table(tmp_path, monkeypatch):
         (["--seeds", "1", "--and", "--seeds", "2", "--plan"], "--plan behind --and"),
         (["--and", "--profile=small"], "--profile behind --and"),
         (["--and", "--seed", "2"], "--seed behind --and: .* a part has --tasks, --learning-rates"),
-        (["--and", "seeds"], "unrecognized arguments: seeds"),
+        (["--and", "seeds"], "'seeds' behind --and: expected a flag first, such as --tasks"),
+        (["--tasks", "rte", "--and", "cola"], "'cola' behind --and: expected a flag first"),
         (["--seeds", "1", "--and", "--device", "cuda"], "runs of --device cuda are not finished"),
     ],
 )
