@@ -22,14 +22,13 @@ B, --epochs A all three. In the profile mini a model of one's own has the paper'
 """
 
 import argparse
-import sys
 from typing import Any
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import dev_labels
 from experiments.finetuning.own import is_own
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate
+from experiments.sweeps.command import default_rate, warn_of_no_effect
 from experiments.sweeps.grid import grid, one_seed_at_first
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import row, write_csv
@@ -49,10 +48,9 @@ TRAINER_FIELDS: dict[str, Any] = {
 
 def planned(options: argparse.Namespace) -> list[Run]:
     if options.bias_correction != "both":
-        print(
-            f"warning: --bias-correction {options.bias_correction} does nothing in your_data, whose"
-            " recipes each say whether Adam corrects its bias",
-            file=sys.stderr,
+        warn_of_no_effect(
+            f"--bias-correction {options.bias_correction}",
+            "your_data, whose recipes each say whether Adam corrects its bias",
         )
     epochs = options.epochs or (LENGTHS[0], LENGTHS[-1])
     if len(epochs) > 2:

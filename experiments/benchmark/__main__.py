@@ -34,7 +34,13 @@ from experiments.benchmark.growth import growth
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tasks import train_rows
-from experiments.sweeps.command import check_device, default_rate, parse, run_command
+from experiments.sweeps.command import (
+    check_device,
+    default_rate,
+    parse,
+    run_command,
+    warn_of_no_effect,
+)
 from experiments.sweeps.flags import number, parser
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import write_csv
@@ -71,6 +77,8 @@ def main() -> None:
         help="only the contenders, neither the whole machine nor how cost grows",
     )
     options = parse(p)
+    if options.dtype_given:
+        warn_of_no_effect(f"--dtype {options.dtype}", "the benchmark: --dtypes chooses")
     tasks, rows = options.tasks or ["rte", "cola"], []
     for task in tasks:
         (run,) = grid(

@@ -18,7 +18,7 @@ import argparse
 from typing import Any
 
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate
+from experiments.sweeps.command import default_rate, warn_of_no_effect
 from experiments.sweeps.flags import one_of
 from experiments.sweeps.grid import grid
 from experiments.sweeps.rows import row, write_csv
@@ -43,6 +43,11 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
+    flags = ["--plain"] if options.plain else []
+    if options.dtype_given:
+        flags.append(f"--dtype {options.dtype}")
+    for flag in flags:
+        warn_of_no_effect(flag, "fast_path, which compares them: --paths chooses")
     runs = []
     for name in options.paths:
         changed = argparse.Namespace(**{**vars(options), **PATHS[name]})

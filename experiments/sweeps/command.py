@@ -55,7 +55,7 @@ def parse(
     options.look_up = look_up = not (made_up and options.random_weights)
     profile = profile_of(options)
     check_gpu_flags(options)
-    options.rates_given = bool(options.learning_rates)
+    options.rates_given, options.dtype_given = bool(options.learning_rates), bool(options.dtype)
     options.first_seed, options.seeds = options.seeds or (1, None)
     options.models = [
         whole_path(name, "model", look_up)
@@ -145,6 +145,11 @@ def check_device(options: argparse.Namespace) -> None:
 
     if not torch.cuda.is_available():
         raise BadInput("no CUDA device here: expected one that torch can use; take --device cpu")
+
+
+def warn_of_no_effect(flag: str, where: str) -> None:
+    """A warning for a flag that is given where something else is fixed. `where`: and why."""
+    print(f"warning: {flag} does nothing in {where}", file=sys.stderr)
 
 
 def profile_of(options: argparse.Namespace) -> Profile:

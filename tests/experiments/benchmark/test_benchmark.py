@@ -121,3 +121,12 @@ def test_whole_machine(tiny_run, monkeypatch):
     monkeypatch.setattr("experiments.sweeps.engine.cores", lambda: 1)  # one process and one way
     (row,) = whole_machine(tiny_run(), Namespace(steps=2, rounds=2, dtypes=["float32"]))
     assert (row["processes"], row["threads"], row["name"]) == (1, 1, "ours") and row["seconds"] > 0
+
+
+def test_the_dtype_of_one_run_is_said_to_do_nothing(monkeypatch, capsys, tmp_path):
+    plan = ["", "--plan", "--steps", "2", "--results", str(tmp_path)]
+    said = "warning: --dtype bfloat16 does nothing in the benchmark: --dtypes chooses\n"
+    for flags, lines in ([], ""), (["--dtype", "bfloat16"], said):
+        monkeypatch.setattr("sys.argv", [*plan, *flags])
+        main()
+        assert capsys.readouterr().err == lines
