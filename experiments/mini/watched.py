@@ -11,7 +11,6 @@ which is the same but for weight decay (optimizers.py); so the schedule is the e
 
 import argparse
 import importlib.util
-import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -96,7 +95,7 @@ def main() -> None:
     p.add_argument("--stop", action="store_true", help="end the run when it is failing")
     options = p.parse_args()
     if not importlib.util.find_spec("accelerate"):
-        sys.exit("error: the Trainer needs the package accelerate: pip install accelerate")
+        p.exit(2, "error: the Trainer needs the package accelerate: pip install accelerate\n")
     with tempfile.TemporaryDirectory() as folder:
         trainer = trainer_on_mini(
             folder, options.seed, options.learning_rate, options.bias_correction == "on"

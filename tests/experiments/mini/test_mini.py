@@ -15,7 +15,7 @@ from transformers import (
     BertForPreTraining,
 )
 
-from experiments.mini import language
+from experiments.mini import language, watched
 from experiments.mini.pretrain import (
     MASK,
     SPECIAL,
@@ -130,3 +130,12 @@ def test_the_script_writes_a_model_folder(tmp_path):
     assert len(AutoTokenizer.from_pretrained(tmp_path)) == len(
         AutoTokenizer.from_pretrained(CHECKPOINT)
     )
+
+
+def test_a_missing_package_is_one_line(monkeypatch, capsys):
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    monkeypatch.setattr("sys.argv", ["watched"])
+    with pytest.raises(SystemExit) as ended:
+        watched.main()
+    said = "error: the Trainer needs the package accelerate: pip install accelerate\n"
+    assert ended.value.code == 2 and capsys.readouterr().err == said
