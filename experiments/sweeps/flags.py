@@ -20,6 +20,7 @@ OF_A_PART = (  # flags that say which runs, and nothing of what is measured of t
     *("--tasks", "--learning-rates", "--bias-correction", "--epochs", "--seeds", "--long-seeds"),
     "--device",
 )
+Group = argparse._ArgumentGroup  # a part of --help, which takes flags as a parser does
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")
 
 
@@ -86,12 +87,15 @@ def parser(description: str) -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    count, rate = (
-        number(int, 1, 10_000, "a whole number"),
-        number(float, 1e-12, 1, "a learning rate"),
-    )
-    seed = number(int, 0, 2**31, "a whole number")
     add_profile(p)
+    add_inputs(p.add_argument_group("model and data"))
+    add_settings(p.add_argument_group("runs"))
+    add_machine(p.add_argument_group("where and how they are trained"))
+    return p
+
+
+def add_inputs(p: Group) -> None:
+    """The model, the data, and how much of them."""
     p.add_argument(
         "--model",
         type=named,
@@ -150,6 +154,13 @@ def parser(description: str) -> argparse.ArgumentParser:
         metavar="N",
         help="draws that sample (default 1)",
     )
+
+
+def add_settings(p: Group) -> None:
+    """Which runs: tasks, rates, lengths, seeds, and how a run computes."""
+    count = number(int, 1, 10_000, "a whole number")
+    rate = number(float, 1e-12, 1, "a learning rate")
+    seed = number(int, 0, 2**31, "a whole number")
     p.add_argument(
         "--tasks", nargs="+", type=one_of(TASKS), metavar="TASK", help=f"of {', '.join(TASKS)}"
     )
@@ -242,6 +253,10 @@ def parser(description: str) -> argparse.ArgumentParser:
             " bfloat16 autocast with float32 weights and optimiser"
         ),
     )
+
+
+def add_machine(p: Group) -> None:
+    """The device, the engine, the folder, and what of the runs is trained now."""
     p.add_argument(
         "--device",
         type=one_of(("cpu", "cuda")),
@@ -301,4 +316,3 @@ def parser(description: str) -> argparse.ArgumentParser:
             " those that follow: --seeds 25 --and --tasks cola --seeds 50"
         ),
     )
-    return p
