@@ -24,7 +24,7 @@ from matplotlib.lines import Line2D
 from scipy import optimize, stats
 
 from analysis.shared.names import p_name, rate_name, setting_name, task_name
-from analysis.shared.reading import BadInput, NothingToDraw, parse, parser, read_csv, run_command
+from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.statistics import (
     FEWEST_FOR_INTERVAL,
     RATE_COLUMNS,
@@ -256,8 +256,6 @@ def main() -> None:
             f"nothing to draw: {path.name} has fewer than three effective rates, as in a first"
             " look; --seeds 26-50 asks for all"
         )
-    if runs["steps"].min() < 1:
-        raise BadInput(f"{path} has a run without a step; run its experiment again")
     save(draw(runs), options.figures / "effective_learning_rate")
     save_table(
         table(runs),

@@ -170,7 +170,7 @@ def provenance(cases: list[tuple[Curve, str]]) -> pd.DataFrame:
     )
 
 
-def note(table: pd.DataFrame, cases: list[tuple[Curve, str]]) -> str:
+def note(cases: list[tuple[Curve, str]]) -> str:
     """What stands under the table."""
     of_models = []
     for model in sorted({curve.model for curve, _ in cases}, reverse=True):
@@ -239,7 +239,7 @@ def main() -> None:
     if (options.trainer_logs / "truth.csv").is_file():
         rows.append(trainer_rows(options.trainer_logs))
     table = counted(pd.concat(rows))
-    text = note(table, cases)
+    text = note(cases)
     save_table(table, options.output / "accuracy", "How often diagnose is right", text)
     runs = provenance(cases)
     write_whole(

@@ -34,7 +34,7 @@ Evidence = Callable[[], str]
 @cache
 def table(folder: str, name: str) -> pd.DataFrame:
     """A committed table of runs."""
-    return read_csv(Path(REFERENCE) / folder / f"{name}.csv", ["failed", "score"])
+    return read_csv(REFERENCE / folder / f"{name}.csv", ["failed", "score"])
 
 
 def where(runs: pd.DataFrame, **columns: Any) -> pd.DataFrame:

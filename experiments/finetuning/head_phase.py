@@ -26,9 +26,9 @@ def train_head(
     train_set: TokenizedSplit,
     run: Run,
     drawn: list[str],
-) -> float:
+) -> None:
     """Train the classifier of a model, and nothing else, for run.head_epochs; `drawn`: what else
-    the head seed drew. The mean loss of the last epoch, in nats."""
+    the head seed drew."""
     features = encoded(network, train_set, run)
     labels = torch.from_numpy(train_set.labels).to(run.device)
     named = [(name, p) for name, p in model.named_parameters() if is_head(name, drawn)]
@@ -38,7 +38,6 @@ def train_head(
     optimizer = PaperAdamW([ParameterGroup([p for _, p in named], decayed)], run, total_steps)
     # not the order of the epochs to come
     order = np.random.default_rng([run.order_seed, run.head_epochs])
-    losses = []
     for _ in range(run.head_epochs):
         permutation = torch.from_numpy(order.permutation(len(labels))).to(run.device)
         for rows in permutation.split(run.batch_size):
@@ -46,8 +45,6 @@ def train_head(
             loss = cross_entropy(network.head(features[rows], training=False), labels[rows])
             loss.backward()
             optimizer.step()
-            losses.append(loss.item())
-    return float(np.mean(losses[-steps_per_epoch:]))
 
 
 @torch.no_grad()
