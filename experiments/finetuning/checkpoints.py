@@ -18,11 +18,12 @@ import safetensors.torch
 import torch
 
 from experiments.finetuning.files import write_atomically
+from experiments.finetuning.histories import RECORDED
 from experiments.finetuning.optimizers import PaperAdamW
 from experiments.finetuning.run import Run
 
 # what training.py has recorded when it stores a state
-FACTS = ("losses", "norms", "evaluations", "margins", "seconds")
+FACTS = (*RECORDED, "seconds")
 
 
 class Checkpoint:

@@ -10,7 +10,7 @@ last answers.
 """
 
 import base64
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -21,7 +21,6 @@ from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import load_splits
 from experiments.finetuning.tokens import counts_as_text
 
-RECORDED = ("losses", "norms", "evaluations", "margins")  # of a Recording, in a checkpoint too
 HALVES = ("selection_score", "selection_loss", "reporting_score", "reporting_loss")
 HALVES_SEED = 1  # shuffles each class before it is cut in two
 
@@ -82,6 +81,10 @@ class Recording:
             "gradient_norm_of": matrices,
             "gradient_norms": self.norms,
         }
+
+
+# what a checkpoint must hold of a Recording
+RECORDED = tuple(recorded.name for recorded in fields(Recording))
 
 
 def margins_as_text(margins: np.ndarray) -> str:
