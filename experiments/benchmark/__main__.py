@@ -3,15 +3,15 @@
 Not a hypothesis of the paper. On the same examples in the same batches, one after the other in
 every round, one thread:
 
-    official      what the released code does: inputs padded to the full length, AdamW as a Python
-    loop over the parameters, the norm
-                  of every parameter's gradient read one by one
-    trainer       Hugging Face's Trainer at its documented best: dynamic padding, SDPA attention,
-    fused AdamW plain         this repository's --plain path ours          its fast path; and with
-    bfloat16 autocast where --dtypes names it limit         the matrix products alone, at the rate
-    the same machine has just reached on large ones, and the bytes that AdamW
-                  has to move at the rate of a copy of that size: what this arithmetic takes without
-                  anything around it
+    official  what the released code does: inputs padded to the full length, AdamW as a Python loop
+              over the parameters, the norm of every parameter's gradient read one by one
+    trainer   Hugging Face's Trainer at its documented best: dynamic padding, SDPA attention, fused
+              AdamW
+    plain     this repository's --plain path
+    ours      its fast path; and with bfloat16 autocast where --dtypes names it
+    limit     the matrix products alone, at the rate the same machine has just reached on large
+              ones, and the bytes that AdamW has to move at the rate of a copy of that size: what
+              this arithmetic takes without anything around it
 
 Then the same contenders on the whole machine, as one process with a thread a core and as one
 process a core with one thread; and how cost grows: with runs, workers, examples, layers, and with
@@ -23,8 +23,8 @@ Cost    : mini, 15 to 25 minutes on 2 idle cores (the more with two --dtypes); t
 Writes  : results/<profile>/benchmark.csv, one row per measurement.
 
 The official loop and the limit are written here from their descriptions. The Trainer needs the
-package accelerate (tests/requirements .txt) and is left out, with a line that says so, where that
-is missing. --device cuda has not been run: no GPU was at hand.
+package accelerate (tests/requirements.txt) and is left out, with a line that says so, where that is
+missing. --device cuda has not been run: no GPU was at hand.
 """
 
 import argparse

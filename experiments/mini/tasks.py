@@ -1,11 +1,10 @@
 """Five tasks in the language of the model organism, four of them with GLUE's column names, labels
 and label proportions.
 
-    cola   acceptability: is the sentence grammatical?            about 69 % acceptable      label 1
-    = acceptable rte    entailment: does sentence2 follow from sentence1?      about 53 % entailment
-    label 0 = entailment mrpc   paraphrase: do the two say the same?                   about 68 %
-    paraphrases     label 1 = paraphrase qnli   does the sentence answer the question?
-    about 50 % answers         label 0 = answer
+    cola  acceptability: is the sentence grammatical?        69 % acceptable   label 1 = acceptable
+    rte   entailment: does sentence2 follow from sentence1?  53 % entailment   label 0 = entailment
+    mrpc  paraphrase: do the two say the same?               68 % paraphrases  label 1 = paraphrase
+    qnli  does the sentence answer the question?             50.5 % answers    label 0 = answer
 
 and tagging: who acts, the verb, who is acted on, where and when, or none of these, a label a word.
 

@@ -1,8 +1,9 @@
 """The three profiles, as data: which model, which data, which learning rates, how many seeds.
 
-    mini    the model organism of experiments/mini: demonstrates the mechanism, downloads nothing,
-    is the default small   a real 12-layer encoder on the real GLUE data: another model than the
-    paper's paper   the published setting
+    mini   the model organism of experiments/mini: demonstrates the mechanism, downloads nothing, is
+           the default
+    small  a real 12-layer encoder on the real GLUE data: another model than the paper's
+    paper  the published setting
 
 The middle learning rate is the default recipe's: in the paper 2e-5, in mini and small the rate at
 which the recipe without bias correction fails for some seeds, found by the searches in LOG.md. What
