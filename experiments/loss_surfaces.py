@@ -4,9 +4,9 @@ them?
 Hypothesis : on the plane through the pre-trained, a failed and a successful model the failed one
              sits on a plateau with a small gradient, apart from the low region of the successful
              one.
-Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, CoLA; f(a, b) = L(p
-             + a (f - p) + b (s - p)) for a, b in [-1.5, 1.5], 40 points each, 128 training
-             examples, dropout off; the same for the gradient's norm.
+Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, CoLA;
+             f(a, b) = L(p + a (f - p) + b (s - p)) for a, b in [-1.5, 1.5], 40 points each, 128
+             training examples, dropout off; the same for the gradient's norm.
 Command    : python -m experiments.loss_surfaces --profile mini
 Cost       : mini: runs shared with strong_baseline, and about 2 minutes on 2 cores a task (19 x 19
              points; quick: the first of RTE and CoLA that has a failed and a successful run, 13 x
@@ -226,10 +226,9 @@ def measured_rows(
     def path(row: list[tuple[float, float]]) -> Path:
         return options.results / "surfaces" / f"{name}-{fingerprint(json.dumps(row).encode())}.json"
 
-    # the longest first, as for runs
     found = {path(row): store.read_measured(path(row), len(row), LOWEST) for row in wanted}
     missing = [row for row in wanted if not found[path(row)]]
-    missing.sort(key=len, reverse=True)
+    missing.sort(key=len, reverse=True)  # the longest first, as for runs
     print(
         f"loss_surfaces: {task}, {len(wanted) - len(missing)} of {len(wanted)} rows finished",
         flush=True,

@@ -7,8 +7,9 @@ from analysis.diagnosis.records import Records
 
 FACTORS = range(2, 65)  # micro-batches times processes
 NEAR = 0.15  # of the factor: so near to a whole number is a quotient taken for one
-FLAT = 0.1  # share that the last third may lie below the first: of a loss that falls more, and so
-# is a mean over steps at which it was higher, nothing follows
+# share that the last third may lie below the first: of a loss that falls more, and so is a mean
+# over steps at which it was higher, nothing follows
+FLAT = 0.1
 APART = 0.5  # nats: a smaller difference has many other causes
 
 

@@ -34,8 +34,8 @@ class Thresholds:
     at_entropy: float = 0.01  # nats below the label entropy: still at chance
     left_score: float = 0.2  # share: has left chance
     left_dev: float = 0.03  # nats that the dev loss is below the label entropy: likewise
-    left_train: float = 0.2  # nats, of the mean training loss since the last record; at most 0.3
-    # of the label entropy
+    # nats, of the mean training loss since the last record; at most 0.3 of the label entropy
+    left_train: float = 0.2
     mean_small: float = 0.25  # nats: a mean training loss of the whole run below it ends near 0
     band: float = 0.1  # share: median move from one evaluation to the next of an oscillation
     moved: float = 0.3  # share of the label entropy by which the dev loss fell at a fixed score

@@ -9,10 +9,10 @@ out, for gradient g at step t:
                 = lr sqrt(1 - b2^t) / (1 - b1^t)         with it (paper, section 5.1)
     p = p - a m / (sqrt(v) + eps)    then    p = p - lr wd p
 
-torch.optim.AdamW adds eps after bias correction. It does the same as the above with weight_decay =
-0 and, each step, eps_t = eps / sqrt(1 - b2^t) and lr_t = lr with correction, lr (1 - b1^t) / sqrt(1
-- b2^t) without. So its fused kernel serves both variants: on one CPU core about 7 times as fast as
-a Python loop over the parameters.
+torch.optim.AdamW adds eps after bias correction. It does the same as the above with weight_decay
+0 and, each step, eps_t = eps / sqrt(1 - b2^t) and lr_t = lr with correction,
+lr (1 - b1^t) / sqrt(1 - b2^t) without. So its fused kernel serves both variants: on one CPU core
+about 7 times as fast as a Python loop over the parameters.
 """
 
 from dataclasses import dataclass

@@ -49,7 +49,7 @@ def gradient_norms(matrices: dict[str, torch.nn.Parameter]) -> list[float]:
     ).tolist()
 
 
-# ---------------------------------------------------------------- forgetting (paper, section 4.1)
+# -------------------------------------------------------- forgetting (paper, section 4.1)
 
 # of the tokens are predicted: 80 % masked, 10 % exchanged, 10 % kept (Devlin et al. 2019, 3.1)
 MASKED_SHARE = 0.15
@@ -180,8 +180,7 @@ def fit_masked_lm_head(
     return {name: p.detach() for name, p in model.named_parameters() if name in new}
 
 
-# ---------------------------------------------------------------- loss surfaces (paper, section
-# 7.6)
+# -------------------------------------------------------- loss surfaces (paper, section 7.6)
 
 
 @torch.no_grad()

@@ -18,8 +18,7 @@ class Run:
     """One fine-tuning run. The defaults are what the paper's Table 3 has for BERT, with the
     default recipe's 3 epochs."""
 
-    # ------------------------------------------------------------ fields that change the result
-    # (hashed into the id)
+    # ---------------------------------------- fields that change the result (hashed into the id)
     model: str  # hub name (NAME@REVISION where asked for), or "folder@hash of its files"
     data: str  # hub name likewise, "mini@hash" or "folder@hash of the task's files"
     task: str  # a name in tasks.TASKS
@@ -82,10 +81,10 @@ class Run:
     schedule: str = "linear"
     # on dev, in every pass over the run's own training set; None: training.EVALUATIONS_PER_EPOCH
     evaluations_per_epoch: int | None = None
-    # or cuda: draws other dropout masks for a seed. In the CSV stands the outcome's, which names
-    # the device
+    # cpu or cuda, which draws other dropout masks for a seed. In the CSV stands the outcome's,
+    # which names the device
     device: str = "cpu"
-    # ------------------------------------------------------------ fields that do not
+    # ---------------------------------------- fields that do not
     model_source: str = _unhashed("")  # hub name or folder to load the model from
     data_source: str = _unhashed("")  # "mini", hub name or folder
     git_commit: str = _unhashed("unknown")  # of the code, when the sweep began

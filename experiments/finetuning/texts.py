@@ -30,9 +30,9 @@ def load_text(source: str, validation: bool = False) -> str:
     if source == "mini":
         from experiments.mini.tasks import held_out_text
 
-        # 1,800 predicted tokens; all 600 would
+        # 200 documents have 1,800 predicted tokens; all 600 would take three times as long for
+        # each k
         documents = held_out_text()[200:] if validation else held_out_text(documents=200)
-        # take three times as long for each k
         return " ".join(" ".join(document) for document in documents)
     if Path(source).is_dir():
         path = Path(source) / ("wiki.valid.raw" if validation else "wiki.test.raw")

@@ -48,12 +48,11 @@ def train(run: Run) -> dict[str, Any]:
     what the checkpoint lacked (`drawn_from_head_seed`); `trained_parameters`, how many;
     `unknown_tokens`, share of the training tokens; with a label a word `unread_words`, share of
     dev's words beyond the longest input; `device`, `seconds`, versions, commit. history:
-    `train_loss` [steps], nats, without the head's own phase;
-    `evaluations` [evaluations], each with step, metrics and dev_loss; `dev_margins` [evaluations],
-    text of histories.py; `gradient_norms` [steps / `gradient_norm_every`][matrices], L2, before
-    clipping, of `gradient_norm_of`. With run.keep_weights also "weights": the parameters, as the
-    bytes of a safetensors file. A loss that is not finite ends the run: it has diverged, which is a
-    failed run and a result like any other.
+    `train_loss` [steps], nats, without the head's own phase; `evaluations` [evaluations], each with
+    step, metrics and dev_loss; `dev_margins` [evaluations], text of histories.py; `gradient_norms`
+    [steps / `gradient_norm_every`][matrices], L2, before clipping, of `gradient_norm_of`. With
+    run.keep_weights also "weights": the parameters, as the bytes of a safetensors file. A loss that
+    is not finite ends the run: it has diverged, which is a failed run and a result like any other.
     """
     started = time.monotonic()
     make_repeatable(run)
