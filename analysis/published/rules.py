@@ -18,8 +18,8 @@ The rules:
 - ABSENT: no such run at all: one is enough to contradict; none shows it only if the rate's 95 %
   interval ends below the margin.
 - `needs`: what the statistic does not see and the sentence takes for granted; where it is not so,
-  the claim does not hold but is open. Equal failures have no spread, so a small one is not
-  stability (`learns`, `fails_no_more`); a set that fails nearly always leaves no room to fail more
+  a claim that would hold is open. Equal failures have no spread, so a small one is not stability
+  (`one_learns`, `fails_no_more`); a set that fails nearly always leaves no room to fail more
   (`room`).
 - `grounds`: without them the claim is open whatever comes out. A small loss costs nothing only
   where losses are small (`small_losses`); a score that is missing is not left out (`all_scored`).
@@ -63,7 +63,7 @@ class Claim(NamedTuple):
     unit: str
     basis: str  # where the threshold comes from
     rule: str = TESTED
-    needs: tuple[Need, ...] = ()  # else it does not hold
+    needs: tuple[Need, ...] = ()  # else it is open where it would hold
     grounds: tuple[Need, ...] = ()  # else it is open
     varies: tuple[str, ...] = ()  # columns in which the runs compared may differ
 
