@@ -1,5 +1,4 @@
-"""What all figures and tables share: reading a CSV, colours, box plots, saving bytes that do not
-change."""
+"""What all figures share: colours, panels, box plots, saving bytes that do not change."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

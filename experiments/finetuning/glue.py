@@ -132,7 +132,7 @@ class Split:
 
     texts: list[tuple[str, ...]]  # one or two sentences an example; with a label a word its words
     # [examples], int64 class ids, or float32 numbers of a regression; with a label a word arrays of
-    # class ids (tokens.ragged)
+    # class ids (labels.ragged)
     labels: np.ndarray
 
 

@@ -21,7 +21,7 @@ class Run:
     # ---------------------------------------- fields that change the result (hashed into the id)
     model: str  # hub name (NAME@REVISION where asked for), or "folder@hash of its files"
     data: str  # hub name likewise, "mini@hash" or "folder@hash of the task's files"
-    task: str  # a name in tasks.TASKS
+    task: str  # a name in glue.TASKS, or that of data of one's own (own.py)
     learning_rate: float  # the peak, reached at the end of warm-up
     # Adam with (Kingma and Ba 2015) or without (Devlin et al. 2019) bias correction
     bias_correction: bool
