@@ -24,7 +24,7 @@ Writes  : results/<profile>/benchmark.csv, one row per measurement.
 
 The official loop and the limit are written here from their descriptions. The Trainer needs the
 package accelerate (tests/requirements.txt) and is left out, with a line that says so, where that is
-missing. --device cuda has not been run: no GPU was at hand.
+missing. --device cuda has not been run.
 """
 
 import argparse
