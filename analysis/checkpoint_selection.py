@@ -17,10 +17,9 @@ import numpy as np
 import pandas as pd
 from matplotlib.patches import Patch
 
-from analysis.published.audit import PUBLISHED
 from analysis.shared.estimates import INTERVAL_RULE, mean
 from analysis.shared.names import METRIC_NAMES, rate_name, setting_name, task_name
-from analysis.shared.reading import NothingToDraw, parse, parser, read_csv, run_command
+from analysis.shared.reading import PUBLISHED, NothingToDraw, parse, parser, read_csv, run_command
 from analysis.shared.statistics import expected_of_best, over_seeds
 from analysis.shared.style import (
     FURTHER,

@@ -276,17 +276,17 @@ def unigram_perplexity(options: argparse.Namespace) -> float:
     from experiments.finetuning.encoders import load_config
 
     config = load_config(options.models[0])
-    (known, masked), (_, labels) = (
+    (inputs, labels), (_, asked) = (
         blocks_of(load_text(options.text, validation), options.models[0], config, MASK_SEED)
         for validation in (True, False)
     )
     counts = (
         torch.bincount(
-            torch.where(masked != -100, masked, known).flatten(), minlength=config.vocab_size
+            torch.where(labels != -100, labels, inputs).flatten(), minlength=config.vocab_size
         )
         + 1.0
     )
-    predicted = labels[: options.blocks]
+    predicted = asked[: options.blocks]
     return math.exp(-(counts / counts.sum()).log()[predicted[predicted != -100]].mean().item())
 
 

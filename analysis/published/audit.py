@@ -12,17 +12,15 @@ audit of reporting, not of the experiments.
 """
 
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
 from analysis.shared.names import TASK_NAMES, number, rate_name
-from analysis.shared.reading import parse, parser, read_csv, run_command
+from analysis.shared.reading import PUBLISHED, parse, parser, read_csv, run_command
 from analysis.shared.statistics import levene
 from analysis.shared.tables import save_table
 
-PUBLISHED = Path(__file__).parent
 V1, V3 = "mosbach2020", "mosbach2021"
 NAMES = {V1: "Mosbach v1", V3: "Mosbach v3", "lee2020": "Lee et al."}
 SETTING = [

@@ -12,11 +12,11 @@ import numpy as np
 import pandas as pd
 
 from analysis import catastrophic_forgetting, loss_surfaces
-from analysis.published.audit import MAJORITY_LEVEL, PUBLISHED, READ_OFF
+from analysis.published.audit import MAJORITY_LEVEL, READ_OFF
 from analysis.published.kinds import RATES
 from analysis.published.rules import SEEDS, trained_with
 from analysis.shared.names import PAPER_MODELS, is_mini, model_name
-from analysis.shared.reading import BadInput, NothingToDraw, read_csv
+from analysis.shared.reading import PUBLISHED, BadInput, NothingToDraw, read_csv
 
 RUN_TABLES = (
     "bias_correction",

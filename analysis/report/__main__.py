@@ -21,7 +21,7 @@ import pandas as pd
 
 from analysis.report.first_screen import answers, first_screen, judged
 from analysis.report.page import anchor, to_html
-from analysis.report.study import OTHER_FIGURES, PUBLISHED, STUDY, Section
+from analysis.report.study import FIGURE_OF, OTHER_FIGURES, STUDY, Section
 from analysis.shared.names import OWN, PAPER_MODELS, is_mini, model_name
 from analysis.shared.reading import REPOSITORY, BadInput, parse, parser, read_csv, run_command
 from analysis.shared.tables import write_whole
@@ -253,7 +253,7 @@ def beside_the_published(experiment: Section, pictures: Sequence[Path], figures:
     theirs = PUBLISHED_FIGURES / f"{experiment.name}.png"
     if not pictures or not theirs.is_file():
         return own
-    locator = PUBLISHED[experiment.name]
+    locator = FIGURE_OF[experiment.name]
     link = quote(Path(os.path.relpath(theirs, figures)).as_posix())
     axes = (
         "Axes of one unit have the same range in both figures, or a wider one where runs need it."

@@ -11,7 +11,7 @@ class Section(NamedTuple):
 
 
 # the paper's figure that analysis/published/figures.py draws from its points, by experiment
-PUBLISHED = {
+FIGURE_OF = {
     "strong_baseline": "Fig. 1",
     "catastrophic_forgetting": "Fig. 2",
     "small_datasets": "Fig. 3",

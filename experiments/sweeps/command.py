@@ -61,7 +61,12 @@ def parse(
         whole_path(name, "model", look_up)
         for name in ([options.model] if options.model else profile.models)
     ]
-    if options.text_columns or options.label_column or options.metric or is_own(options.data):
+    if (
+        options.text_columns
+        or options.label_column
+        or options.metric
+        or names_own_data(options.data)
+    ):
         take_own_data(options)
     else:
         options.data = whole_path(options.data or profile.data, "dataset", look_up)
@@ -81,7 +86,7 @@ def parse(
     return options
 
 
-def is_own(name: str | None) -> bool:
+def names_own_data(name: str | None) -> bool:
     """Whether --data alone names data of one's own: a file, or a folder in CoNLL's layout."""
     path = Path(name or "").expanduser()
     return bool(name) and (path.is_file() or bool(conll_files(path)))

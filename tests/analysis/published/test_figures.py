@@ -21,7 +21,7 @@ from analysis import (
     vanishing_gradients,
 )
 from analysis.published import figures
-from analysis.report.study import PUBLISHED, STUDY
+from analysis.report.study import FIGURE_OF, STUDY
 
 
 @pytest.fixture
@@ -153,8 +153,8 @@ RESULTS = sorted((REPOSITORY / "results" / "reference").glob("*/*.csv"))
 
 @pytest.mark.parametrize(
     ("folder", "name"),
-    [("published", name) for name in PUBLISHED]
-    + [(path.parent.name, path.stem) for path in RESULTS if path.stem in PUBLISHED],
+    [("published", name) for name in FIGURE_OF]
+    + [(path.parent.name, path.stem) for path in RESULTS if path.stem in FIGURE_OF],
 )
 def test_no_words_overlap_or_leave_the_figure(folder, name):
     results = REPOSITORY / "results" / "reference" / folder
@@ -168,7 +168,7 @@ def test_no_words_overlap_or_leave_the_figure(folder, name):
         assert all(box.y0 > -1 and box.y1 < height + 1 for box in boxes)
 
 
-@pytest.mark.parametrize("name", list(PUBLISHED))
+@pytest.mark.parametrize("name", list(FIGURE_OF))
 def test_ours_has_the_same_axes_where_the_unit_is_the_same_and_nothing_is_cut_off(name):
     folder = REPOSITORY / "results" / "reference" / "mini"
     theirs, ours = (
@@ -195,8 +195,8 @@ def test_ours_has_the_same_axes_where_the_unit_is_the_same_and_nothing_is_cut_of
 def test_each_is_committed_under_a_hypothesis_that_names_it():
     paper = {section.name: section.paper for section in STUDY}
     folder = REPOSITORY / "figures" / "reference" / "published"
-    assert list(figures.FIGURES) == list(PUBLISHED)
-    for name, locator in PUBLISHED.items():
+    assert list(figures.FIGURES) == list(FIGURE_OF)
+    for name, locator in FIGURE_OF.items():
         number = re.search(r"\d+", locator).group()
         assert re.search(rf"\b{number}\b", paper[name])
         assert (folder / f"{name}.png").is_file()

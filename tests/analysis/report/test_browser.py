@@ -11,7 +11,7 @@ import pandas as pd
 import pytest
 from conftest import REPOSITORY
 
-from analysis.report.study import PUBLISHED
+from analysis.report.study import FIGURE_OF
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 ARGUMENTS = ["--no-sandbox", "--disable-gpu", "--disable-dev-shm-usage", "--disable-extensions"]
@@ -27,7 +27,7 @@ def report(tmp_path_factory):
     figures = tmp_path_factory.mktemp("figures")
     drawn = REPOSITORY / "figures" / "reference"
     for path in (drawn / "mini").iterdir():
-        if path.suffix == ".md" or (path.suffix == ".png" and path.stem in PUBLISHED):
+        if path.suffix == ".md" or (path.suffix == ".png" and path.stem in FIGURE_OF):
             shutil.copy(path, figures)
     scorecard = pd.read_csv(drawn / "scorecard.csv", dtype=str)
     of_mini = [name for name in scorecard if name.startswith("mini_")]
