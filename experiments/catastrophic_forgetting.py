@@ -31,13 +31,12 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint, named, write_atomically
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture, has_masked_lm_head, identify_model
-from experiments.finetuning.texts import check_text, identify_text, load_text
+from experiments.finetuning.texts import MASK_SEED, blocks_of, check_text, identify_text, load_text
 from experiments.sweeps import store
 from experiments.sweeps.command import default_rate, learning_rates, profile_of, whole_path
 from experiments.sweeps.flags import number
@@ -53,7 +52,7 @@ from experiments.sweeps.sweep import (
     weights_of,
 )
 
-MASK_SEED, FITTING_SEED = 1, 2
+FITTING_SEED = 2  # masks the text that a head is fitted on
 # bytes; of a model so small all weights are kept until enough failed runs are found, at whatever
 # rate
 SMALL = 50e6
@@ -61,7 +60,6 @@ SMALL = 50e6
 MEASURABLE = ("bert", "roberta", "xlm-roberta", "camembert")
 # that a measured row can have
 LOWEST = {"perplexity": 1.0, "pretrained_perplexity": 1.0, "words": 1, "layers_put_back": 0}
-LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
 
 
 def add_flags(p: argparse.ArgumentParser) -> None:
@@ -226,23 +224,6 @@ def check_blocks(options: argparse.Namespace) -> None:
                 f"the text {options.text} has no token that can be predicted: all are unknown to"
                 f" {source} or special; expected running text in the model's language, see --text"
             )
-
-
-def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:
-    """Text as masked-LM inputs and labels [blocks, length] for a model."""
-    from experiments.finetuning.checks import check_mask, first_position
-    from experiments.finetuning.encoders import load_tokenizer
-    from experiments.finetuning.probes import mask_blocks
-
-    tokenizer = load_tokenizer(source)
-    check_mask(tokenizer, source)
-    length = min(LONGEST_BLOCK, config.max_position_embeddings - first_position(config))
-    return mask_blocks(
-        tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"],
-        tokenizer,
-        length,
-        seed,
-    )
 
 
 def fitted_head(options: argparse.Namespace) -> bytes:

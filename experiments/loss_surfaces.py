@@ -272,6 +272,7 @@ def prepare_plane(plane: Plane) -> tuple:
     from experiments.finetuning.encoders import load_classifier, load_tokenizer
     from experiments.finetuning.loading import prepare, tokenized_splits
     from experiments.finetuning.optimizers import all_tensors
+    from experiments.finetuning.probes import corners_of
     from experiments.finetuning.tasks import task_of
     from experiments.finetuning.training import batch_loss, make_repeatable
 
@@ -288,14 +289,9 @@ def prepare_plane(plane: Plane) -> tuple:
         )
     network, groups = prepare(model.to(run.device), run)
     parameters = all_tensors(groups)
-    corners = []
-    for weights in (
-        pretrained,
-        safetensors.torch.load(plane.failed_weights),
-        safetensors.torch.load(plane.successful_weights),
-    ):
-        model.load_state_dict(weights, strict=False)
-        corners.append([p.detach().clone() for p in parameters])
+    trained = (plane.failed_weights, plane.successful_weights)
+    states = [pretrained, *map(safetensors.torch.load, trained)]
+    corners = corners_of(model, parameters, states)
     train_set, _ = tokenized_splits(run, load_tokenizer(run.model_source))
     some = np.random.default_rng(EXAMPLES_SEED).permutation(len(train_set.labels))[:EXAMPLES]
     batches = list(train_set.batches(some, BATCH))

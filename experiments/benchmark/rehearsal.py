@@ -36,7 +36,7 @@ from typing import Any, NamedTuple
 import torch
 
 from experiments.benchmark import stand_ins
-from experiments.benchmark.inputs import blocks_in, blocks_of, made_up_inputs, real_inputs
+from experiments.benchmark.inputs import blocks_in, first_blocks, made_up_inputs, real_inputs
 from experiments.benchmark.study import (
     BASE,
     PERPLEXITY,
@@ -230,7 +230,9 @@ def tried(
     kept = tuple(rehearsal.folder / f"{kind}.safetensors" for kind in ("default", "corrected"))
     try:
         if trial.kind == PERPLEXITY:
-            return put_layers_back(trial.run, blocks_of(trial.run, rehearsal.text), kept[0], tick)
+            return put_layers_back(
+                trial.run, first_blocks(trial.run, rehearsal.text), kept[0], tick
+            )
         if trial.kind == SURFACE:
             there = (kept[0], kept[1] if kept[1].is_file() else kept[0])
             return points_of_surface(trial.run, inputs, there, tick)

@@ -24,6 +24,7 @@ from experiments.finetuning.lora import MARK
 from experiments.finetuning.optimizers import PaperAdamW, all_tensors
 from experiments.finetuning.packing import PackedClassifier
 from experiments.finetuning.probes import (
+    corners_of,
     gradient_norms,
     loss_and_gradient,
     masked_lm_perplexity,
@@ -263,10 +264,8 @@ def points_of_surface(run: Run, inputs: Inputs, trained: tuple[Path, Path], tick
     files = [path.read_bytes() for path in trained]
     start = {name: p.detach().clone() for name, p in model.named_parameters()}
     network, groups = prepare(model.to(run.device), run)
-    parameters, corners = all_tensors(groups), []
-    for values in (start, *[safetensors.torch.load(file) for file in files]):
-        model.load_state_dict(values, strict=False)
-        corners.append([p.detach().clone() for p in parameters])
+    parameters = all_tensors(groups)
+    corners = corners_of(model, parameters, [start, *map(safetensors.torch.load, files)])
     loaded = seconds(run.device) - started
     tick("loaded")
     examples = np.arange(min(ON_SURFACE, len(train_set.labels)))

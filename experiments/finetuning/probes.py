@@ -183,6 +183,19 @@ def fit_masked_lm_head(
 # -------------------------------------------------------- loss surfaces (paper, section 7.6)
 
 
+def corners_of(
+    model: torch.nn.Module,
+    parameters: Sequence[torch.Tensor],
+    states: Iterable[dict[str, torch.Tensor]],
+) -> list[list[torch.Tensor]]:
+    """The values that a model's `parameters` have with each of `states` loaded."""
+    corners = []
+    for state in states:
+        model.load_state_dict(state, strict=False)
+        corners.append([p.detach().clone() for p in parameters])
+    return corners
+
+
 @torch.no_grad()
 def move_to(
     parameters: Sequence[torch.Tensor],

@@ -1,9 +1,14 @@
-"""Running text, on which masked-LM perplexity is measured."""
+"""Running text, on which masked-LM perplexity is measured, and its blocks."""
 
 from pathlib import Path
+from typing import Any
 
+from experiments.finetuning.checks import check_mask, first_position
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import fingerprint, may_be_on_hub
+
+LONGEST_BLOCK = 512  # tokens; the released code's language-modelling script has the same
+MASK_SEED = 1  # of the text that perplexity is measured on
 
 
 def check_text(source: str, validation: bool = False) -> None:
@@ -60,3 +65,26 @@ def identify_text(source: str) -> str:
     if source == "mini":
         return fingerprint(load_text(source).encode())
     return fingerprint(Path(source) / "wiki.test.raw") if Path(source).is_dir() else source
+
+
+def block_length(config: Any) -> int:
+    """Tokens of a block of running text for a model of this configuration."""
+    return min(LONGEST_BLOCK, config.max_position_embeddings - first_position(config))
+
+
+def tokens_of(text: str, source: str) -> list[int]:
+    """A text's token ids for a model. BadInput for a tokenizer without a mask."""
+    from experiments.finetuning.encoders import load_tokenizer  # planning needs no torch
+
+    tokenizer = load_tokenizer(source)
+    check_mask(tokenizer, source)
+    return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+
+
+def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:
+    """Text as masked-LM inputs and labels [blocks, length] for a model."""
+    from experiments.finetuning.encoders import load_tokenizer
+    from experiments.finetuning.probes import mask_blocks
+
+    tokens = tokens_of(text, source)
+    return mask_blocks(tokens, load_tokenizer(source), block_length(config), seed)

@@ -16,7 +16,7 @@ from transformers import AutoModelForSequenceClassification
 
 from experiments import bias_correction, mitigations
 from experiments.benchmark import rehearsal, stand_ins, study, trial
-from experiments.benchmark.inputs import blocks_of, real_inputs
+from experiments.benchmark.inputs import first_blocks, real_inputs
 from experiments.benchmark.stand_ins import CONFIGURATIONS, TOKENS, configuration, make_tokenizer
 from experiments.finetuning import packing
 from experiments.finetuning.errors import BadInput
@@ -140,7 +140,7 @@ def test_a_gradient_that_is_not_finite():
 def test_layers_that_are_not_put_back(tiny_run, tmp_path, monkeypatch):
     run = tiny_run(learning_rate=1e-3)
     trial.take_steps(run, changed(far_away), silent, False, tmp_path / "kept")
-    blocks = blocks_of(run, "mini")
+    blocks = first_blocks(run, "mini")
     assert blocks[0].shape == (2, 64)
     cost, wrong = trial.put_layers_back(run, blocks, tmp_path / "kept", silent)
     assert wrong == [] and cost["perplexity"] != pytest.approx(cost["pretrained_perplexity"])
