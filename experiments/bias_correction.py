@@ -5,8 +5,8 @@ Hypothesis : without bias correction more runs fail, the more the higher the lea
 Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 5, 6 and 9: RTE, 3 epochs, 25 seeds a
              setting, and three models.
 Command    : python -m experiments.bias_correction --profile mini --seeds 5
-Cost       : mini, quick: 20 runs, about 6 minutes on 2 cores; 5 seeds: 40 runs, 14. paper, 25
-             seeds: 450 runs of 468 steps on one GPU.
+Cost       : mini: a first look takes 5 minutes on 2 slow cores, 20 runs; 5 seeds: 40 runs. paper,
+             25 seeds: 450 runs of 468 steps on one GPU.
 Rates      : as in the paper the rates are compared on one task: of several --tasks the first has
              all of them, the others the middle one, unless --learning-rates names them.
 Writes     : results/<profile>/bias_correction.csv, one row per run;

@@ -7,9 +7,9 @@ Paper      : Mosbach et al. 2021 (ICLR), section 4.1, Fig. 2: RTE, default recip
              three successful runs; the top k encoder layers are put back to their pre-trained
              values, k = 0..24; perplexity on WikiText-2's test set.
 Command    : python -m experiments.catastrophic_forgetting --profile mini
-Cost       : mini, quick: 7 runs shared with bias_correction, and about a minute on 2 cores for the
-             perplexities. paper: 75 runs at three rates, shared with it; the weights of 25 take 1.3
-             GB each until the six are chosen.
+Cost       : mini: a first look takes 3 minutes on 2 slow cores, 7 runs shared with bias_correction
+             and a minute for the perplexities. paper: 75 runs at three rates, shared with it; the
+             weights of 25 take 1.3 GB each until the six are chosen.
 Writes     : results/<profile>/catastrophic_forgetting.csv, one row per chosen run and k;
              catastrophic_forgetting_curves.csv, one row per run of the default recipe and
              evaluation.

@@ -6,7 +6,8 @@ Paper      : Mosbach et al. 2021 (ICLR) report the last checkpoint, their first 
              best on dev (section 3; RTE 67.3 and 70.1); Dodge et al. 2020, expected best of n
              restarts; Zhang et al. 2021, half of dev selects and the other half reports.
 Command    : python -m experiments.checkpoint_selection --profile mini
-Cost       : mini, quick: 11 runs, all shared with bias_correction and strong_baseline.
+Cost       : mini: a first look takes 6 minutes on 2 slow cores, 11 runs, all shared with
+             bias_correction and strong_baseline.
 Writes     : results/<profile>/checkpoint_selection.csv, one row per run and evaluation.
 """
 

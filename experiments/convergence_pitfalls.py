@@ -8,8 +8,8 @@ Paper      : none; the first four are what practitioners ask about, the last is 
              (ICLR), section 5.1. Rates: 5e-3 where the default recipe has 2e-5, so 250 times it;
              the rising one ends at 5 times the default, as looked for on mini (LOG.md).
 Command    : python -m experiments.convergence_pitfalls --profile mini
-Cost       : mini, quick (8 examples only, 1 seed): 10 runs, about 4 minutes on 2 cores, most of it
-             shared.
+Cost       : mini: a first look (8 examples only, 1 seed) takes 5 minutes on 2 slow cores, 10 runs,
+             most of them shared.
 Writes     : results/<profile>/convergence_pitfalls.csv, one row per finished run of the task,
              whichever experiment trained it, that differs from these only in rate, correction,
              length, examples and seeds: what was done, and what its curves say;

@@ -5,7 +5,7 @@ Hypothesis : after a tenth or two of the steps the first layer's gradient and th
 Paper      : none. Dodge et al. 2020 stop the trials with the lowest dev scores early; here runs
              that will fail are predicted from training loss and gradients, which is not their rule.
 Command    : python -m experiments.early_signs --profile mini
-Cost       : mini, quick: the runs of checkpoint_selection.
+Cost       : mini: a first look takes 6 minutes on 2 slow cores, the runs of checkpoint_selection.
 Writes     : results/<profile>/early_signs.csv, one row per run and share of the training: what is
              known by then.
 """

@@ -7,8 +7,8 @@ Hypothesis : failure depends on the largest effective learning rate, however it 
 Paper      : Mosbach et al. 2021, section 5.1 says so of the first steps and does not test it by
              itself; Ma and Yarats 2021 on warm-up and b2.
 Command    : python -m experiments.effective_learning_rate --seeds 26-50
-Cost       : mini: 25 settings, 625 runs for 25 seeds; a first look has the settings that
-             bias_correction has.
+Cost       : mini: 25 settings, 625 runs for 25 seeds; a first look takes 2 minutes on 2 slow cores,
+             the settings that bias_correction has.
 Writes     : results/<profile>/effective_learning_rate.csv, one row per run.
 """
 

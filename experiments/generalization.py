@@ -6,8 +6,8 @@ Paper      : Mosbach et al. 2021 (ICLR), section 5.2, Fig. 8 (and 14): RTE, the 
              bias correction; 450 models. The paper's Fig. 8a shows the ten best of 25 runs; here
              are all of them that have not failed.
 Command    : python -m experiments.generalization --profile mini
-Cost       : mini, 1 seed: 1 run of 20 epochs, about 3 minutes on 1 core, shared with
-             training_length and strong_baseline.
+Cost       : mini: a first look takes 5 minutes on 2 slow cores, one of them idle: 1 run of 20
+             epochs, shared with training_length and strong_baseline.
 Writes     : results/<profile>/generalization.csv, one row per finished run of the task with the
              paper's method, whichever experiment trained it; generalization_curves.csv, one row per
              evaluation of the long runs.

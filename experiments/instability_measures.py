@@ -6,7 +6,8 @@ Paper      : Du and Nguyen 2023 (ACL), "Measuring the Instability of Fine-Tuning
              disagreement, Fleiss' kappa, Jensen-Shannon divergence; Mosbach et al. 2021, section
              7.1: per-point stability.
 Command    : python -m experiments.instability_measures --profile mini
-Cost       : mini: 7 runs, all shared with bias_correction and strong_baseline.
+Cost       : mini: a first look takes 5 minutes on 2 slow cores, 7 runs, all shared with
+             bias_correction and strong_baseline.
 Writes     : results/<profile>/instability_measures.csv, one row per run, with its condition and its
              dev margins (base64 of little-endian float16: above 0 the prediction is 1);
              instability_measures_labels.csv, the dev labels, a digit each.

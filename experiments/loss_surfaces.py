@@ -8,9 +8,9 @@ Paper      : Mosbach et al. 2021 (ICLR), section 7.6, Figs 7 and 13: RTE, MRPC, 
              f(a, b) = L(p + a (f - p) + b (s - p)) for a, b in [-1.5, 1.5], 40 points each, 128
              training examples, dropout off; the same for the gradient's norm.
 Command    : python -m experiments.loss_surfaces --profile mini
-Cost       : mini: runs shared with strong_baseline, and about 2 minutes on 2 cores a task (19 x 19
-             points; quick: the first of RTE and CoLA that has a failed and a successful run, 13 x
-             13); paper: 40 x 40 points.
+Cost       : mini: a first look takes 4 minutes on 2 slow cores, runs shared with strong_baseline
+             and the first of RTE and CoLA that has a failed and a successful run, 13 x 13 points;
+             with --seeds 19 x 19 a task. paper: 40 x 40 points.
 Writes     : results/<profile>/loss_surfaces.csv, one row per point; loss_surfaces_lines.csv, one
              row per point of the straight lines between the three models.
 

@@ -8,8 +8,8 @@ Paper      : Mosbach et al. 2021 (ICLR), section 2 and Fig. 1; Zhang et al. 2021
              people use today: the Trainer's defaults, frozen layers, LP-FT (Kumar et al. 2022),
              LoRA (Hu et al. 2022). All at 3 epochs.
 Command    : python -m experiments.mitigations --profile mini
-Cost       : mini, quick (Mixout, the low rate and frozen layers without bias correction, 1 seed):
-             9 runs, about 3 minutes on 2 cores. paper: 700.
+Cost       : mini: a first look (Mixout, the low rate and frozen layers without bias correction, 1
+             seed) takes 3 minutes on 2 slow cores, 9 runs. paper: 700.
 Writes     : results/<profile>/mitigations.csv, one row per run, with the method and the
              floating-point operations of a step.
 

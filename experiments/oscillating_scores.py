@@ -7,7 +7,7 @@ Hypothesis : at a constant rate the scores of a sequence labeller never settle, 
 Paper      : none; as practitioners ask it (six labels, hundreds of epochs, Adam without a
              schedule). Mosbach et al. 2021 (ICLR) decay linearly, with bias correction.
 Command    : python -m experiments.oscillating_scores --profile mini
-Cost       : mini, quick: 2 runs of 60 epochs on 48 sentences, half a minute on 2 cores.
+Cost       : mini: a first look takes 1 minute on 2 slow cores, 2 runs of 60 epochs on 48 sentences.
 Writes     : results/<profile>/oscillating_scores.csv, one row per run: how wide its band is over
              the second half of the epochs, how wide dev alone makes it, what the best epoch gains;
              oscillating_scores_curves.csv, one row per run and evaluation.

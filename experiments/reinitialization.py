@@ -7,8 +7,8 @@ Paper      : Zhang et al. 2021 (ICLR), "Revisiting Few-sample BERT Fine-tuning",
              Table 1: BERT-large, L = 1..6, N(0, 0.02), LayerNorm 1 and 0, bias correction, 20
              seeds; half of dev selects L, the other half reports.
 Command    : python -m experiments.reinitialization --profile mini
-Cost       : mini, quick (L of 0 and 5, 3 seeds and 1): 8 runs, about 3 minutes on 2 cores, most of
-             it shared. paper: 275 runs.
+Cost       : mini: a first look (L of 0 and 5, 3 seeds and 1) takes 5 minutes on 2 slow cores, 8
+             runs, most of them shared. paper: 275 runs.
 Writes     : results/<profile>/reinitialization.csv, one row per run, with the score on each half of
              dev.
 

@@ -6,8 +6,8 @@ Paper      : Mosbach et al. 2021 (ICLR), section 4.2, Fig. 3, Table 4: MRPC, CoL
              examples, default recipe, 25 seeds. "The same number of iterations" is rounded up to
              whole epochs: 11, 26 and 312, as the paper says them.
 Command    : python -m experiments.small_datasets --profile mini
-Cost       : mini, quick (CoLA, 3 seeds): 9 runs, about 2 minutes on 2 cores. paper: 225 runs, two
-             thirds of 690 to 19,700 steps.
+Cost       : mini: a first look (CoLA, 3 seeds) takes 2 minutes on 2 slow cores, 9 runs. paper: 225
+             runs, two thirds of 690 to 19,700 steps.
 Writes     : results/<profile>/small_datasets.csv, one row per run, with the condition and the
              number of examples.
 

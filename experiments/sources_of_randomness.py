@@ -5,8 +5,8 @@ Hypothesis : a seed is no property of a run. Moving the start by 1e-7 of the wei
 Paper      : none; Mosbach et al. 2021 (section 3) vary one seed for all three, Dodge et al. 2020
              the classifier's and the order's apart.
 Command    : python -m experiments.sources_of_randomness --seeds 25
-Cost       : mini: 8 runs a seed beside bias_correction's, 200 for 25 seeds; a first look trains no
-             run of its own.
+Cost       : mini: 8 runs a seed beside bias_correction's, 200 for 25 seeds; a first look takes 1
+             minute on 2 slow cores, 3 of bias_correction's runs and none of its own.
 Writes     : results/<profile>/sources_of_randomness.csv, one row per run: `moved` says what is
              another than in the run of the same `base_seed` where nothing is moved.
 """

@@ -5,8 +5,8 @@ Hypothesis : 20 epochs with bias correction give fewer failed runs and a smaller
 Paper      : Mosbach et al. 2021 (ICLR), section 6, Fig. 1, Tables 1 and 4: RTE, MRPC, CoLA and, in
              the paper profile, SciTail; 25 seeds.
 Command    : python -m experiments.strong_baseline --profile mini
-Cost       : mini, quick (RTE without Mixout, 3 seeds at 3 epochs and 1 at 20): 4 runs, about 2
-             minutes on 2 cores. paper: 300 runs.
+Cost       : mini: a first look (RTE without Mixout, 3 seeds at 3 epochs and 1 at 20) takes 5
+             minutes on 2 slow cores, 4 runs. paper: 300 runs.
 Writes     : results/<profile>/strong_baseline.csv, one row per run, with the recipe.
 
 The paper's Mixout row equals a row of Lee et al. (2020): p = 0.7 and weight decay of 0.01 towards

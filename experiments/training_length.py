@@ -4,9 +4,9 @@ Hypothesis : longer training lets fewer runs fail; with bias correction as well,
 Paper      : Mosbach et al. 2021 (ICLR), Fig. 9: RTE, 3, 10 and 20 epochs, three learning rates, 25
              seeds a setting.
 Command    : python -m experiments.training_length --profile mini
-Cost       : mini, quick (3 epochs, 3 seeds, at the lowest rate 1; of 20 only the paper's recipe, 1
-             seed): 15 runs, about 6 minutes on 2 cores (with --seeds N all settings get N). paper:
-             450 runs of 468 to 3,120 steps.
+Cost       : mini: a first look (3 epochs, 3 seeds, at the lowest rate 1; of 20 only the paper's
+             recipe, 1 seed) takes 7 minutes on 2 slow cores, 15 runs (with --seeds N all settings
+             get N). paper: 450 runs of 468 to 3,120 steps.
 Writes     : results/<profile>/training_length.csv, one row per run.
 """
 

@@ -7,8 +7,8 @@ Paper      : Mosbach et al. 2021 (ICLR), section 5.1, Figs 4 and 10 (BERT), 11 (
              (ALBERT): RTE, one failed and one successful run, L2 norm per weight matrix before
              clipping, every 10 iterations.
 Command    : python -m experiments.vanishing_gradients --profile mini
-Cost       : mini, quick: 7 runs, about 2 minutes on 2 cores, shared with bias_correction. paper:
-             its 225 runs (three models, three rates).
+Cost       : mini: a first look takes 2 minutes on 2 slow cores, 7 runs shared with bias_correction.
+             paper: its 225 runs (three models, three rates).
 Writes     : results/<profile>/vanishing_gradients.csv, one row per step, layer and matrix of the
              chosen runs.
 

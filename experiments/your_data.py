@@ -6,8 +6,8 @@ Paper      : none; Mosbach et al. 2021 (ICLR), section 6, compare two of the rec
 Command    : python -m experiments.your_data --data FILE --text-columns text --label-column label
              --model NAME_OR_DIR --seeds 12
 Cost       : three recipes a seed; on a table of 5,000 rows 940, 1,875 and 6,250 steps. Without
-             --data a demonstration on mini's entailment, 5 runs, of which strong_baseline has 4;
-             the other takes half a minute.
+             --data a demonstration on mini's entailment: a first look takes 3 minutes on 2 slow
+             cores, 5 runs, of which strong_baseline has 4.
 Writes     : results/<profile>/your_data.csv, one row per run, with its recipe.
 
 - default: 3 epochs without bias correction, as BERT's first code; rate, batch of 16, warm-up and

@@ -140,6 +140,27 @@ def test_the_readme_stays_a_front_door():
     assert max(len(block.split()) for block in blocks) <= 120
 
 
+def first_looks():
+    """The minutes of README's table of experiments, by name."""
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    rows = text.split("| minutes |\n")[1].split("\n\n")[0].splitlines()[1:]
+    return {row.split("`")[1]: int(row.split("|")[-2]) for row in rows}
+
+
+def test_a_first_look_takes_as_long_in_the_readme_as_in_the_docstrings():
+    listed = first_looks()
+    everything = listed.pop("bash run_all.sh")
+    said = {}
+    for path in (REPOSITORY / "experiments").glob("[a-z]*.py"):
+        text = " ".join(ast.get_docstring(ast.parse(path.read_text(encoding="utf-8"))).split())
+        said[path.stem] = [
+            int(n) for n in re.findall(r"takes (\d+) minutes? on 2 slow cores", text)
+        ]
+    assert said == {name: [minutes] for name, minutes in listed.items()}
+    text = (REPOSITORY / "README.md").read_text(encoding="utf-8")
+    assert re.findall(r"(\d+) minutes on 2 slow cores", text) == [str(everything)]
+
+
 def test_the_readmes_links_lead_somewhere():
     pages = ["README.md", "experiments/README.md", "analysis/README.md"]
     pages.append("results/reference/README.md")
