@@ -15,6 +15,7 @@ differ in anything else but their seeds.
 """
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -42,6 +43,7 @@ SETTING = [
     "pretrained",
     "dtype",
 ]
+STATISTICS = ("mean", "std", "failed")
 IDENTITY = ["data", "whole_model"]  # with the hashes of their files
 FEWEST = 10  # with 10 of ours against 25, Fisher's test just tells 5 failures from 23
 OTHER_MODEL, NO_SUCH, TOO_FEW = (
@@ -98,64 +100,66 @@ def compare(ours: pd.DataFrame) -> pd.DataFrame:
             why_not = OTHER_MODEL
         elif mixed := differ_in(runs, ()):
             why_not = f"not judged: runs that differ in {', '.join(mixed)}"
+        common = {**key, "data": data, "whole_model": whole_model}
         judged = why_not == NO_SUCH and not unlike_published(runs)
-        same = pd.Series(True, published.index)
-        for column, value in key.items():
-            same &= published[column].isna() if pd.isna(value) else published[column] == value
-        for place, theirs in (same_runs_once(published[same]) if judged else []) or [("-", None)]:
-            inside = None if theirs is None else tolerance(100 * theirs["score"], len(runs))
-            for statistic in ("mean", "std", "failed"):
-                our, their = (
-                    None if group is None else _value(statistic, group) for group in (runs, theirs)
-                )
-                row = {
-                    **key,
-                    "data": data,
-                    "whole_model": whole_model,
-                    "statistic": statistic,
-                    "n": len(runs),
-                    "ours": our,
-                    "published_n": 0,
-                    "published": np.nan,
-                    "low": np.nan,
-                    "high": np.nan,
-                    "fisher_p": np.nan,
-                    "verdict": why_not,
-                    "published_in": place,
-                }
-                if theirs is not None and inside is not None:
-                    low, high = inside.get(statistic, (np.nan, np.nan))
-                    p = (
-                        fisher(runs["failed"].astype(bool), theirs["failed"])
-                        if statistic == "failed"
-                        else np.nan
-                    )
-                    agrees = (
-                        p >= 0.05 if statistic == "failed" else low - 0.001 <= our <= high + 0.001
-                    )
-                    row |= {
-                        "published_n": len(theirs),
-                        "published": their,
-                        "low": low,
-                        "high": high,
-                        "fisher_p": p,
-                        "verdict": (
-                            TOO_FEW if len(runs) < FEWEST else "inside" if agrees else "outside"
-                        ),
-                    }
-                rows.append(row)
+        sets = same_runs_once(published[of_setting(published, key)]) if judged else []
+        for place, theirs in sets:
+            inside = tolerance(100 * theirs["score"], len(runs))
+            for statistic in STATISTICS:
+                row = row_of(statistic, runs, theirs, inside)
+                rows.append({**common, **row, "published_in": place})
+        if not sets:
+            for statistic in STATISTICS:
+                row = {**ours_alone(statistic, runs), "verdict": why_not, "published_in": "-"}
+                rows.append({**common, **row})
     return pd.DataFrame(rows)
 
 
-def _value(statistic: str, runs: pd.DataFrame) -> float:
+def of_setting(published: pd.DataFrame, key: dict[str, Any]) -> pd.Series:
+    """Which published runs are of a setting."""
+    same = pd.Series(True, published.index)
+    for column, value in key.items():
+        same &= published[column].isna() if pd.isna(value) else published[column] == value
+    return same
+
+
+def ours_alone(statistic: str, runs: pd.DataFrame) -> dict[str, Any]:
+    """A statistic of our runs, and nothing beside it."""
+    return {
+        "statistic": statistic,
+        "n": len(runs),
+        "ours": value_of(statistic, runs),
+        "published_n": 0,
+        **dict.fromkeys(("published", "low", "high", "fisher_p"), np.nan),
+    }
+
+
+def row_of(
+    statistic: str,
+    runs: pd.DataFrame,
+    theirs: pd.DataFrame,
+    inside: dict[str, tuple[float, float]],
+) -> dict[str, Any]:
+    """A statistic of our runs beside that of published ones of their setting, and the verdict;
+    `inside`: where a mean and a standard deviation may lie."""
+    row = ours_alone(statistic, runs)
+    row |= {"published_n": len(theirs), "published": value_of(statistic, theirs)}
+    if statistic == "failed":
+        row["fisher_p"] = fisher(runs["failed"].astype(bool), theirs["failed"])
+        agrees = row["fisher_p"] >= 0.05
+    else:
+        row["low"], row["high"] = inside[statistic]
+        agrees = row["low"] - 0.001 <= row["ours"] <= row["high"] + 0.001
+    verdict = "inside" if agrees else "outside"
+    return {**row, "verdict": TOO_FEW if len(runs) < FEWEST else verdict}
+
+
+def value_of(statistic: str, runs: pd.DataFrame) -> float:
+    """A statistic of runs' scores, in percent points, or the number of those that failed."""
+    if statistic == "failed":
+        return runs["failed"].sum()
     score = 100 * runs["score"]
-    return (
-        runs["failed"].sum()
-        if statistic == "failed"
-        else score.mean()
-        if statistic == "mean"
-        else score.std(ddof=0)
-    )
+    return score.mean() if statistic == "mean" else score.std(ddof=0)
 
 
 def setting_words(row: pd.Series) -> str:
