@@ -31,6 +31,7 @@ import math
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import at_revision, fingerprint, named, write_atomically
@@ -280,7 +281,6 @@ def perplexities(
 ) -> list[dict]:
     """One row for each k of one run, given as its record and its weights."""
     import safetensors.torch
-    import torch
 
     from experiments.finetuning.encoders import load_masked_lm
     from experiments.finetuning.probes import check_layers, masked_lm_perplexity, put_back
@@ -299,39 +299,50 @@ def perplexities(
         for part in blocks_of(load_text(text), run.model_source, model.config, MASK_SEED)
     )
     pretrained = {name: p.detach().clone() for name, p in model.named_parameters()}
-    pretrained_perplexity = masked_lm_perplexity(model, inputs, labels)
+    how = {
+        "pretrained_perplexity": masked_lm_perplexity(model, inputs, labels),
+        "words": int((labels != -100).sum()),
+        "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained",
+        "text": text_name(text),
+        "masked_lm_head": "fitted" if head else "its own",
+    }
     if fine_tuned_embeddings:
-        output = model.get_output_embeddings()
-        # the head stays; it shares the input's matrix
-        output.weight = torch.nn.Parameter(output.weight.detach().clone())
-        model.load_state_dict(
-            {name: p for name, p in fine_tuned.items() if ".embeddings." in name}, strict=False
-        )
+        take_embeddings(model, fine_tuned)
     rows = []
     for top in range(layers + 1):
         model.load_state_dict(put_back(fine_tuned, pretrained, top, layers), strict=False)
-        rows.append(
-            {
-                "task": run.task,
-                "model": run.model,
-                "data": run.data,
-                "learning_rate": run.learning_rate,
-                "epochs": run.epochs,
-                "run": run.id,
-                "seed": run.seed,
-                "failed": record["outcome"]["failed"],
-                "score": record["outcome"]["score"],
-                "layers_put_back": top,
-                "layers": layers,
-                "perplexity": masked_lm_perplexity(model, inputs, labels),
-                "pretrained_perplexity": pretrained_perplexity,
-                "words": int((labels != -100).sum()),
-                "embeddings": "fine-tuned" if fine_tuned_embeddings else "pre-trained",
-                "text": text_name(text),
-                "masked_lm_head": "fitted" if head else "its own",
-            }
-        )
+        perplexity = masked_lm_perplexity(model, inputs, labels)
+        point = {"layers_put_back": top, "layers": layers, "perplexity": perplexity}
+        rows.append({**which_run(record), **point, **how})
     return rows
+
+
+def take_embeddings(model: Any, fine_tuned: dict[str, Any]) -> None:
+    """Give a masked-LM model the fine-tuned input embeddings. The head stays as it is, though it
+    shares the input's matrix."""
+    import torch
+
+    output = model.get_output_embeddings()
+    output.weight = torch.nn.Parameter(output.weight.detach().clone())
+    model.load_state_dict(
+        {name: p for name, p in fine_tuned.items() if ".embeddings." in name}, strict=False
+    )
+
+
+def which_run(record: dict) -> dict[str, Any]:
+    """What a row says of its run."""
+    run = Run(**record["run"])
+    return {
+        "task": run.task,
+        "model": run.model,
+        "data": run.data,
+        "learning_rate": run.learning_rate,
+        "epochs": run.epochs,
+        "run": run.id,
+        "seed": run.seed,
+        "failed": record["outcome"]["failed"],
+        "score": record["outcome"]["score"],
+    }
 
 
 def text_name(source: str) -> str:

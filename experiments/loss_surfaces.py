@@ -139,7 +139,6 @@ def write(options: argparse.Namespace, records: Records) -> None:
             flush=True,
         )
         records = []
-    points = points_of(options)
     surfaces: list[dict[str, Any]] = []
     lines: list[dict[str, Any]] = []
     for task, kinds in failed_and_successful(options, records).items():
@@ -153,39 +152,48 @@ def write(options: argparse.Namespace, records: Records) -> None:
                 flush=True,
             )
             continue
-        axis = np.linspace(-REACH, REACH, points).tolist()
         for number_of_pair, pair in enumerate(pairs):
-            failed, successful = (Run(**record["run"]) for record in pair)
-            common = {
-                "task": task,
-                "model": failed.model,
-                "data": failed.data,
-                "failed_run": failed.id,
-                "successful_run": successful.id,
-                "failed_seed": failed.seed,
-                "successful_seed": successful.seed,
-                "learning_rate": failed.learning_rate,
-                "classifier": options.classifier,
-                "examples": EXAMPLES,
-            }
-            names = list(LINES) if number_of_pair == 0 else ["failed to successful"]
-            grid_rows = []
-            for a in axis if number_of_pair == 0 else ():
-                grid_rows.append([(a, b) for b in axis])
-            rows = measured_rows(
-                pair, grid_rows + [on_line(*LINES[name]) for name in names], options
-            )
-            for row in rows[: len(grid_rows)]:
-                for a, b, loss, norm in row:
-                    point = {"a": a, "b": b, "loss": loss, "gradient_norm": norm}
-                    surfaces.append({**common, **point})
-            for name, row in zip(names, rows[len(grid_rows) :], strict=True):
-                for i, (_, _, loss, norm) in enumerate(row):
-                    position = i / (LINE_POINTS - 1)
-                    point = {"position": position, "loss": loss, "gradient_norm": norm}
-                    lines.append({**common, "line": name, **point})
+            of_surface, of_lines = rows_of_pair(pair, number_of_pair == 0, options)
+            surfaces += of_surface
+            lines += of_lines
     write_csv(options.results / "loss_surfaces.csv", surfaces)
     write_csv(options.results / "loss_surfaces_lines.csv", lines)
+
+
+def rows_of_pair(
+    pair: tuple[dict, dict], first: bool, options: argparse.Namespace
+) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+    """The rows of the surface and of the lines through the records of a failed and a successful
+    run; of a pair that is not the first those of the line between the two only."""
+    failed, successful = (Run(**record["run"]) for record in pair)
+    common = {
+        "task": failed.task,
+        "model": failed.model,
+        "data": failed.data,
+        "failed_run": failed.id,
+        "successful_run": successful.id,
+        "failed_seed": failed.seed,
+        "successful_seed": successful.seed,
+        "learning_rate": failed.learning_rate,
+        "classifier": options.classifier,
+        "examples": EXAMPLES,
+    }
+    names = list(LINES) if first else ["failed to successful"]
+    axis = np.linspace(-REACH, REACH, points_of(options)).tolist()
+    grid_rows = []
+    for a in axis if first else ():
+        grid_rows.append([(a, b) for b in axis])
+    rows = measured_rows(pair, grid_rows + [on_line(*LINES[name]) for name in names], options)
+    surface = []
+    for row in rows[: len(grid_rows)]:
+        for a, b, loss, norm in row:
+            surface.append({**common, "a": a, "b": b, "loss": loss, "gradient_norm": norm})
+    lines = []
+    for name, row in zip(names, rows[len(grid_rows) :], strict=True):
+        for i, (_, _, loss, norm) in enumerate(row):
+            point = {"position": i / (LINE_POINTS - 1), "loss": loss, "gradient_norm": norm}
+            lines.append({**common, "line": name, **point})
+    return surface, lines
 
 
 def points_of(options: argparse.Namespace) -> int:
