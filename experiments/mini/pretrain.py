@@ -19,6 +19,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from random import Random
+from typing import Any
 
 import torch
 from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
@@ -32,6 +33,15 @@ SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 PAD, CLS, SEP, MASK = 0, 2, 3, 4
 POSITIONS = 64
 SEED = 1
+LOG_EVERY = 250  # steps
+LOG_COLUMNS = [
+    "step",
+    "masked_lm_loss",
+    "pair_accuracy",
+    "held_out_perplexity",
+    "unigram_perplexity",
+    "seconds",
+]
 
 
 def make_tokenizer() -> PreTrainedTokenizerFast:
@@ -164,7 +174,63 @@ def held_out_perplexity(model: BertForPreTraining, word_ids: dict[str, int]) -> 
     return loss.exp().item(), unigram_loss.exp().item()
 
 
-def main() -> None:
+def make_optimizer(
+    model: BertForPreTraining, learning_rate: float, steps: int
+) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.LRScheduler]:
+    """AdamW without decay of biases and LayerNorms, and its schedule over the steps."""
+    decayed = [
+        p for n, p in model.named_parameters() if "bias" not in n and "LayerNorm.weight" not in n
+    ]
+    spared = [p for n, p in model.named_parameters() if "bias" in n or "LayerNorm.weight" in n]
+    optimizer = torch.optim.AdamW(
+        [{"params": decayed}, {"params": spared, "weight_decay": 0.0}],
+        lr=learning_rate,
+        eps=1e-6,
+        weight_decay=0.01,
+        fused=True,
+    )
+    return optimizer, torch.optim.lr_scheduler.LambdaLR(
+        optimizer, lambda step: min((step + 1) / (0.1 * steps), (steps - step) / (0.9 * steps))
+    )
+
+
+def one_step(
+    model: BertForPreTraining, optimizer: torch.optim.Optimizer, batch: dict[str, torch.Tensor]
+) -> tuple[float, float] | None:
+    """One step on a masked batch. Of a batch of pairs the masked-LM loss (nats) and the share of
+    pairs told rightly, both before the step."""
+    output = model(**{k: v for k, v in batch.items() if k not in ("labels", "next_sentence_label")})
+    masked_lm_loss = torch.nn.functional.cross_entropy(
+        output.prediction_logits.flatten(0, 1), batch["labels"].flatten()
+    )
+    loss, labels, seen = masked_lm_loss, batch["next_sentence_label"], None
+    if (labels >= 0).all():
+        logits = output.seq_relationship_logits
+        loss = loss + torch.nn.functional.cross_entropy(logits, labels)
+        right = (logits.argmax(-1) == labels).float().mean().item()
+        seen = masked_lm_loss.item(), right
+    optimizer.zero_grad()
+    loss.backward()
+    torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+    optimizer.step()
+    return seen
+
+
+def log_row(
+    step: int,
+    seen: list[tuple[float, float]],
+    perplexities: tuple[float, float],
+    started: float,
+) -> list[Any]:
+    """A row of LOG_COLUMNS: means over what has been seen since the last one, and held-out
+    perplexities."""
+    means = [sum(column) / len(column) for column in zip(*seen, strict=True)]
+    numbers = [f"{x:.4f}" for x in (*means, *perplexities)]
+    return [step, *numbers, round(time.monotonic() - started)]
+
+
+def options_of() -> argparse.Namespace:
+    """What the command line asks for."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -181,76 +247,35 @@ def main() -> None:
         "--learning-rate", type=float, default=1e-3, help="peak learning rate (default %(default)s)"
     )
     parser.add_argument("--threads", type=int, default=1, help="CPU threads (default %(default)s)")
-    options = parser.parse_args()
-    torch.set_num_threads(options.threads)
+    return parser.parse_args()
 
+
+def main() -> None:
+    options = options_of()
+    torch.set_num_threads(options.threads)
     tokenizer = make_tokenizer()
     word_ids = tokenizer.get_vocab()
     model = make_model(len(word_ids)).train()
-    decayed = [
-        p for n, p in model.named_parameters() if "bias" not in n and "LayerNorm.weight" not in n
-    ]
-    spared = [p for n, p in model.named_parameters() if "bias" in n or "LayerNorm.weight" in n]
-    optimizer = torch.optim.AdamW(
-        [{"params": decayed}, {"params": spared, "weight_decay": 0.0}],
-        lr=options.learning_rate,
-        eps=1e-6,
-        weight_decay=0.01,
-        fused=True,
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(
-        optimizer,
-        lambda step: min(
-            (step + 1) / (0.1 * options.steps), (options.steps - step) / (0.9 * options.steps)
-        ),
-    )
-    batches, generator = (
-        pretraining_batches(word_ids, options.batch_size, SEED),
-        torch.Generator().manual_seed(SEED),
-    )
+    optimizer, schedule = make_optimizer(model, options.learning_rate, options.steps)
+    batches = pretraining_batches(word_ids, options.batch_size, SEED)
+    generator = torch.Generator().manual_seed(SEED)
 
     options.output.mkdir(parents=True, exist_ok=True)
-    started, losses = time.monotonic(), []
+    started = time.monotonic()
+    seen: list[tuple[float, float]] = []
     with open(options.output / "pretraining_log.csv", "w", newline="") as log:
         writer = csv.writer(log)
-        writer.writerow(
-            [
-                "step",
-                "masked_lm_loss",
-                "pair_accuracy",
-                "held_out_perplexity",
-                "unigram_perplexity",
-                "seconds",
-            ]
-        )
+        writer.writerow(LOG_COLUMNS)
         for step in tqdm(range(1, options.steps + 1), mininterval=30):
             batch = mask_words(next(batches), len(word_ids), generator)
-            output = model(
-                **{k: v for k, v in batch.items() if k not in ("labels", "next_sentence_label")}
-            )
-            masked_lm_loss = torch.nn.functional.cross_entropy(
-                output.prediction_logits.flatten(0, 1), batch["labels"].flatten()
-            )
-            loss, labels = masked_lm_loss, batch["next_sentence_label"]
-            if (labels >= 0).all():
-                loss = loss + torch.nn.functional.cross_entropy(
-                    output.seq_relationship_logits, labels
-                )
-                right = (output.seq_relationship_logits.argmax(-1) == labels).float().mean().item()
-                losses.append((masked_lm_loss.item(), right))
-            optimizer.zero_grad()
-            loss.backward()
-            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
-            optimizer.step()
+            if of_pairs := one_step(model, optimizer, batch):
+                seen.append(of_pairs)
             schedule.step()
-            if step % 250 == 0 or step == options.steps:
-                means = [sum(column) / len(column) for column in zip(*losses, strict=True)]
-                row = [step, *means, *held_out_perplexity(model, word_ids)]
-                writer.writerow(
-                    [step, *(f"{x:.4f}" for x in row[1:]), round(time.monotonic() - started)]
-                )
+            if step % LOG_EVERY == 0 or step == options.steps:
+                perplexities = held_out_perplexity(model, word_ids)
+                writer.writerow(log_row(step, seen, perplexities, started))
                 log.flush()
-                losses.clear()
+                seen.clear()
     # for fine-tuning, as in BERT
     model.config.hidden_dropout_prob = model.config.attention_probs_dropout_prob = 0.1
     model.save_pretrained(options.output)
