@@ -45,7 +45,7 @@ from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
 from experiments.finetuning.labels import NONE, by_entity, drawn_by_class, metric_of, with_labels
 from experiments.finetuning.spellings import WARNING, check_labels
-from experiments.finetuning.tables import load_file, part_files, read_file, read_hub
+from experiments.finetuning.tables import Table, load_file, part_files, read_file, read_hub
 
 OWN = "own:"  # begins the name of such a task, and of its data
 METRICS = {  # by kind; the first is taken where none is named
@@ -140,49 +140,18 @@ def load(source: str) -> Loaded:
         words_of = {part: read_conll(path) for part, path in files.items()}
         return load_words(asked, words_of, test_as_dev(str(files.get("dev", ""))))
     wanted = [*asked.text_columns, asked.label_column]
-    if Path(asked.data).exists():
-        tables = {part: read_file(p, wanted) for part, p in part_files(Path(asked.data)).items()}
-    else:
-        tables = read_hub(asked.data, wanted)
+    tables = read_tables(asked.data, wanted)
     remarks = test_as_dev(tables["dev"].where) if "dev" in tables else []
     words, labels = asked.text_columns[0], asked.label_column
     if has_lists(tables["train"], words, labels):
         sentences = {part: read_lists(table, words, labels) for part, table in tables.items()}
         return load_words(asked, sentences, remarks)
-    read = {part: read_part(table, asked.text_columns, remarks) for part, table in tables.items()}
-    if asked.kind == REGRESSION:
-        names: list[str] = []
-        splits = {
-            part: Split(texts, as_numbers(labels, tables[part]))
-            for part, (texts, labels) in read.items()
-        }
-    else:
-        names = class_names(read, tables)
-        for table in tables.values():
-            remarks += odd_labels(table)
-        ids = {name: i for i, name in enumerate(names)}
-        splits = {
-            part: Split(texts, np.array([ids[label] for label in labels]))
-            for part, (texts, labels) in read.items()
-        }
+    names, splits = read_splits(asked, tables, remarks)
     drawn = "dev" not in splits
     if drawn:
         splits |= split_off(splits["train"], remarks)
     check_parts(splits, names, f"{asked.data}, dev drawn from it" if drawn else asked.data)
-    task = Task(
-        name=OWN + asked.name,
-        folder="",
-        text_columns=tuple(asked.text_columns),
-        labels=tuple(names),
-        metric=asked.metric or METRICS[asked.kind][0],
-        train_rows=len(splits["train"].labels),
-        dev_rows=len(splits["dev"].labels),
-        tsv_columns=(),
-        tsv_text=(),
-        tsv_label="",
-        kind=asked.kind,
-        compact=True,
-    )
+    task = task_from(asked, splits, names, asked.metric or METRICS[asked.kind][0], asked.kind)
     remarks += what_to_know(splits, task)
     if asked.kind == CLASSIFICATION and asked.metric is None:
         remarks += what_accuracy_hides(splits["dev"].labels, task)
@@ -191,6 +160,52 @@ def load(source: str) -> Loaded:
     columns = f"{'+'.join(asked.text_columns)} to {asked.label_column}"
     identity = f"{task.name}@{fingerprint(repr(read_as).encode())} {columns}"
     return Loaded(task, splits, identity, remarks)
+
+
+def read_tables(data: str, wanted: list[str]) -> dict[str, Table]:
+    """The wanted columns of each part, of files or of a data set on the hub."""
+    if not Path(data).exists():
+        return read_hub(data, wanted)
+    return {part: read_file(path, wanted) for part, path in part_files(Path(data)).items()}
+
+
+def read_splits(
+    asked: OwnData, tables: dict[str, Table], remarks: list[str]
+) -> tuple[list[str], dict[str, Split]]:
+    """The names of the classes, none of a regression, and the parts that the tables hold."""
+    read = {part: read_part(table, asked.text_columns, remarks) for part, table in tables.items()}
+    splits = {}
+    if asked.kind == REGRESSION:
+        for part, (texts, labels) in read.items():
+            splits[part] = Split(texts, as_numbers(labels, tables[part]))
+        return [], splits
+    names = class_names(read, tables)
+    for table in tables.values():
+        remarks += odd_labels(table)
+    ids = {name: i for i, name in enumerate(names)}
+    for part, (texts, labels) in read.items():
+        splits[part] = Split(texts, np.array([ids[label] for label in labels]))
+    return names, splits
+
+
+def task_from(
+    asked: OwnData, splits: dict[str, Split], names: Sequence[str], metric: str, kind: str
+) -> Task:
+    """The task that a model is trained on; with a label a word its runs store every evaluation."""
+    return Task(
+        name=OWN + asked.name,
+        folder="",
+        text_columns=tuple(asked.text_columns),
+        labels=tuple(names),
+        metric=metric,
+        train_rows=len(splits["train"].labels),
+        dev_rows=len(splits["dev"].labels),
+        tsv_columns=(),
+        tsv_text=(),
+        tsv_label="",
+        kind=kind,
+        compact=kind != TOKENS,
+    )
 
 
 def test_as_dev(dev: str) -> list[str]:
@@ -227,19 +242,7 @@ def load_words(asked: OwnData, parts: dict[str, list[Sentence]], remarks: list[s
     check_words(splits, names, f"{asked.data}, dev drawn from it" if drawn else asked.data)
     if NONE not in names:
         remarks.append(f"no label {NONE}: every word counts, so F1 is the share of right words")
-    task = Task(
-        name=OWN + asked.name,
-        folder="",
-        text_columns=asked.text_columns,
-        labels=names,
-        metric=metric_of(names),
-        train_rows=len(splits["train"].labels),
-        dev_rows=len(splits["dev"].labels),
-        tsv_columns=(),
-        tsv_text=(),
-        tsv_label="",
-        kind=TOKENS,
-    )
+    task = task_from(asked, splits, names, metric_of(names), TOKENS)
     contents = []
     for split in splits.values():
         contents.append((split.texts, [labels.tolist() for labels in split.labels]))
