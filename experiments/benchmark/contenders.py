@@ -16,9 +16,9 @@ from torch.nn.functional import cross_entropy
 from transformers import PreTrainedModel
 
 from experiments.finetuning.encoders import load_classifier, load_tokenizer
+from experiments.finetuning.flat import decays
 from experiments.finetuning.loading import prepare, tokenized_splits
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
-from experiments.finetuning.packing import decays
 from experiments.finetuning.probes import probed_matrices
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import TokenizedSplit, task_of

@@ -11,8 +11,9 @@ import numpy as np
 import torch
 from torch.nn.functional import cross_entropy
 
+from experiments.finetuning.flat import decays
 from experiments.finetuning.optimizers import PaperAdamW, ParameterGroup
-from experiments.finetuning.packing import PackedClassifier, decays, pack
+from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.remedies import is_head
 from experiments.finetuning.run import Run
 from experiments.finetuning.tasks import TokenizedSplit

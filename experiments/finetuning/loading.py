@@ -17,10 +17,11 @@ from experiments.finetuning.checks import (
 )
 from experiments.finetuning.encoders import layers_above, load_classifier, load_tokenizer
 from experiments.finetuning.files import located
+from experiments.finetuning.flat import decays
 from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.optimizers import ParameterGroup
 from experiments.finetuning.own import check_dev_size, is_own
-from experiments.finetuning.packing import PackedClassifier, decays
+from experiments.finetuning.packing import PackedClassifier
 from experiments.finetuning.possible import check_remedies
 from experiments.finetuning.remedies import choose_trained
 from experiments.finetuning.run import Run

@@ -16,8 +16,7 @@ RoBERTa and ALBERT.
 """
 
 import math
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
@@ -30,15 +29,9 @@ from transformers import PretrainedConfig, PreTrainedModel
 from experiments.finetuning.attention import attend, hidden_from_attention
 from experiments.finetuning.checks import first_position
 from experiments.finetuning.devices import send
+from experiments.finetuning.flat import FlatParameters
 from experiments.finetuning.glue import UNREAD
-from experiments.finetuning.lora import Adapter, adapter_of
-
-
-def decays(name: str) -> bool:
-    """Whether a parameter gets weight decay: biases and the weights of LayerNorms do not, by
-    whatever name. (The released code knows the name LayerNorm only; ALBERT, which has another one
-    too, is trained there without decay.)"""
-    return "bias" not in name and not re.search(r"norm\w*\.weight$", name, re.IGNORECASE)
+from experiments.finetuning.layers import head_of, layers_of
 
 
 class AttentionGroup(NamedTuple):
@@ -64,120 +57,6 @@ class PackedBatch:
     starts: Tensor
     labels: Tensor | None  # of these answers, where the batch has them
     groups: list[AttentionGroup]  # in the order of the tokens
-
-
-class FlatParameters:
-    """All parameters of a model as views of one vector, and their gradients as views of another;
-    those that are trained come first, and of these those that decay."""
-
-    def __init__(self, model: nn.Module) -> None:
-        named = sorted(
-            model.named_parameters(),
-            key=lambda item: (not item[1].requires_grad, not decays(item[0])),
-        )
-        self.values = torch.cat([p.detach().flatten() for _, p in named])
-        self.values.grad = torch.zeros_like(self.values)
-        trained = [(name, p) for name, p in named if p.requires_grad]
-        count = sum(p.numel() for _, p in trained)
-        self.trained = self.values[:count]
-        self.trained.grad = self.values.grad[:count]
-        self.decayed = self.values[: sum(p.numel() for name, p in trained if decays(name))]
-        self._start, start = {}, 0
-        for _, p in named:
-            self._start[p] = start
-            p.data = self.values[start : start + p.numel()].view_as(p)
-            p.grad = self.values.grad[start : start + p.numel()].view_as(p)
-            start += p.numel()
-
-    def joined(self, *parameters: nn.Parameter) -> Tensor:
-        """Parameters that are neighbours in the vector, [n, ...] each, as one leaf [sum of n,
-        ...]."""
-        start, length = self._start[parameters[0]], sum(p.numel() for p in parameters)
-        shape = (-1, *parameters[0].shape[1:])
-        leaf = self.values[start : start + length].view(shape)
-        leaf.requires_grad_(parameters[0].requires_grad)
-        leaf.grad = self.values.grad[start : start + length].view(shape)
-        parts = leaf.split([len(p) for p in parameters])
-        for part, parameter in zip(parts, parameters, strict=True):
-            if not torch.equal(part, parameter):
-                raise AssertionError("these parameters are no neighbours")
-        return leaf
-
-
-class Layer(NamedTuple):
-    """One layer of the encoder; query, key and value in one matrix."""
-
-    weight: Tensor  # [3 hidden, hidden]
-    bias: Tensor  # [3 hidden]
-    adapter: Adapter | None  # LoRA's, of query and value
-    output: nn.Linear
-    norm: nn.LayerNorm
-    up: nn.Linear
-    activation: Callable[[Tensor], Tensor]
-    down: nn.Linear
-    last_norm: nn.LayerNorm
-
-
-def layers_of(model: PreTrainedModel, flat: FlatParameters, alpha: float) -> list[Layer]:
-    """The encoder's layers from the bottom; ALBERT has few, each used several times."""
-    encoder = model.base_model.encoder
-    if model.config.model_type != "albert":
-        return [bert_layer(layer, flat, alpha) for layer in encoder.layer]
-    groups = []
-    for group in encoder.albert_layer_groups:
-        groups.append([albert_layer(layer, flat, alpha) for layer in group.albert_layers])
-    layers = []
-    depth = model.config.num_hidden_layers
-    for i in range(depth):
-        layers += groups[i * len(groups) // depth]
-    return layers
-
-
-def bert_layer(layer: nn.Module, flat: FlatParameters, alpha: float) -> Layer:
-    """A layer of BERT or RoBERTa."""
-    return Layer(
-        *query_key_value(layer.attention.self, flat),
-        adapter_of(layer.attention.self, alpha),
-        layer.attention.output.dense,
-        layer.attention.output.LayerNorm,
-        layer.intermediate.dense,
-        layer.intermediate.intermediate_act_fn,
-        layer.output.dense,
-        layer.output.LayerNorm,
-    )
-
-
-def albert_layer(layer: nn.Module, flat: FlatParameters, alpha: float) -> Layer:
-    """A layer of ALBERT."""
-    return Layer(
-        *query_key_value(layer.attention, flat),
-        adapter_of(layer.attention, alpha),
-        layer.attention.dense,
-        layer.attention.LayerNorm,
-        layer.ffn,
-        layer.activation,
-        layer.ffn_output,
-        layer.full_layer_layer_norm,
-    )
-
-
-def query_key_value(attention: nn.Module, flat: FlatParameters) -> tuple[Tensor, Tensor]:
-    """Weights [3 hidden, hidden] and biases [3 hidden] of query, key and value, a leaf each."""
-    parts = attention.query, attention.key, attention.value
-    weights = flat.joined(*[part.weight for part in parts])
-    return weights, flat.joined(*[part.bias for part in parts])
-
-
-def head_of(model: PreTrainedModel) -> tuple[nn.Linear | None, nn.Linear]:
-    """Pooler and classifier, by their names in each architecture; no pooler where every token is
-    classified."""
-    if model.base_model.pooler is None and isinstance(model.classifier, nn.Linear):
-        return None, model.classifier
-    if model.config.model_type == "roberta":
-        return model.classifier.dense, model.classifier.out_proj
-    if model.config.model_type == "albert":
-        return model.base_model.pooler, model.classifier
-    return model.base_model.pooler.dense, model.classifier
 
 
 def random_bits(device: torch.device, seed: int) -> np.random.Generator | torch.Generator:

@@ -27,8 +27,8 @@ from experiments.finetuning.checks import (
 )
 from experiments.finetuning.encoders import checked_config, load_classifier, load_tokenizer
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.flat import decays
 from experiments.finetuning.loading import inspect_inputs
-from experiments.finetuning.packing import decays
 from experiments.finetuning.sources import architecture, identify_model
 
 

@@ -8,7 +8,8 @@ import pytest
 import torch
 from conftest import a_batch, small_model
 
-from experiments.finetuning.packing import FlatParameters, PackedClassifier, pack
+from experiments.finetuning.flat import FlatParameters
+from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.training import train
 
 
