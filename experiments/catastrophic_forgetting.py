@@ -44,14 +44,8 @@ from experiments.sweeps.flags import number
 from experiments.sweeps.grid import grid, one_task
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import curves, first_failed_and_successful, write_csv
-from experiments.sweeps.sweep import (
-    Experiment,
-    Records,
-    main,
-    measure_all,
-    train_for_weights,
-    weights_of,
-)
+from experiments.sweeps.sweep import Experiment, Records, main, measure_all
+from experiments.sweeps.training_runs import train_for_weights, weights_of
 
 FITTING_SEED = 2  # masks the text that a head is fitted on
 # bytes; of a model so small all weights are kept until enough failed runs are found, at whatever

@@ -42,14 +42,8 @@ from experiments.sweeps.flags import number, one_of
 from experiments.sweeps.grid import grid
 from experiments.sweeps.profiles import LENGTHS
 from experiments.sweeps.rows import first_failed_and_successful, write_csv
-from experiments.sweeps.sweep import (
-    Experiment,
-    Records,
-    main,
-    measure_all,
-    train_for_weights,
-    weights_of,
-)
+from experiments.sweeps.sweep import Experiment, Records, main, measure_all
+from experiments.sweeps.training_runs import train_for_weights, weights_of
 
 EXAMPLES = 128  # of the training set, drawn with EXAMPLES_SEED
 EXAMPLES_SEED = 1

@@ -15,7 +15,7 @@ from conftest import REPOSITORY
 
 from experiments.finetuning.sources import identify_model
 from experiments.finetuning.tasks import identify_data
-from experiments.sweeps import sweep
+from experiments.sweeps import training_runs
 from experiments.sweeps.command import parse_parts
 from experiments.sweeps.flags import parser
 
@@ -187,7 +187,7 @@ def test_every_row_is_of_a_run_that_make_sh_asks_for(tmp_path, gte_small, glue):
             for part in (options, *options.others):
                 runs += experiment.planned(part)
             missing = [run for run in runs if run.id not in of_folder[folder]]
-            sweep.check_one_device(missing, options)
+            training_runs.check_one_device(missing, options)
             planned[folder, experiment.name] = {run.id for run in runs}  # the last call's stays
             of_folder[folder] |= planned[folder, experiment.name]
 

@@ -17,7 +17,8 @@ from experiments.finetuning.sources import architecture
 from experiments.finetuning.tasks import MINI, load_splits
 from experiments.finetuning.training import LOG_EVERY, evaluation_steps
 from experiments.sweeps.profiles import MODEL_RECIPES
-from experiments.sweeps.sweep import steps, unique
+from experiments.sweeps.sweep import steps
+from experiments.sweeps.training_runs import unique
 
 # what a run has otherwise than Run's default -> the kind of its steps; the first that fits
 KINDS = {

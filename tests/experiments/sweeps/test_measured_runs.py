@@ -13,7 +13,8 @@ from transformers import BertConfig
 from experiments import catastrophic_forgetting, generalization, loss_surfaces
 from experiments.finetuning.sources import _configuration, has_masked_lm_head
 from experiments.sweeps import store
-from experiments.sweeps.sweep import drop_weights, unique
+from experiments.sweeps.sweep import drop_weights
+from experiments.sweeps.training_runs import unique
 
 
 @pytest.mark.parametrize(

@@ -1,7 +1,6 @@
 """A sweep: the order of its runs, and what goes on when something crashes."""
 
 import argparse
-import dataclasses
 import json
 
 import pandas as pd
@@ -15,15 +14,14 @@ from experiments import (
     mitigations,
     reinitialization,
 )
-from experiments.finetuning import files
 from experiments.finetuning.errors import BadInput, RunsCrashed
-from experiments.sweeps import store, sweep
+from experiments.sweeps import sweep, training_runs
 from experiments.sweeps.command import run_command
 
 
 def test_the_longest_runs_are_trained_first_and_settings_side_by_side(tmp_path, monkeypatch):
     order = []
-    monkeypatch.setattr(sweep, "train_all", lambda missing, *_: order.extend(missing) or {})
+    monkeypatch.setattr(training_runs, "train_all", lambda missing, *_: order.extend(missing) or {})
     sweep.sweep(
         [reinitialization.EXPERIMENT],
         ["--seeds", "2", "--layers", "0", "5", "--long-layers", "0", "--results", str(tmp_path)],
@@ -100,7 +98,7 @@ def test_parts_of_a_call_share_its_flags_and_its_table(tmp_path, monkeypatch):
         return a_result(score=0.6 + 0.01 * run.head_seed)
 
     monkeypatch.setattr("experiments.finetuning.training.train", remember)
-    monkeypatch.setattr(sweep, "inspect_first", lambda missing: None)
+    monkeypatch.setattr(training_runs, "inspect_first", lambda missing: None)
     parts = (
         ["--seeds", "2"],
         ["--seeds", "3", "--bias-correction", "off"],
@@ -150,7 +148,7 @@ def test_parts_that_do_not_fit(arguments, said, tmp_path):
 
 def test_a_method_keeps_its_name_at_a_rate_of_another_part(tmp_path, monkeypatch):
     """LoRA's rates and the low rate are multiples of each part's default rate."""
-    monkeypatch.setattr(sweep, "inspect_first", lambda missing: None)
+    monkeypatch.setattr(training_runs, "inspect_first", lambda missing: None)
     monkeypatch.setattr("experiments.finetuning.training.train", lambda run: a_result(score=0.8))
     arguments = ["--methods", "none", "0.3", "LoRA, 5 x", "--seeds", "1", "--bias-correction", "on"]
     arguments += ["--learning-rates", "3e-4", "--and", "--learning-rates", "1e-3"]
@@ -207,67 +205,6 @@ def test_a_crashed_run_is_named_left_out_and_tried_again(
         sweep.sweep([bias_correction.EXPERIMENT], arguments)
         assert len(pd.read_csv(tmp_path / "bias_correction.csv")) == 2 and not crash.exists()
     assert not [path for path in (tmp_path / "locks").glob("[!.]*")]
-
-
-def test_a_run_that_ends_otherwise_when_trained_again_is_refused_each_time(
-    tiny_run, tmp_path, monkeypatch
-):
-    """Its weights would be another run's than the row's. The stored result stays; the same one
-    again gives the weights."""
-    run = tiny_run()
-    result = a_result(score=0.8, diverged=True)
-    store.save(tmp_path, run, result)
-    record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
-    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1)
-
-    def train_again(**changed):
-        monkeypatch.setattr(
-            "experiments.finetuning.training.train",
-            lambda run: {**result, "outcome": {**result["outcome"], **changed}, "weights": b"w"},
-        )
-        sweep.train_for_weights([record], opts, "loss_surfaces")
-
-    for changed in ({"score": 0.5}, {"score": 0.5}, {"dev_loss": 0.6}):
-        with pytest.raises(
-            BadInput,
-            match=(
-                rf"end otherwise than before: {run.id} \(score {changed.get('score', 0.8)}, was"
-                r" 0.8\)"
-            ),
-        ):
-            train_again(**changed)
-        assert (
-            store.load(tmp_path, run)["outcome"]["score"] == 0.8
-            and not store.weights_path(tmp_path, run).exists()
-        )
-    train_again()
-    assert sweep.weights_of(record, opts) == b"w"
-
-
-@pytest.mark.parametrize("when", ["before the lock", "with the lock"])
-def test_weights_that_another_sweep_has_made_since_are_not_made_again(
-    when, tiny_run, tmp_path, monkeypatch
-):
-    run = tiny_run()
-    store.save(tmp_path, run, a_result())
-    record = {**store.load(tmp_path, run), "run": dataclasses.asdict(run)}
-    opts = argparse.Namespace(results=tmp_path, engine="serial", device="cpu", runs_per_gpu=1)
-
-    def appear(*_):
-        files.write_atomically(store.weights_path(tmp_path, run), b"w")
-        return True
-
-    if when == "before the lock":
-        monkeypatch.setattr(sweep, "inspect_first", appear)
-    else:
-        claim = sweep.Locks.claim
-        monkeypatch.setattr(
-            sweep.Locks, "claim", lambda locks, name: claim(locks, name) and appear()
-        )
-    monkeypatch.setattr("experiments.finetuning.training.train", lambda run: 1 / 0)
-    sweep.train_for_weights([record], opts, "loss_surfaces")
-    assert sweep.weights_of(record, opts) == b"w"
-    assert not list((tmp_path / "locks").glob("[!.]*"))
 
 
 def test_one_seed_held_at_the_others_value(tiny_model, tmp_path):
