@@ -66,11 +66,13 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
     if all(narrow):
         # one is no narrower than its legend
         figure, grid = panels_for(len(groups), max(2.5, 3.6 / len(groups)), side_by_side=4)
+    elif len(groups) == 2 and any(narrow):
+        figure, grid = panels(1, 2, 4.5, 3.6, width_ratios=[max(count, 1.4) for count in rates])
     elif any(narrow):  # a line for each task with several rates, one for all the others
         figure = plt.figure(
             figsize=(max(7.5, 2.5 * sum(narrow)), 0.5 + 3.6 * (narrow.count(False) + 1))
         )
-        lines = figure.add_gridspec(narrow.count(False) + 1, max(2, sum(narrow)))
+        lines = figure.add_gridspec(narrow.count(False) + 1, sum(narrow))
         grid = [
             figure.add_subplot(
                 lines[-1, sum(narrow[:i])] if narrow[i] else lines[narrow[:i].count(False), :]

@@ -203,8 +203,8 @@ def draw(kept: pd.DataFrame, best: pd.DataFrame) -> plt.Figure:
             grid[:, 0],
             (
                 f"dev {metric} (%)",
-                f"gain over the last\ncheckpoint ({metric}, points)",
-                f"expected {metric}\nof the best (%)",
+                "gain over the last\ncheckpoint (points)",
+                "expected score\nof the best (%)",
             ),
             strict=True,
         ):

@@ -166,6 +166,7 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         draw_shares(by_sum, group, "sum", "sum of the effective rates")
         draw_gradients(gradients, group)
         shares.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained)}")
+        by_sum.set_title(f"n = {group.groupby(SETTING, dropna=False).size().max()} a setting")
         gradients.set_title(f"{group['failed'].sum()} of {len(group)} runs failed")
     figure.legend(
         loc="outside lower center",
@@ -214,12 +215,6 @@ def draw_shares(axes: plt.Axes, group: pd.DataFrame, summary: str, name: str) ->
             axes.plot(10**at, 100 * chance, line, color=color, linewidth=1.3)
     axes.set_xscale("log")
     axes.set(ylim=(-3, 103), ylabel="failed runs (%)", xlabel=name)
-    axes.annotate(
-        f"n = {group.groupby(SETTING, dropna=False).size().max()} a setting",
-        (0.02, 0.94),
-        xycoords="axes fraction",
-        fontsize=8,
-    )
     label_rates(axes)
 
 
