@@ -38,7 +38,8 @@ from analysis.shared.tables import PANEL, SCORES_NOTE, readable, save_table
 DEFAULT, TRAINER, PAPER = "default", "Trainer's defaults", "paper's recipe"
 LOOKS = {DEFAULT: (WITHOUT, "////"), TRAINER: FURTHER[0], PAPER: (WITH, None)}
 RECIPE = ["recipe", "learning_rate", "bias_correction", "epochs"]
-NEEDED = [*PANEL, *RECIPE, "metric", "score", "majority_level", "failed", "diverged"]
+NEEDED = [*PANEL, *RECIPE, "metric", "score", "majority_level", "failed", "diverged", "steps"]
+FEW_STEPS = 50  # the warm-up is then fewer than 5
 SIGNIFICANT = 0.05  # of Fisher's test, two-sided
 FEWEST_SURE = 5  # seeds that all fail: chance gives that to a rate of a half in one of 32
 LASTING = 5  # seeds more
@@ -143,6 +144,12 @@ def how_to_go_on(recipes: dict[str, pd.DataFrame]) -> str:
         if fisher(recipes[low]["failed"], recipes[high]["failed"]) < SIGNIFICANT
     ]
     lines = ["**How to go on.**"]
+    steps = min(float(runs["steps"].min()) for runs in recipes.values())
+    if steps < FEW_STEPS:
+        lines.append(
+            f"A run has {steps:.0f} steps, too few to call a recipe failing: train for longer"
+            " (--epochs) or on more examples first."
+        )
     n = min(len(runs) for runs in recipes.values())
     if min(rates.values()) == 1:
         matter = "it is no matter of seeds" if n >= FEWEST_SURE else "it may be no matter of seeds"

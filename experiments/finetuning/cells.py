@@ -77,6 +77,11 @@ def as_label(value: Any, names: list[str] | None, where: str) -> str:
     """A label as text, without blanks around it; a whole number without a point."""
     if names and isinstance(value, int) and not isinstance(value, bool):
         return names[value] if 0 <= value < len(names) else ""
+    if isinstance(value, list | tuple):
+        raise BadInput(
+            f"{where}: a list where a label was expected: several labels an example are not"
+            " supported; expected one, such as one data set a label with yes or no"
+        )
     text = as_text(value, where).strip()
     number = as_number(text)
     return str(int(number)) if number is not None and number.is_integer() else text

@@ -45,7 +45,14 @@ from experiments.finetuning.files import at_revision, fingerprint
 from experiments.finetuning.glue import CLASSIFICATION, REGRESSION, TOKENS, Split, Task
 from experiments.finetuning.labels import NONE, by_entity, drawn_by_class, metric_of, with_labels
 from experiments.finetuning.spellings import WARNING, check_labels
-from experiments.finetuning.tables import Table, load_file, part_files, read_file, read_hub
+from experiments.finetuning.tables import (
+    DEV_NAMES,
+    Table,
+    load_file,
+    part_files,
+    read_file,
+    read_hub,
+)
 
 OWN = "own:"  # begins the name of such a task, and of its data
 METRICS = {  # by kind; the first is taken where none is named
@@ -150,6 +157,7 @@ def load(source: str) -> Loaded:
     drawn = "dev" not in splits
     if drawn:
         splits |= split_off(splits["train"], remarks)
+        remarks += dev_beside(Path(asked.data))
     check_parts(splits, names, f"{asked.data}, dev drawn from it" if drawn else asked.data)
     task = task_from(asked, splits, names, asked.metric or METRICS[asked.kind][0], asked.kind)
     remarks += what_to_know(splits, task)
@@ -160,6 +168,14 @@ def load(source: str) -> Loaded:
     columns = f"{'+'.join(asked.text_columns)} to {asked.label_column}"
     identity = f"{task.name}@{fingerprint(repr(read_as).encode())} {columns}"
     return Loaded(task, splits, identity, remarks)
+
+
+def dev_beside(data: Path) -> list[str]:
+    """A remark where a dev part lies beside the file that was given alone."""
+    if not data.is_file() or data.stem.lower() != "train":
+        return []
+    there = [path.name for path in sorted(data.parent.iterdir()) if path.stem.lower() in DEV_NAMES]
+    return [f"{name} beside it is not read: --data {data.parent} reads both" for name in there]
 
 
 def read_tables(data: str, wanted: list[str]) -> dict[str, Table]:

@@ -16,10 +16,12 @@ def tsv_files(task: Task, folder: Path) -> dict[str, tuple[Path, int]]:
     """For each split its file and the number of rows it must have."""
     here = folder / task.folder
     if not here.is_dir():
+        what = "for tables of your own give --text-columns and --label-column"
+        if (folder / "train.txt").is_file():
+            what = "of words with a label each name the files train.conll and dev.conll"
         raise BadInput(
             f"no folder {here}: expected GLUE's TSV layout, {task.folder}/train.tsv and"
-            f" {task.folder}/{task.dev_file}; for tables of your own give --text-columns and"
-            " --label-column"
+            f" {task.folder}/{task.dev_file}; {what}"
         )
     files = {
         "train": (here / "train.tsv", task.train_rows),

@@ -100,6 +100,7 @@ def a_run():
             "train_loss": 0.3,
             "label_entropy": 0.69,
             "first_layer_gradient": 0.1,
+            "steps": 300,
             **columns,
         }
 

@@ -158,3 +158,9 @@ def test_scores_that_are_all_the_same_get_an_axis_of_points(a_run):
     figure = draw(same.assign(majority_level=0.5))
     low, high = figure.axes[0].get_ylim()
     assert low <= 49 and high >= 51
+
+
+@pytest.mark.parametrize(("steps", "told"), [(9, True), (300, False)])
+def test_runs_of_a_few_steps_are_not_called_failing(a_run, steps, told):
+    said = how_to_go_on(in_order(runs(a_run, {**NONE, "default": 3}, steps=steps)))
+    assert ("A run has 9 steps, too few" in said) == told

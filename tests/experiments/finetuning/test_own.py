@@ -527,3 +527,25 @@ def test_an_experiment_on_a_file(tiny_model, tmp_path, capsys):
     assert "own:mine: no dev part: 12 of the 60 rows" in said
     for path in (tmp_path / "runs").glob("*.json"):
         assert json.loads(path.read_text())["run"]["task"] == "own:mine"
+
+
+def test_a_dev_file_beside_the_one_that_was_given_is_named(tmp_path):
+    frame = pd.DataFrame(rows_of(60))
+    for name in ("train", "dev"):
+        frame.to_csv(tmp_path / f"{name}.csv", index=False)
+    said = f"dev.csv beside it is not read: --data {tmp_path} reads both"
+    assert said in own.load(asked(tmp_path / "train.csv")).remarks
+    assert not any("beside it" in remark for remark in own.load(asked(tmp_path)).remarks)
+
+
+def test_several_labels_an_example_are_refused_by_name(tmp_path):
+    rows = [{**row, "label": [row["label"], "more"]} for row in rows_of(30)]
+    pd.DataFrame(rows).to_json(tmp_path / "several.jsonl", orient="records", lines=True)
+    with pytest.raises(BadInput, match="several labels an example are not supported"):
+        own.load(asked(tmp_path / "several.jsonl"))
+
+
+def test_conll_files_of_another_name_are_told_theirs(tmp_path):
+    (tmp_path / "train.txt").write_text("Kim B-PER\nleft O\n")
+    with pytest.raises(BadInput, match="name the files train.conll and dev.conll"):
+        load_splits("rte", str(tmp_path))
