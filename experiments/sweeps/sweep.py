@@ -210,7 +210,7 @@ def _about(missing: Sequence[Run], options: argparse.Namespace) -> str:
     if not missing or (options.profile == "mini" and options.model):
         return ""  # a step of somebody's own model takes nobody knows how long
     side_by_side = engine.workers(options.engine, len(missing), options.device)
-    minutes = (
-        sum(map(steps, missing)) * PROFILES[options.profile].seconds_per_step / side_by_side / 60
-    )
+    each = [steps(run) for run in missing]
+    last = max(sum(each) / side_by_side, max(each))  # steps one after the other
+    minutes = last * PROFILES[options.profile].seconds_per_step / 60
     return f", about {math.ceil(minutes)} min on {side_by_side} worker(s)"

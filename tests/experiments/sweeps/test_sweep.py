@@ -13,6 +13,7 @@ from experiments import (
     convergence_pitfalls,
     mitigations,
     reinitialization,
+    training_length,
 )
 from experiments.finetuning.errors import BadInput, RunsCrashed
 from experiments.sweeps import sweep, training_runs
@@ -242,3 +243,14 @@ def test_tasks_whose_answers_an_experiment_cannot_read(tmp_path):
         with pytest.raises(BadInput, match=f"{name} reads one class.*tagging"):
             sweep.sweep([module.EXPERIMENT], arguments)
     sweep.sweep([bias_correction.EXPERIMENT], arguments)
+
+
+def test_the_plan_takes_as_long_as_the_longest_run(tmp_path, capsys, monkeypatch):
+    """One run of 20 epochs is 2,000 steps of 0.12 s, 4 minutes, whatever the number of workers."""
+    monkeypatch.setattr("experiments.sweeps.engine.workers", lambda *_: 2)
+    flags = ["--plan", "--results", str(tmp_path), "--seeds", "1", "--learning-rates", "3e-4"]
+    flags += ["--bias-correction", "on"]
+    sweep.sweep([training_length.EXPERIMENT], [*flags, "--epochs", "20"])
+    assert "1 to train, about 4 min on 2 worker(s)" in capsys.readouterr().out
+    sweep.sweep([training_length.EXPERIMENT], [*flags, "--epochs", "3", "--seeds", "20"])
+    assert "20 to train, about 6 min on 2 worker(s)" in capsys.readouterr().out
