@@ -48,6 +48,14 @@ def add_flags(p: argparse.ArgumentParser) -> None:
         default=WARMUPS,
         help="of the steps, at the middle rate (default 0.1 0.3 0.5 0.9)",
     )
+    p.add_argument(
+        "--beta2s",
+        nargs="+",
+        type=number(float, 0, 0.999999, "Adam's b2"),
+        metavar="B",
+        default=BETA2,
+        help="Adam's b2, with each of these warm-ups (default 0.999 0.98)",
+    )
 
 
 def settings(options: argparse.Namespace) -> list[dict[str, Any]]:
@@ -55,7 +63,7 @@ def settings(options: argparse.Namespace) -> list[dict[str, Any]]:
     middle = default_rate(options)
     chosen = BIAS_CORRECTION[options.bias_correction]
     wanted: list[dict[str, Any]] = []
-    for beta2 in BETA2[:1] if options.quick else BETA2:
+    for beta2 in options.beta2s[:1] if options.quick else options.beta2s:
         for warmup in options.warmups[:1] if options.quick else options.warmups:
             fields = {"adam_beta2": beta2, "warmup_ratio": warmup}
             wanted.append({"learning_rates": [middle], "corrections": chosen, **fields})

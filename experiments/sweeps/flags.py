@@ -18,7 +18,7 @@ SCHEDULES = ("linear", "constant")
 AND = "--and"  # between the parts of a call
 OF_A_PART = (  # flags that say which runs, and nothing of what is measured of them
     *("--tasks", "--learning-rates", "--bias-correction", "--epochs", "--seeds", "--long-seeds"),
-    "--device",
+    *("--device", "--multiples", "--warmups", "--beta2s"),
 )
 Group = argparse._ArgumentGroup  # a part of --help, which takes flags as a parser does
 SEED_FLAGS = ("head_seed", "order_seed", "dropout_seed")

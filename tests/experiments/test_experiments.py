@@ -228,6 +228,15 @@ def test_a_real_encoder_can_have_a_few_of_the_effective_rates():
     ]
 
 
+def test_parts_of_a_call_may_have_other_warm_ups_and_b2(tmp_path, capsys):
+    """Of an encoder whose runs are dear: b2 at one warm-up, a warm-up at one b2."""
+    flags = ["--plan", "--results", str(tmp_path), "--seeds", "5", "--bias-correction", "off"]
+    flags += ["--multiples", "1", "--warmups", "0.1", "--beta2s", "0.98"]
+    experiment = effective_learning_rate.EXPERIMENT
+    sweep.sweep([experiment], [*flags, "--and", "--warmups", "0.5", "--beta2s", "0.999"])
+    assert "10 runs, 0 finished, 10 to train" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize(
     ("experiment", "given", "planned", "left_out"),
     [
