@@ -166,7 +166,8 @@ def draw(runs: pd.DataFrame) -> plt.Figure:
         draw_shares(by_sum, group, "sum", "sum of the effective rates")
         draw_gradients(gradients, group)
         shares.set_title(f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained)}")
-        by_sum.set_title(f"n = {group.groupby(SETTING, dropna=False).size().max()} a setting")
+        sizes = sorted(set(group.groupby(SETTING, dropna=False).size()))
+        by_sum.set_title(f"n = {' or '.join(map(str, sizes))} a setting")
         gradients.set_title(f"{group['failed'].sum()} of {len(group)} runs failed")
     figure.legend(
         loc="outside lower center",

@@ -30,6 +30,10 @@ make small checkpoint_selection early_signs instability_measures vanishing_gradi
 make small reinitialization "${gte[@]}" --tasks rte --layers 0 5 --long-layers 0 --seeds 25 --long-seeds 0 --device cuda
 make small strong_baseline "${gte[@]}" --tasks rte --seeds 25 --long-seeds 0 --device cuda
 make small effective_learning_rate "${gte[@]}" --tasks cola --seeds 10 --multiples 3 6 12 --warmups 0.1 --device cuda
+# smaller first steps on RTE, five seeds on a CPU, beside the GPU's runs
+make small effective_learning_rate "${gte[@]}" --tasks rte --bias-correction off --multiples 1 --warmups 0.1 --beta2s 0.98 --seeds 5 \
+  --and --warmups 0.5 --beta2s 0.999 --and --warmups 0.1 --beta2s 0.999 --seeds 25 --device cuda \
+  --and --tasks cola --bias-correction both --multiples 3 6 12 --warmups 0.1 --beta2s 0.999 0.98 --seeds 10 --device cuda
 # a call trains on one device and reads the others' runs. Other rates of RTE on the GPU; two more seeds of it on a CPU
 make small bias_correction "${gte[@]}" --tasks rte --learning-rates 5e-5 2e-4 --seeds 8 --device cuda
 make small bias_correction "${gte[@]}" --tasks rte --seeds 31-32 --bias-correction off \
