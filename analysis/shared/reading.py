@@ -176,6 +176,7 @@ def run_command(main: Callable[[], None]) -> None:
     empty CSV in one line and status 0."""
     try:
         main()
+        sys.stdout.flush()  # a pipe that is closed says so here, not when Python ends
     except NothingToDraw as reason:
         print(reason)
     except KeyboardInterrupt:
