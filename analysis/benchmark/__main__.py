@@ -118,7 +118,7 @@ def growth(rows: pd.DataFrame) -> pd.DataFrame:
     )
 
 
-def draw(table: pd.DataFrame, machine: str) -> plt.Figure:
+def draw(table: pd.DataFrame, processor: str) -> plt.Figure:
     """A panel a task: a bar for each contender, its length the median time of a step, a line
     from the least to the most."""
     groups = list(table.groupby(["task", "model", "data"], sort=True))
@@ -159,7 +159,7 @@ def draw(table: pd.DataFrame, machine: str) -> plt.Figure:
             f"milliseconds per step of 16 examples\n(median of {group['rounds'].min()} rounds,"
             " least to most)"
         )
-        axes.set_title(f"{task_name(task, data)}, {model_name(model, data)}; {machine}")
+        axes.set_title(f"{task_name(task, data)}, {model_name(model, data)}; {processor}")
     return figure
 
 
@@ -171,8 +171,8 @@ def main() -> None:
     table, whole, grown, first = steps(rows), machine(rows), growth(rows), rows.iloc[0]
     if table.empty:
         raise NothingToDraw("nothing to draw: benchmark.csv has no measurement of a step")
-    machine_name = f"{first['threads']} thread(s) of {first['device']}"
-    save(draw(table, machine_name), options.figures / "benchmark")
+    processor = f"{first['threads']} thread(s) of {first['device']}"
+    save(draw(table, processor), options.figures / "benchmark")
     where = (
         f"{first['threads']} thread(s) of {first['cores']} cores, {first['device']}, load average"
         f" before and during {rows['load'].min():.1f} to {rows['load'].max():.1f}"

@@ -11,6 +11,7 @@ from analysis.diagnosis.chance import (
     kind_of,
     lowest_entropy,
 )
+from analysis.diagnosis.columns import NO_WORD
 from analysis.diagnosis.records import Log
 from analysis.diagnosis.verdict import (
     COLLAPSED,
@@ -28,7 +29,6 @@ from analysis.diagnosis.verdict import (
 )
 
 ABOUT = 0.12  # of a score 1 / k: so near to it is one that only k labels' chance explains
-NO_WORD = 0.02  # an F1 below it: nothing is found
 LOST = 0.25  # share of the way from chance: a score that fell so far is told of
 BLOCKS = 30  # a longer series of losses is smoothed to so many means, as single batches are noisy
 

@@ -36,7 +36,8 @@ SCORES = (
 )
 NO_SCORES = (*NORM, *STEP, "epoch", "runtime", "learning_rate", "time", "model_preparation_time")
 RATE = ("learning_rate", "train/learning_rate", "lr")
-LOWEST_RATE = 1e-7  # of a peak: at a lower one nothing is learnt in any usual number of steps
+NO_WORD = 0.02  # an F1 below it: nothing is found
+LOWEST_RATE = 1e-7  # of a peak, as in callback.py: at a lower one nothing is learnt
 RATIO = ("first_to_classifier_grad", "train/first_to_classifier_grad")  # callback.py's
 VANISHED = 3e-3  # of that ratio, as in callback.py
 OF_FAIRSEQ = ("train_wps", "valid_wps", "wps")  # words a second
@@ -173,8 +174,7 @@ def note_unknown(columns: Mapping[str, list[Any]], notes: list[str]) -> None:
     unknown = []
     for column, values in columns.items():
         evaluated = plain(column) != column.lower() and not is_loss(column)
-        numbers = [cells.as_number(cell) for cell in values]
-        if evaluated and "per_second" not in column and any(x is not None for x in numbers):
+        if evaluated and "per_second" not in column and numbers_of(values):
             unknown.append(column)
     unknown = [column for column in unknown if plain(column) not in NO_SCORES]
     others = [column for column in unknown if OF_REGRESSION.fullmatch(plain(column))]
@@ -247,7 +247,7 @@ def chosen_score(columns: Mapping[str, list[Any]], name: str, metric: str | None
     of_evaluations = sorted(known, key=lambda column: plain(column) == column.lower())
     for column in of_evaluations:
         numbers = numbers_of(columns[column])
-        if plain(column) in ("f1", "overall_f1", "entity_f1") and numbers and numbers[-1] < 0.02:
+        if plain(column) in ("f1", "overall_f1", "entity_f1") and numbers and numbers[-1] < NO_WORD:
             return column
     found = [column for ending in SCORES for column in of_evaluations if plain(column) == ending]
     named = [column for column in found if plain(column) != column.lower()]

@@ -50,5 +50,9 @@ def first_blocks(run: Run, text: str) -> tuple[torch.Tensor, torch.Tensor]:
 
 def blocks_in(text: str, source: str) -> int:
     """Blocks of a text: of mini's counted, of any other as many as WikiText-2's test text has."""
-    count = len(tokens_of(load_text(text), source)) if text == "mini" else WIKITEXT_TOKENS
+    count = (
+        len(tokens_of(load_text(text), load_tokenizer(source), source))
+        if text == "mini"
+        else WIKITEXT_TOKENS
+    )
     return count // (block_length(load_config(source)) - 2)

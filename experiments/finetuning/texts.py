@@ -72,19 +72,17 @@ def block_length(config: Any) -> int:
     return min(LONGEST_BLOCK, config.max_position_embeddings - first_position(config))
 
 
-def tokens_of(text: str, source: str) -> list[int]:
-    """A text's token ids for a model. BadInput for a tokenizer without a mask."""
-    from experiments.finetuning.encoders import load_tokenizer  # planning needs no torch
-
-    tokenizer = load_tokenizer(source)
+def tokens_of(text: str, tokenizer: Any, source: str) -> list[int]:
+    """A text's token ids by a model's tokenizer. BadInput for one without a mask."""
     check_mask(tokenizer, source)
     return tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
 
 
 def blocks_of(text: str, source: str, config: Any, seed: int) -> tuple[Any, Any]:
     """Text as masked-LM inputs and labels [blocks, length] for a model."""
-    from experiments.finetuning.encoders import load_tokenizer
+    from experiments.finetuning.encoders import load_tokenizer  # planning needs no torch
     from experiments.finetuning.probes import mask_blocks
 
-    tokens = tokens_of(text, source)
-    return mask_blocks(tokens, load_tokenizer(source), block_length(config), seed)
+    tokenizer = load_tokenizer(source)
+    tokens = tokens_of(text, tokenizer, source)
+    return mask_blocks(tokens, tokenizer, block_length(config), seed)
