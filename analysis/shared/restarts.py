@@ -5,6 +5,7 @@ it would have become. A budget is spent on runs drawn with replacement, as in Do
 expectations over these draws are exact.
 """
 
+import math
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -34,6 +35,7 @@ SHOWN = {TAKE: (1,), BEST: (2, 3, 5), FIRST: (5,), RESTART: (2, 3, 5)}  # budget
 AGAINST = {TAKE: TAKE, BEST: BEST, FIRST: TAKE, RESTART: BEST}  # what a policy is held against
 MEASURED = {"score": "mean score", "failed": "failed (%)", "steps": "spent (runs)"}
 DRAWS = 1000  # of the bootstrap
+MOST_COLUMNS = 4  # of a figure, beside each other on a page
 
 
 def best_below(
@@ -193,9 +195,9 @@ def with_interval(row: pd.Series, name: str) -> str:
 
 
 def draw(table: pd.DataFrame, few: int) -> plt.Figure:
-    """Of each setting, a column: mean score and share of failures over the budget, by policy; runs
-    are stopped by the first layer's gradient. `few`: the most seeds of any setting, where none has
-    enough."""
+    """Of each setting, one panel above the other: mean score and share of failures over the
+    budget, by policy; runs are stopped by the first layer's gradient. `few`: the most seeds of any
+    setting, where none has enough."""
     if table.empty:
         figure, axes = plt.subplots(figsize=(4, 1.2))
         axes.set_axis_off()
@@ -204,10 +206,16 @@ def draw(table: pd.DataFrame, few: int) -> plt.Figure:
         return figure
     runs = table[table["sign"] == next(iter(SIGNS))]
     settings = list(runs.groupby([*PANEL, *SETTING], sort=True))
+    lines = math.ceil(len(settings) / MOST_COLUMNS)
+    columns = math.ceil(len(settings) / lines)
     figure, grid = plt.subplots(
-        2, len(settings), squeeze=False, figsize=(max(5.4, 2.6 * len(settings)), 5.8)
+        2 * lines, columns, squeeze=False, figsize=(max(5.4, 2.6 * columns), 0.8 + 5 * lines)
     )
-    for column, (setting, part) in zip(grid.T, settings, strict=True):
+    # of each line of settings its scores above, its failures below
+    of_settings = np.vstack(np.split(grid.T, lines, axis=1))
+    for axes in of_settings[len(settings) :].flat:
+        axes.set_visible(False)
+    for column, (setting, part) in zip(of_settings, settings, strict=False):
         task, model, data, dtype, pretrained, corrected, epochs, rate = setting
         column[0].set_title(
             f"{task_name(task, data)}\n{setting_name(model, data, dtype, pretrained)}, {epochs}"
@@ -217,17 +225,18 @@ def draw(table: pd.DataFrame, few: int) -> plt.Figure:
         )
         for axes, name in zip(column, ("score", "failed"), strict=True):
             draw_policies(axes, part, name)
-    grid[0, 0].set_ylabel("mean dev score (%)")
-    grid[1, 0].set_ylabel("failed (%)")
+    for scores, failures in zip(grid[::2, 0], grid[1::2, 0], strict=True):
+        scores.set_ylabel("mean dev score (%)")
+        failures.set_ylabel("failed (%)")
     handles, labels = grid[0, 0].get_legend_handles_labels()
     figure.legend(
         handles,
         labels,
         title=f"restart: a run is stopped after {SHARE:.0%} of its steps if its first layer's"
         " gradient\nis below a threshold chosen on other seeds; lines: 95 % bootstrap intervals;"
-        " each panel above has a range of its own",
+        " each panel of scores has a range of its own",
         loc="outside lower center",
-        ncols=4 if len(settings) > 2 else 2,
+        ncols=4 if columns > 2 else 2,
         frameon=False,
         fontsize=8,
         title_fontsize=8,

@@ -26,7 +26,7 @@ gte=(--profile small --model "$model" --data "$data" --learning-rates 1e-4)
 
 # a real encoder, its own default (bfloat16); these want a GPU, made on one with 16 processes on one store
 make small checkpoint_selection early_signs instability_measures vanishing_gradients "${gte[@]}" --tasks rte cola --seeds 25 --long-seeds 0 \
-  --device cuda
+  --device cuda --and --tasks mrpc --seeds 17
 make small reinitialization "${gte[@]}" --tasks rte --layers 0 5 --long-layers 0 --seeds 25 --long-seeds 0 --device cuda
 make small strong_baseline "${gte[@]}" --tasks rte --seeds 25 --long-seeds 0 --device cuda
 make small effective_learning_rate "${gte[@]}" --tasks cola --seeds 10 --multiples 3 6 12 --warmups 0.1 --device cuda
@@ -38,7 +38,8 @@ make small effective_learning_rate "${gte[@]}" --tasks rte --bias-correction off
 make small bias_correction "${gte[@]}" --tasks rte --learning-rates 5e-5 2e-4 --seeds 8 --device cuda
 make small bias_correction "${gte[@]}" --tasks rte --seeds 31-32 --bias-correction off \
   --and --tasks rte cola --seeds 25 --bias-correction both --device cuda \
-  --and --learning-rates 5e-5 2e-4 --seeds 8 --bias-correction both --device cuda
+  --and --learning-rates 5e-5 2e-4 --seeds 8 --bias-correction both --device cuda \
+  --and --tasks mrpc --seeds 17 --bias-correction both --device cuda
 # CoLA's samples, ten seeds on a CPU. All of CoLA is the GPU's in the committed table, which this would train on the CPU for those ten
 make small small_datasets "${gte[@]}" --tasks cola --seeds 11-25 --device cuda
 make small small_datasets "${gte[@]}" --tasks cola --seeds 10 --and --seeds 11-25 --device cuda
