@@ -10,6 +10,7 @@ Writes  : figures/<profile>/checkpoint_selection.png, .pdf, .md, .csv;
           checkpoint_selection_differences.md, .csv; checkpoint_selection_restarts.md, .csv
 """
 
+import math
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
@@ -82,6 +83,7 @@ GAINS = {
     "gain, lowest loss on half": (LOSS_HALF, LAST_HALF),
 }
 SHOWN_RESTARTS = (1, 2, 3, 5, 10, 20)
+WIDEST = 13.5  # inches of a figure
 
 
 def candidates(evaluations: pd.DataFrame) -> pd.DataFrame:
@@ -168,15 +170,18 @@ def restarts(evaluations: pd.DataFrame) -> pd.DataFrame:
 
 def draw(kept: pd.DataFrame, best: pd.DataFrame) -> plt.Figure:
     """Three lines of panels a task and model, a column for each recipe: scores by protocol, gains
-    over the last checkpoint, best of n restarts."""
+    over the last checkpoint, best of n restarts. Tasks and models side by side where they fit."""
     groups, restarts_of = (
         list(kept.groupby(PANEL, sort=True)),
         dict(list(best.groupby([*PANEL, *RECIPE]))),
     )
     columns = max(len(panel[RECIPE].drop_duplicates()) for _, panel in groups)
-    figure = plt.figure(figsize=(max(6.6, 0.7 + 1.8 * columns), 0.4 + 7.8 * len(groups)))
-    parts = figure.subfigures(len(groups), 1, squeeze=False)[:, 0]
-    for part, ((task, model, data, dtype, pretrained), panel) in zip(parts, groups, strict=True):
+    width = 0.7 + 1.9 * columns
+    side_by_side = min(len(groups), max(1, int(WIDEST // width)))
+    lines = math.ceil(len(groups) / side_by_side)
+    figure = plt.figure(figsize=(max(6.6, width * side_by_side), 0.4 + 7.8 * lines))
+    parts = figure.subfigures(lines, side_by_side, squeeze=False).flat
+    for part, ((task, model, data, dtype, pretrained), panel) in zip(parts, groups, strict=False):
         part.suptitle(
             f"{task_name(task, data)}, {setting_name(model, data, dtype, pretrained)}", fontsize=10
         )
@@ -230,7 +235,7 @@ def draw_protocols(axes: plt.Axes, kept: pd.DataFrame) -> None:
     ]
     box_panel(axes, boxes, width=0.75)
     axes.set(ylabel="", xlim=(-0.7, 5.1))
-    axes.set_xticks([0.5, 3.4], ["\nall of dev", "\nreporting half"])
+    axes.set_xticks([0.5, 3.4], ["\nall of dev", "\nreporting half"], fontsize=8)
     for position, seeds, *_ in boxes:
         write_failures(axes, position, seeds, 7)
 

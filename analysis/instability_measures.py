@@ -9,6 +9,7 @@ Writes  : figures/<profile>/instability_measures.png, .pdf, .md, .csv
 """
 
 import base64
+import math
 from collections.abc import Callable, Sequence
 
 import matplotlib.pyplot as plt
@@ -247,7 +248,10 @@ def draw(settings: list[dict]) -> plt.Figure:
     panels: dict[tuple, list[dict]] = {}
     for setting in settings:
         panels.setdefault(tuple(setting[name] for name in PANEL), []).append(setting)
-    figure = plt.figure(figsize=(8.4, 6.4 * len(panels)))
+    most = max(map(len, panels.values()))  # histograms of a task and model
+    columns = 4 if len(MEASURES) + most <= 8 else 3
+    lines = math.ceil((len(MEASURES) + most) / columns)
+    figure = plt.figure(figsize=(2.8 * columns, 0.4 + 2 * lines * len(panels)))
     for part, (names, conditions) in zip(
         figure.subfigures(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
     ):
@@ -256,15 +260,16 @@ def draw(settings: list[dict]) -> plt.Figure:
             "0: all runs are alike; the larger, the less stable. Lines: 95 % bootstrap intervals",
             fontsize=10,
         )
-        grid = part.subplots(3, 3)
-        for i, (axes, name) in enumerate(zip(grid[:2].flat, MEASURES, strict=True)):
-            draw_measure(axes, name, conditions, labelled=i % 3 == 0)
-        for axes in grid[2, len(conditions) :]:
+        axes_of = part.subplots(lines, columns, squeeze=False).ravel()
+        for i, (axes, name) in enumerate(zip(axes_of, MEASURES, strict=False)):
+            draw_measure(axes, name, conditions, labelled=i % columns == 0)
+        histograms = axes_of[len(MEASURES) :]
+        for axes in histograms[len(conditions) :]:
             axes.set_visible(False)
-        for axes, setting in zip(grid[2], conditions, strict=False):
-            axes.sharey(grid[2, 0])
+        for axes, setting in zip(histograms, conditions, strict=False):
+            axes.sharey(histograms[0])
             draw_histogram(axes, setting)
-        grid[2, 0].set_ylabel("dev examples (%)")
+        histograms[0].set_ylabel("dev examples (%)")
     return figure
 
 

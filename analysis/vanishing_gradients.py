@@ -6,7 +6,7 @@ Paper   : Mosbach et al. 2021 (ICLR), Sec. 5.1, Fig. 4 (attention output), Figs 
 Command : python -m analysis.vanishing_gradients --profile mini
 Reads   : results/<profile>/vanishing_gradients.csv
 Writes  : figures/<profile>/vanishing_gradients.png, .pdf, .md, .csv, and as .png and .pdf
-          vanishing_gradients_attention (key, query, value), vanishing_gradients_layers (all layers)
+          vanishing_gradients_key, _query, _value, and vanishing_gradients_layers (all layers)
 """
 
 import matplotlib.pyplot as plt
@@ -98,15 +98,13 @@ def title(axes: plt.Axes, runs: pd.DataFrame, failed: bool) -> pd.DataFrame:
     return run
 
 
-def draw(runs: pd.DataFrame, matrices: list[str]) -> plt.Figure:
-    """A row a task, model and matrix: norms over steps of the failed run left, of the successful
-    run right."""
-    rows = []
-    for setting, group in compared(runs):
-        rows += [(setting, group, matrix) for matrix in matrices]
-    figure = plt.figure(figsize=(8.4, 3.3 * len(rows)))
-    for part, ((task, model, data), group, matrix) in zip(
-        figure.subfigures(len(rows), 1, squeeze=False)[:, 0], rows, strict=True
+def draw(runs: pd.DataFrame, matrix: str) -> plt.Figure:
+    """A row a task and model: norms of one matrix over steps, of the failed run left, of the
+    successful run right."""
+    settings = compared(runs)
+    figure = plt.figure(figsize=(8.4, 3.3 * len(settings)))
+    for part, ((task, model, data), group) in zip(
+        figure.subfigures(len(settings), 1, squeeze=False)[:, 0], settings, strict=True
     ):
         shown = depths(group["layer"].max())
         # yellow is too light for a line
@@ -280,8 +278,9 @@ def main() -> None:
     runs = read_csv(options.results / "vanishing_gradients.csv", NEEDED).replace(
         {"norm": {np.inf: np.nan}}
     )
-    save(draw(runs, ["output"]), options.figures / "vanishing_gradients")
-    save(draw(runs, ["key", "query", "value"]), options.figures / "vanishing_gradients_attention")
+    save(draw(runs, "output"), options.figures / "vanishing_gradients")
+    for matrix in ("key", "query", "value"):
+        save(draw(runs, matrix), options.figures / f"vanishing_gradients_{matrix}")
     save(draw_layers(runs), options.figures / "vanishing_gradients_layers")
     norms = table(runs)
     save_table(

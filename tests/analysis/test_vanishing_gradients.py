@@ -47,7 +47,7 @@ def test_figures_and_table(tmp_path, run_twice):
     pd.DataFrame(FAILED + SUCCESSFUL + alone).to_csv(
         tmp_path / "vanishing_gradients.csv", index=False
     )
-    assert len(run_twice("vanishing_gradients", tmp_path)) == 8
+    assert len(run_twice("vanishing_gradients", tmp_path)) == 12
     table = pd.read_csv(tmp_path / "first" / "vanishing_gradients.csv")
     assert list(zip(table["matrix"], table["layer"], strict=True)) == MATRICES
     layer = table.iloc[1]  # output, layer 2: everything twice
@@ -64,7 +64,7 @@ def test_figures_and_table(tmp_path, run_twice):
 @pytest.mark.parametrize("present", [FAILED, SUCCESSFUL])
 def test_one_class_only(tmp_path, draw_here, present):
     pd.DataFrame(present).to_csv(tmp_path / "vanishing_gradients.csv", index=False)
-    assert len(draw_here(main)) == 8
+    assert len(draw_here(main)) == 12
     assert set(pd.read_csv(tmp_path / "first" / "vanishing_gradients.csv")["ratio"]) == {"-"}
 
 
