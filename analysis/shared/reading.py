@@ -162,7 +162,7 @@ def one_setting(
     counted = [kind, *PANEL, *by]
     for key, group in runs.groupby(counted, sort=True):
         for column in group.columns.intersection(together.SETTINGS):
-            values = sorted(group[column].dropna().unique())
+            values = sorted(group[column].astype(object).fillna("none").unique(), key=str)
             if len(values) > 1 and column not in (*counted, *together.SEEDS, "device"):
                 raise BadInput(
                     f"{path} has runs of the {kind} {key[0]!r} on {key[1]} with the {column}"

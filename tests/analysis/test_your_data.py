@@ -143,9 +143,12 @@ def test_one_recipe_only(a_run, tmp_path, run_twice):
     assert "your_data.png" in run_twice("your_data", tmp_path)
 
 
-@pytest.mark.parametrize("change", [{"learning_rate": 3e-5}, {"epochs": 20}])
+@pytest.mark.parametrize(
+    "change", [{"learning_rate": 3e-5}, {"epochs": 20}, {"train_examples": 400.0}]
+)
 def test_two_settings_of_a_recipe_are_not_counted_together(a_run, tmp_path, draw_here, change):
-    """Pooled, none of 10 and all of 10 would be 10 of 20."""
+    """Pooled, none of 10 and all of 10 would be 10 of 20. Blank, as of all examples, is a value
+    too."""
     parts = [runs(a_run, {"default": 0}), runs(a_run, {"default": 10}, **change)]
     frame = pd.concat(parts).assign(run=lambda t: [f"{i:016x}" for i in range(len(t))])
     frame.to_csv(tmp_path / "your_data.csv", index=False)
