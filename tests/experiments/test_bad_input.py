@@ -2,6 +2,7 @@
 untouched."""
 
 import dataclasses
+import inspect
 import os
 import shutil
 import subprocess
@@ -10,6 +11,8 @@ import sys
 import pytest
 from conftest import REPOSITORY, options
 
+import analysis
+import experiments
 from experiments import bias_correction, catastrophic_forgetting
 from experiments.finetuning import training
 from experiments.finetuning.encoders import load_tokenizer
@@ -141,6 +144,31 @@ def test_python_without_docstrings(tmp_path):
     arguments = [sys.executable, "-OO", "-m", "experiments.bias_correction", "--plan"]
     done = subprocess.run(arguments, cwd=REPOSITORY, capture_output=True, text=True)
     expect_one_line(done, "PYTHONOPTIMIZE=2", "expected PYTHONOPTIMIZE unset")
+
+
+@pytest.mark.parametrize(
+    ("script", "package"),
+    [("experiments.bias_correction", "filelock"), ("analysis.bias_correction", "scipy")],
+)
+@pytest.mark.parametrize("there", [False, True])
+def test_a_package_that_is_missing_or_of_another_version(tmp_path, script, package, there):
+    """What stands in for another version has none of its names."""
+    missing = f"raise ModuleNotFoundError(\"No module named '{package}'\", name='{package}')"
+    (tmp_path / f"{package}.py").write_text("" if there else missing)
+    done = subprocess.run(
+        [sys.executable, "-m", script, "--help"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(tmp_path), str(REPOSITORY)])},
+    )
+    expect_one_line(done, f"'{package}", sys.executable, "requirements.txt", "bash run_all.sh")
+
+
+def test_what_is_missing_is_said_alike_on_both_sides():
+    """analysis may not import experiments."""
+    said = [inspect.getsource(package._say_what_is_missing) for package in (experiments, analysis)]
+    assert said[0] == said[1]
 
 
 @pytest.fixture
