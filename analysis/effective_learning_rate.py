@@ -30,15 +30,16 @@ from analysis.shared.statistics import (
     RATE_COLUMNS,
     effective_rates,
     over_seeds,
+    planned_steps,
     rate_columns,
     wilson_interval,
 )
 from analysis.shared.style import WITH, WITHOUT, panels, save
 from analysis.shared.tables import PANEL, readable, save_table
 
-SETTING = [*PANEL, "learning_rate", "bias_correction", "warmup_ratio", "adam_beta2"]
+SETTING = [*PANEL, "epochs", "learning_rate", "bias_correction", "warmup_ratio", "adam_beta2"]
 SEEDS = ["head_seed", "order_seed", "dropout_seed"]
-NEEDED = [*PANEL, *RATE_COLUMNS, *SEEDS, "score", "failed", "diverged", "first_layer_gradient"]
+NEEDED = [*SETTING, *RATE_COLUMNS, *SEEDS, "score", "failed", "diverged", "first_layer_gradient"]
 SUMMARIES = {
     "largest": "largest effective rate",
     "paper": "largest by the paper's convention",
@@ -52,6 +53,7 @@ FEWEST = 20  # runs of each fate for a regression
 
 def summaries(runs: pd.DataFrame) -> pd.DataFrame:
     """The runs with a column for each summary."""
+    runs = runs.assign(steps=planned_steps(runs))
     kinds = runs[rate_columns(runs)].drop_duplicates()
     rows = []
     for kind in kinds.itertuples(index=False):

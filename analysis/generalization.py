@@ -123,7 +123,7 @@ def draw_curves(axes: plt.Axes, curves: pd.DataFrame) -> None:
 def draw_losses(axes: plt.Axes, runs: pd.DataFrame) -> None:
     """A point a run; mean and standard deviation of each bin of training loss over the bin's own
     range of losses."""
-    drawn = runs[runs["train_loss"].notna()]
+    drawn = runs[np.isfinite(runs["train_loss"])]
     # no place for 0 on a log axis
     drawn = drawn.assign(loss=drawn["train_loss"].clip(lower=1e-8), score=100 * drawn["score"])
     for failed, look in (

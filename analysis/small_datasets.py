@@ -82,8 +82,14 @@ def compare(runs: pd.DataFrame) -> pd.DataFrame:
     Fisher's exact test."""
     one_task = runs.groupby([*PANEL, *RECIPE], sort=True)
     model = [column for column in [*PANEL, *RECIPE] if column not in ("task", "data")]
-    all_tasks = runs.assign(task="all tasks").groupby(model, sort=True)
-    several = [group for _, group in all_tasks if runs.loc[group.index, "task"].nunique() > 1]
+    several = []
+    for _, group in runs.groupby(model, sort=True):
+        tasks = group[["task", "data"]].drop_duplicates("task").sort_values("task")
+        if len(tasks) > 1:
+            name = "all tasks"
+            if len(tasks) < runs["task"].nunique():  # another rate has others
+                name = " and ".join(task_name(*task) for task in tasks.to_numpy())
+            several.append(group.assign(task=name))
     rows = []
     for group in [*(group for _, group in one_task), *several]:
         for first, second in combinations(CONDITIONS, 2):

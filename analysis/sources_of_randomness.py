@@ -34,6 +34,7 @@ NEEDED = [
     "score",
 ]
 FEWEST = 5  # base seeds
+MISSING = "0.75"  # grey of a run that is not there
 NOTE = (
     "Each run is held against the one of the same base seed in which nothing is moved. Head, "
     "order, dropout: this seed is another, the two others are not; all seeds: all three; "
@@ -214,7 +215,8 @@ def draw_fates(axes: plt.Axes, runs: pd.DataFrame) -> None:
             lines.append(fates.astype(float).to_numpy())
             repeated = moved["start_noise_seed"].nunique() > 1
             names.append(f"{source} {repeat}" if repeated else source)
-    axes.imshow(np.array(lines), cmap="Greys", vmin=0, vmax=1.25, aspect="auto")
+    greys = plt.get_cmap("Greys").with_extremes(bad=MISSING)
+    axes.imshow(np.array(lines), cmap=greys, vmin=0, vmax=1.25, aspect="auto")
     counts = [f"{name}: {int(np.nansum(line))}" for name, line in zip(names, lines, strict=True)]
     axes.set_yticks(range(len(lines)), counts, fontsize=8)
     shown = range(0, len(seeds), max(1, len(seeds) // 12))
@@ -223,12 +225,13 @@ def draw_fates(axes: plt.Axes, runs: pd.DataFrame) -> None:
     axes.legend(
         loc="upper center",
         bbox_to_anchor=(0.5, -0.16),
-        ncols=2,
+        ncols=3,
         frameon=False,
         fontsize=8,
         handles=[
             Patch(facecolor="0.15", edgecolor="black", label="failed"),
             Patch(facecolor="white", edgecolor="black", label="not failed"),
+            *([Patch(facecolor=MISSING, label="no run")] if np.isnan(lines).any() else []),
         ],
     )
 

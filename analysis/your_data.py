@@ -21,6 +21,7 @@ from analysis.shared.statistics import (
     interval_allowed,
     interval_of_means,
     over_seeds,
+    planned_steps,
     wilson_interval,
 )
 from analysis.shared.style import (
@@ -144,7 +145,7 @@ def how_to_go_on(recipes: dict[str, pd.DataFrame]) -> str:
         if fisher(recipes[low]["failed"], recipes[high]["failed"]) < SIGNIFICANT
     ]
     lines = ["**How to go on.**"]
-    steps = min(float(runs["steps"].min()) for runs in recipes.values())
+    steps = min(float(planned_steps(runs).min()) for runs in recipes.values())
     if steps < FEW_STEPS:
         lines.append(
             f"A run has {steps:.0f} steps, too few to call a recipe failing: train for longer"

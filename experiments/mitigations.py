@@ -52,10 +52,14 @@ from experiments.sweeps.profiles import LENGTHS, MODEL_RECIPES, REINITIALIZED
 from experiments.sweeps.rows import row, write_csv
 from experiments.sweeps.sweep import Experiment, Records, main
 
+DEFAULT_TASKS = ["rte"]
 LOW = 0.3  # of the recipe's rate: what layers' rates of 0.95 leave the lowest of 24
 # the Trainer's 5e-5 as a multiple of the paper's middle rate, 2e-5
 TRAINER_RATE = 2.5
-TRAINER = {"warmup_ratio": 0.0, "adam_epsilon": 1e-8, "weight_decay": 0.0, "batch_size": 8}
+TRAINER = {
+    **{"warmup_ratio": 0.0, "batch_size": 8, "weight_decay": 0.0},
+    **{"adam_beta2": 0.999, "adam_epsilon": 1e-8, "max_gradient_norm": 1.0},
+}
 HEAD_EPOCHS = 30  # on mini its loss falls to 0.42 nats; 100 epochs at 10 times the rate reach 0.38
 LORA_RANK, LORA_RATES = 8, (5.0, 10.0, 20.0)  # multiples of the recipe's rate
 # fields that the operations of a step depend on
@@ -100,7 +104,7 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 def all_methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
     """Name -> what it changes in a run of the default recipe, but for those that change nothing in
-    the model's own: ALBERT has no dropout anyway."""
+    the model's own: ALBERT has no dropout and no weight decay anyway."""
     everything: dict[str, dict[str, Any]] = {
         **{f"Mixout {p:g}": {"mixout": p, "dropout": 0.0} for p in options.mixout},
         "no dropout": {"dropout": 0.0},
@@ -130,6 +134,7 @@ def all_methods(options: argparse.Namespace) -> dict[str, dict[str, Any]]:
         name: changes
         for name, changes in everything.items()
         if not changes.items() <= recipe.items()
+        and not ("decay_to_pretrained" in changes and recipe.get("weight_decay") == 0)
     }
     return {"none": {}, **changed}
 
@@ -166,7 +171,7 @@ def planned(options: argparse.Namespace) -> list[Run]:
         for corrected in corrections if changes else (False, True):
             runs += grid(
                 one_seed_at_first(options) if changes else options,
-                tasks=options.tasks or ["rte"],
+                tasks=options.tasks or DEFAULT_TASKS,
                 learning_rates=[rate],
                 corrections=[corrected],
                 epochs=LENGTHS[:1],
@@ -178,11 +183,15 @@ def planned(options: argparse.Namespace) -> list[Run]:
 def write(options: argparse.Namespace, records: Records) -> None:
     from experiments.finetuning.cost import step_operations  # torch: seconds that planning spares
 
-    parts = (options, *options.others)
-    known, rates = [all_methods(part) for part in parts], {default_rate(part) for part in parts}
+    parts = [
+        (part.tasks or DEFAULT_TASKS, all_methods(part), default_rate(part))
+        for part in (options, *options.others)
+    ]
     rows = []
     costs: dict[tuple, int] = {}
     for record in records:
+        asking = [part for part in parts if record["run"]["task"] in part[0]]
+        known, rates = [methods for _, methods, _ in asking], {rate for *_, rate in asking}
         method = method_of(record["run"], known, rates)
         kind = tuple(record["run"][name] for name in COST_FIELDS)
         if kind not in costs:
@@ -193,8 +202,8 @@ def write(options: argparse.Namespace, records: Records) -> None:
 
 def method_of(run: dict[str, Any], known: Sequence[dict[str, dict[str, Any]]], rates: set) -> str:
     """The name of the method whose changes a run has; `known`: all_methods of each part of the
-    call, whose default `rates` may differ. A plain run at one of them is "none", though it may be
-    at a multiple of another."""
+    call that asks for its task, whose default `rates` may differ. A plain run at one of them is
+    "none", though it may be at a multiple of another."""
 
     def has(changes: dict[str, Any]) -> bool:
         return all(run[field] == value for field, value in changes.items())

@@ -260,9 +260,11 @@ def forgetting(table: pd.DataFrame) -> pd.DataFrame:
 def barriers(table: pd.DataFrame) -> pd.DataFrame:
     """A row a pair of runs: whether the loss on the line between them rises above the barrier of
     analysis/loss_surfaces.py."""
-    line = table[table["line"] == "failed to successful"].groupby(loss_surfaces.PAIR)
+    between = table[table["line"] == "failed to successful"]
+    if between.empty:
+        raise Missing("no line between a failed and a successful run")
     heights = (
-        line[["position", "loss"]]
+        between.groupby(loss_surfaces.PAIR)[["position", "loss"]]
         .apply(loss_surfaces.barrier)
         .rename("height")
         .dropna()

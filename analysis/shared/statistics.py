@@ -34,6 +34,16 @@ def rate_columns(runs: pd.DataFrame) -> list[str]:
     return [*RATE_COLUMNS, *runs.columns.intersection(["schedule"])]
 
 
+def planned_steps(runs: pd.DataFrame) -> pd.Series:
+    """Optimiser steps of each run's schedule. A run that diverged has done fewer: it has those of
+    the longest of the same task, epochs, batch and examples, its own where there is no other."""
+    alike = runs.columns.intersection(["task", "data", "epochs", "batch_size", "train_examples"])
+    if alike.empty:
+        return runs["steps"]
+    longest = runs.groupby(list(alike), dropna=False)["steps"]
+    return longest.transform("max").where(runs["diverged"].astype(bool), runs["steps"])
+
+
 def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
     """One row per setting: n, mean, std (population, ddof 0: the paper's measure of stability),
     median, min, max, failed, diverged, and the failure rate with its 95 % Wilson interval. Scores
@@ -72,6 +82,7 @@ def over_seeds(runs: pd.DataFrame, by: list[str]) -> pd.DataFrame:
         counted = runs.assign(learnt=learnt).groupby(by, sort=True, dropna=False)["learnt"].sum()
         table.insert(table.columns.get_loc("failed") + 1, "learnt", counted.to_numpy(dtype=int))
     if "learning_rate" in by and set(RATE_COLUMNS) <= set(runs):
+        runs = runs.assign(steps=planned_steps(runs))
         columns = rate_columns(runs)
         kinds = runs[columns].drop_duplicates()
         kinds["largest_effective_rate"] = [

@@ -104,17 +104,19 @@ def differing(table: pd.DataFrame, of: str, names: Sequence[str]) -> str:
 
 
 def one_of_each_seed(table: pd.DataFrame) -> str:
-    """Two runs with all settings and seeds alike, which would have one id."""
+    """Two runs with all settings and seeds alike, which would have one id, or be a run on two
+    devices: a seed counts once."""
     if not {"run", *SEEDS} <= set(table):
         return ""
     runs = with_ids(table).drop_duplicates("run")
-    alike = runs[runs.duplicated(list(table.columns.intersection(SETTINGS)), keep=False)]
+    settings = table.columns.intersection(SETTINGS).drop("device", errors="ignore")
+    alike = runs[runs.duplicated(list(settings), keep=False)]
     if alike.empty:
         return ""
     first = alike.iloc[0]
     return (
         f"has several runs, such as {first['run']}, with the same settings and the seed"
-        f" {first['head_seed']}: expected each seed once in a setting"
+        f" {first['head_seed']}: expected each seed once in a setting, on one device"
     )
 
 

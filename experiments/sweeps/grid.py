@@ -70,7 +70,7 @@ def grid(
 
 def seeds_of(options: argparse.Namespace) -> tuple[int, int]:
     """The last seed of a setting, and of one of LONG_EPOCHS or more. BadInput where several would
-    be one."""
+    be one, and where no long run would be left though some were asked for."""
     profile = profile_of(options)
     short = options.seeds or profile.seeds
     long = options.long_seeds
@@ -81,6 +81,11 @@ def seeds_of(options: argparse.Namespace) -> tuple[int, int]:
         raise BadInput(
             "all three seeds are held, so several seeds are one run; expected --seeds 1 or a free"
             " seed"
+        )
+    if 0 < long < options.first_seed:
+        raise BadInput(
+            f"--long-seeds {long} is below the first of --seeds, {options.first_seed}, so no long"
+            f" run is left: expected {options.first_seed} or more, or 0 for none"
         )
     return short, long
 

@@ -13,6 +13,7 @@ from analysis.effective_learning_rate import (
     main,
     models,
     summaries,
+    table,
 )
 from analysis.shared.reading import NothingToDraw
 
@@ -39,6 +40,23 @@ def test_summaries_by_hand(a_run):
     assert without["paper"] == pytest.approx(3e-4)
     assert with_it["paper"] / 3e-4 == pytest.approx(1 / 4.35, abs=0.005)
     assert without["sum"] / with_it["sum"] == pytest.approx(3.58, abs=0.01)
+
+
+def test_runs_of_other_lengths_are_another_setting(a_run):
+    short, long = (
+        rows(a_run, 3e-4, False, fates, steps)
+        for fates, steps in (([1, 1, 0], 300), ([0, 0], 1000))
+    )
+    long = [{**row, "epochs": 10} for row in long]
+    found = table(summaries(pd.DataFrame(short + long))).set_index("epochs")
+    assert dict(found["n"]) == {3: 3, 10: 2} and dict(found["failed"]) == {3: 2, 10: 0}
+
+
+def test_a_run_that_diverged_has_the_rates_it_was_to_have(a_run):
+    whole = rows(a_run, 3e-4, False, [0, 1])
+    stopped = {**whole[1], "steps": 23, "diverged": True}
+    found = summaries(pd.DataFrame([whole[0], stopped]))
+    assert found["sum"].nunique() == 1 and found["largest"].nunique() == 1
 
 
 def test_the_regression_is_scikit_learns():

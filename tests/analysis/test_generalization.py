@@ -60,6 +60,12 @@ def test_curves_are_of_the_successful_runs_of_one_recipe(runs, curves):
     assert right.get_title() == "6 runs, 2 failed\n1 of them diverged: no loss, not drawn"
 
 
+def test_a_loss_without_end_is_said_not_to_be_drawn(runs, curves):
+    endless = runs.assign(train_loss=runs["train_loss"].replace(0.69, float("inf")))
+    right = draw(with_bins(endless), curves).axes[1]
+    assert right.get_title() == "6 runs, 2 failed\n2 of them diverged: no loss, not drawn"
+
+
 def test_a_sample_of_the_data_is_kept_apart(runs):
     both = with_bins(pd.concat([runs, runs.assign(train_examples=400)]))
     assert set(correlate(both)["train_examples"]) == {"all", "400"} and list(

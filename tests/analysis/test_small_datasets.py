@@ -65,6 +65,14 @@ def test_failures_are_compared_per_task_and_with_summed_counts(runs):
     assert float(pooled["Fisher p"]) == pytest.approx(2 * hypergeom(14, 8, 7).pmf(1), rel=0.05)
 
 
+def test_tasks_summed_are_named_where_another_has_another_rate(a_run, runs):
+    other = condition(a_run, FULL, 2, 2, task="mrpc", data="mini@3", learning_rate=2e-4)
+    rows = compare(pd.concat([runs, pd.DataFrame(other)])).set_index(["task", "first", "second"])
+    assert "all tasks" not in rows.index
+    summed = "acceptability (mini's CoLA) and entailment (mini's RTE)"
+    assert rows.loc[(summed, FULL, EPOCHS), "first n"] == 7
+
+
 def test_one_run_of_one_condition(a_run):
     alone = pd.DataFrame(condition(a_run, FULL, 0, 1))
     draw(alone)

@@ -7,7 +7,15 @@ import pandas as pd
 import pytest
 
 from analysis.shared.reading import BadInput, NothingToDraw
-from analysis.sources_of_randomness import flip_share, main, pairs, runs_test, table, total_effect
+from analysis.sources_of_randomness import (
+    draw,
+    flip_share,
+    main,
+    pairs,
+    runs_test,
+    table,
+    total_effect,
+)
 
 
 @pytest.fixture
@@ -54,6 +62,14 @@ def test_no_flip_in_several_pairs_a_seed_leaves_room_for_some(runs):
     assert rows.loc["rounding", "share flipped, 95 % interval"] == "0% (0% to 39%)"
     assert rows.loc["rounding", "total effect on failed"] == "0.00 (-)"
     assert rows.loc["rounding", "total effect on score"] == "0.00 (-)"
+
+
+def test_a_run_that_is_not_there_is_neither_failed_nor_not(runs):
+    def legend(table):
+        return [text.get_text() for text in draw(table).axes[1].get_legend().get_texts()]
+
+    assert legend(runs) == ["failed", "not failed"]
+    assert legend(runs.drop(index=7)) == ["failed", "not failed", "no run"]
 
 
 def test_the_runs_test_against_all_orders():

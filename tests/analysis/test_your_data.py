@@ -156,6 +156,12 @@ def test_two_settings_of_a_recipe_are_not_counted_together(a_run, tmp_path, draw
         draw_here(main)
 
 
+def test_a_run_that_diverged_early_is_no_short_training(a_run):
+    frame = runs(a_run, {**NONE, "default": 3}, steps=300)
+    frame.loc[frame.index[0], ["steps", "diverged"]] = 23, True
+    assert "too few" not in how_to_go_on(in_order(frame))
+
+
 def test_scores_that_are_all_the_same_get_an_axis_of_points(a_run):
     same = runs(a_run, {"default": 2, "paper's recipe": 2}, n=2)
     figure = draw(same.assign(majority_level=0.5))

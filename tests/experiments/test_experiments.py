@@ -1,6 +1,7 @@
 """Each experiment from command to CSV, with a tiny model; runs that several need are trained
 once."""
 
+import dataclasses
 import json
 import shutil
 from contextlib import contextmanager
@@ -9,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from conftest import options
-from transformers import AlbertConfig
+from transformers import AlbertConfig, RobertaConfig
 
 from experiments import (
     bias_correction,
@@ -35,6 +36,8 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.histories import margins_from_text
 from experiments.finetuning.tasks import load_splits, sample
 from experiments.sweeps import grid, sweep
+from experiments.sweeps.command import parse_parts
+from experiments.sweeps.flags import parser
 from experiments.sweeps.grid import matching_epochs
 from experiments.sweeps.rows import first_failed_and_successful
 from experiments.sweeps.store import stored
@@ -196,11 +199,42 @@ def test_of_a_model_without_dropout_none_is_the_baseline(tiny_model, tmp_path):
     albert = str(shutil.copytree(tiny_model, tmp_path / "albert"))
     AlbertConfig(num_hidden_layers=24).save_pretrained(albert)
     found = planned_methods("--model", albert, methods=("none", "Mixout", "Trainer"))
+    assert "decay to pre-trained" not in mitigations.all_methods(
+        options(mitigations.EXPERIMENT, "--model", albert)
+    )
     trainer = dict(METHODS["Trainer's defaults"])
     del trainer["weight_decay"]
     assert found == {"none": {}, "Mixout 0.7": {"mixout": 0.7}, "Trainer's defaults": trainer}
     with pytest.raises(BadInput, match="no method begins with 'no dropout': expected one of none"):
         planned_methods("--model", albert, methods=["no dropout"])
+
+
+def test_the_trainers_defaults_are_its_own_whatever_the_models_recipe(tiny_model, tmp_path):
+    """RoBERTa's has another beta2 and does not clip."""
+    roberta = str(shutil.copytree(tiny_model, tmp_path / "roberta"))
+    RobertaConfig(num_hidden_layers=2).save_pretrained(roberta)
+    asked = ["--model", roberta, "--methods", "Trainer", "--seeds", "1"]
+    chosen = options(mitigations.EXPERIMENT, *asked)
+    theirs = {(run.adam_beta2, run.max_gradient_norm) for run in mitigations.planned(chosen)}
+    assert theirs == {(0.999, 1.0)}
+
+
+def test_a_method_is_named_by_the_part_that_asks_for_its_task(tmp_path, monkeypatch):
+    """Ten times 1.5e-4 is five times 3e-4."""
+    flags = ["--methods", "LoRA", "--seeds", "1", "--results", str(tmp_path), "--tasks", "rte"]
+    flags += ["--learning-rates", "3e-4", "--and", "--tasks", "cola", "--learning-rates", "1.5e-4"]
+    p = parser("")
+    mitigations.add_flags(p)
+    chosen = parse_parts(p, flags)
+    runs = mitigations.planned(chosen) + mitigations.planned(chosen.others[0])
+    monkeypatch.setattr(mitigations, "row", lambda record: record["run"])
+    mitigations.write(chosen, [{"run": dataclasses.asdict(run)} for run in runs])
+    rows = pd.read_csv(tmp_path / "mitigations.csv")
+    for task, rate in (("rte", 3e-4), ("cola", 1.5e-4)):
+        found = rows[rows["task"] == task].groupby("method")["learning_rate"].first()
+        assert dict(found) == pytest.approx(
+            {f"LoRA, {times} x the rate": times * rate for times in (5, 10, 20)}
+        )
 
 
 def test_which_methods_are_asked_for():
@@ -289,6 +323,10 @@ def test_how_many_seeds():
         (20, 3e-4): 1,
     }
     assert set(counts("--seeds", "4").values()) == {8}
+    assert counts("--seeds", "3-4", "--long-seeds", "3")[20, 3e-4] == 2
+    assert counts("--seeds", "3-4", "--long-seeds", "0")[20, 3e-4] == 0
+    with pytest.raises(BadInput, match="--long-seeds 2 is below the first of --seeds, 3"):
+        counts("--seeds", "3-4", "--long-seeds", "2")
     assert counts("--seeds", "4", "--long-seeds", "1") == {
         (3, 2e-4): 8,
         (3, 3e-4): 8,

@@ -319,7 +319,7 @@ def test_a_dollar_in_a_name_begins_no_formula(tmp_path, name):
 def test_gradients_of_0_are_said_in_the_figure(tmp_path):
     path = changed(tmp_path, "vanishing_gradients", every(1), {"norm": "0.0"})
     runs = read_csv(path, vanishing_gradients.NEEDED)
-    figure = vanishing_gradients.draw(runs[runs["step"] <= 20], ["output"])
+    figure = vanishing_gradients.draw(runs[runs["step"] <= 20], "output")
     style.save(figure, tmp_path / "figure")
     panels = [part.axes[0] for part in figure.subfigs]
     assert all("no norm above 0" in [text.get_text() for text in axes.texts] for axes in panels)

@@ -93,7 +93,7 @@ OURS = {
     "strong_baseline": strong_baseline.draw,
     "catastrophic_forgetting": catastrophic_forgetting.draw,
     "small_datasets": small_datasets.draw,
-    "vanishing_gradients": lambda runs: vanishing_gradients.draw(runs, ["output"]),
+    "vanishing_gradients": lambda runs: vanishing_gradients.draw(runs, "output"),
     "bias_correction": bias_correction.draw,
     "generalization": lambda runs, curves: generalization.draw(
         generalization.with_bins(runs), curves

@@ -222,6 +222,25 @@ def test_four_runs_in_a_group_decide_nothing(groups, tmp_path):
         assert row["p_holm"] < 0.05 and row["verdict"] == verdict
 
 
+def test_a_claim_of_the_whole_set_is_not_judged_on_a_sample(groups, tmp_path):
+    recipe = {"recipe": "paper's recipe", "epochs": 20, "bias_correction": True}
+    for examples, verdict in ((float("nan"), HOLDS), (400.0, NO_DATA)):
+        groups(
+            "strong_baseline",
+            (12, 11, {"recipe": "default", "train_examples": examples}),
+            (12, 0, {**recipe, "train_examples": examples}),
+        )
+        assert evaluate(results(tmp_path)).loc["mixout_less_rte", "verdict"] == NO_DATA
+        assert evaluate(results(tmp_path)).loc["recipe_mean_rte", "verdict"] == verdict
+
+
+def test_lines_without_the_one_between_two_runs_are_no_data(groups, tmp_path):
+    surfaces(groups, tmp_path, "true")
+    path = tmp_path / "loss_surfaces_lines.csv"
+    path.write_text(path.read_text().replace("failed to successful", "pre-trained to failed"))
+    assert evaluate(results(tmp_path)).loc["surface_separated", "verdict"] == NO_DATA
+
+
 def test_a_seed_that_two_versions_of_the_code_trained_counts_once(groups, tmp_path):
     seeds = {name: list(range(12)) for name in ("head_seed", "order_seed", "dropout_seed")}
     losses = {"train_loss": list(0.69 + NOISE[:12])}
