@@ -36,6 +36,7 @@ import numpy as np
 
 from experiments.finetuning.files import fingerprint, write_atomically
 from experiments.finetuning.run import Run
+from experiments.finetuning.tasks import train_rows
 from experiments.sweeps import store
 from experiments.sweeps.command import default_rate
 from experiments.sweeps.flags import number, one_of
@@ -170,7 +171,9 @@ def rows_of_pair(
         "successful_seed": successful.seed,
         "learning_rate": failed.learning_rate,
         "classifier": options.classifier,
-        "examples": EXAMPLES,
+        "examples": min(
+            EXAMPLES, failed.train_examples or train_rows(failed.task, failed.data_source)
+        ),
     }
     names = list(LINES) if first else ["failed to successful"]
     axis = np.linspace(-REACH, REACH, points_of(options)).tolist()

@@ -174,7 +174,7 @@ def loss_at_chance(log_: Log, chance: Chance, thresholds: Thresholds) -> tuple[b
         return train >= bound, ""
     if dev[-1] < bound:
         return False, ""
-    if train < max(near_zero(log_, thresholds), chance.entropy - thresholds.off_chance):
+    if train < max(near_zero(log_, chance, thresholds), chance.entropy - thresholds.off_chance):
         return (
             None,
             "training has left chance and dev has not: too sure of itself, or little learnt",
@@ -245,7 +245,7 @@ def fewer_labels(log_: Log, chance: Chance, thresholds: Thresholds) -> int:
     for labels in range(2, len(chance.shares)):
         near = np.abs(scores - 1 / labels).max() <= ABOUT / labels
         bound = log(labels) - thresholds.at_entropy
-        by_heart = train < near_zero(log_, thresholds) or not train < bound
+        by_heart = train < near_zero(log_, chance, thresholds) or not train < bound
         if near and (loss >= bound or (isnan(loss) and by_heart)):
             return labels
     return 0

@@ -195,7 +195,9 @@ def guess_from_fixed_score(log_: Log, losses: np.ndarray) -> Chance | None:
     """Two labels whose shares are those of a score that no longer changes, if the loss is at their
     entropy."""
     scores, kind = log_.evaluations.known("other")[1], kind_of(log_.metric)
-    if len(scores) < 2 or scores[-1] != scores[-2] or kind not in ("accuracy", "micro", "f1"):
+    if not len(losses) or len(scores) < 2 or scores[-1] != scores[-2]:
+        return None
+    if kind not in ("accuracy", "micro", "f1"):
         return None
     share = float(scores[-1] / (2 - scores[-1]) if kind == "f1" else scores[-1])
     if not 0.5 <= share < 1 or abs(losses[-1] - entropy_of((share, 1 - share))) > 0.03:

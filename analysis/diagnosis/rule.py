@@ -144,7 +144,7 @@ def memorised(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict | No
     """A training loss near 0, or well below the label entropy, that dev has nothing of."""
     score, dev = (last(log_.evaluations.known(name)[1]) for name in ("other", "loss"))
     train, up = end_loss(log_), way(score, chance)
-    near_0 = train < near_zero(log_, thresholds)
+    near_0 = train < near_zero(log_, chance, thresholds)
     fell = train < (chance.entropy / 2 if isnan(dev) else fallen(chance, thresholds))
     nothing = up <= thresholds.near and not dev < chance.entropy - thresholds.at_entropy
     if not (near_0 and up < thresholds.left_score) and not (fell and nothing):
@@ -154,7 +154,8 @@ def memorised(log_: Log, chance: Chance, thresholds: Thresholds) -> Verdict | No
         f"the score at {score:.4g}, the best constant answer's is {chance.level:.4g}",
     ]
     if not isnan(dev):
-        because.append(f"dev loss ends at {dev:.3g}, the label entropy is {chance.entropy:.3g}")
+        known = f", the label entropy is {chance.entropy:.3g}" if chance.entropy > 0 else ""
+        because.append(f"dev loss ends at {dev:.3g}{known}")
     return Verdict(MEMORISED, because)
 
 

@@ -6,7 +6,7 @@ from math import log, nan
 
 import numpy as np
 
-from analysis.diagnosis.chance import Chance
+from analysis.diagnosis.chance import Chance, kind_of
 from analysis.diagnosis.records import Log
 
 NEVER, COLLAPSED, NO_NUMBER, LIES = (
@@ -72,6 +72,9 @@ def end_loss(log_: Log) -> float:
     steps, losses = log_.training.known("loss")
     if not len(steps):
         return log_.mean_loss
+    begun = np.flatnonzero(np.diff(steps) < 0)  # where another run begins, whose end counts
+    if len(begun):
+        steps, losses = steps[begun[-1] + 1 :], losses[begun[-1] + 1 :]
     late = losses[steps > 0.9 * steps[-1]]
     return float((late if len(late) else losses[-1:]).mean())  # none: the only step is 0
 
@@ -90,7 +93,15 @@ def fallen(chance: Chance, thresholds: Thresholds) -> float:
     return chance.entropy - min(thresholds.left_train, 0.3 * chance.entropy)
 
 
-def near_zero(log_: Log, thresholds: Thresholds) -> float:
+def near_zero(log_: Log, chance: Chance, thresholds: Thresholds) -> float:
     """The training loss (nats) at the end below which it is near 0; of a log that has only the mean
-    over the run that mean's."""
-    return SMALL if len(log_.training.known("loss")[1]) else thresholds.mean_small
+    over the run that mean's. At most half of the label entropy, which may be small itself: of very
+    uneven labels, or of numbers from 0 to 1, whose variance takes its place. Where that is not
+    known, half of the first loss."""
+    losses = log_.training.known("loss")[1]
+    near = SMALL if len(losses) else thresholds.mean_small
+    if chance.entropy > 0:
+        return min(near, chance.entropy / 2)
+    if kind_of(log_.metric) == "correlation":
+        return min(near, losses[0] / 2) if len(losses) else 0.0
+    return near

@@ -33,7 +33,8 @@ from experiments.benchmark.contenders import compare
 from experiments.benchmark.growth import growth
 from experiments.benchmark.machine import whole_machine
 from experiments.finetuning.errors import BadInput
-from experiments.finetuning.tasks import train_rows
+from experiments.finetuning.glue import CLASSIFICATION
+from experiments.finetuning.tasks import task_of, train_rows
 from experiments.sweeps.command import (
     check_device,
     default_rate,
@@ -87,6 +88,11 @@ def main() -> None:
             learning_rates=[default_rate(options)],
             corrections=[True],
         )
+        if task_of(task, run.data_source).kind != CLASSIFICATION:
+            raise BadInput(
+                f"the benchmark's contenders tell classes, and {task} has none: expected other"
+                " --tasks"
+            )
         if options.steps > (most := train_rows(task, run.data_source) // run.batch_size):
             raise BadInput(
                 f"--steps {options.steps}: {task} has examples for {most} steps; expected at most"

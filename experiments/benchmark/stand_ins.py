@@ -142,6 +142,11 @@ def text(count: int, vocabulary: int) -> str:
 def rows(task_name: str, count: int, vocabulary: int, seed: int) -> Split:
     """Rows of a task: as many tokens as GLUE's have (TOKENS), the words random, the two labels in
     turn."""
+    if task_name not in TOKENS:
+        raise BadInput(
+            f"no stand-in for the data of {task_name}: expected --tasks of {', '.join(TOKENS)}, or"
+            " a run without --random-weights"
+        )
     task, random = get_task(task_name), np.random.default_rng(seed)
     sentences, texts = len(task.text_columns), []
     for length in np.interp(random.random(count), AT, TOKENS[task_name]):

@@ -10,6 +10,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
+from experiments.finetuning import own
 from experiments.finetuning.files import REPOSITORY
 from experiments.finetuning.glue import get_task
 from experiments.finetuning.run import Run
@@ -83,7 +84,7 @@ def chosen(planned: Iterable[list[Run]]) -> list[Trial]:
 
 def dev_rows(task: str, data: str) -> int:
     """Dev examples; of the hub GLUE's own number."""
-    if data in MINI or Path(data).is_dir():
+    if own.is_own(data) or data in MINI or Path(data).is_dir():
         return len(load_splits(task, data)["dev"].labels)
     return get_task(task).dev_rows
 

@@ -55,9 +55,10 @@ ON_SURFACE = 16  # examples of a point; the study has 128
 # three of them, give 1.4 on even labels of two classes.
 NEAR = 2.0
 DEAD = 1e-9  # of the largest gradient norm of any matrix
-# largest difference between fast and plain path, by dtype: of logits, of gradient norms (relative)
-LOGITS_DIFFER = {"float32": 1e-4, "bfloat16": 0.1}
-NORMS_DIFFER = {"float32": 0.01, "bfloat16": 0.25}
+# largest difference between fast and plain path, by dtype: of logits, of gradient norms (relative).
+# Not measured of tf32, which rounds to 10 bits where bfloat16 has 7
+LOGITS_DIFFER = {"float32": 1e-4, "tf32": 0.05, "bfloat16": 0.1}
+NORMS_DIFFER = {"float32": 0.01, "tf32": 0.1, "bfloat16": 0.25}
 
 Inputs = Callable[[Run], tuple[PreTrainedModel, TokenizedSplit, TokenizedSplit]]
 Result = tuple[dict[str, Any], list[str]]  # what it cost, and what is wrong

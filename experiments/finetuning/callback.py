@@ -77,6 +77,11 @@ class GradientWatch(TrainerCallback):
         self.say(f"watching the gradients of {found}", print if len(self.parts) == 3 else None)
         begin, end = (round(share * state.max_steps) for share in WINDOW)
         self.window = (begin, max(end, begin + 1))
+        if state.global_step >= self.window[1]:
+            self.say(
+                f"no verdict on this run: it goes on at step {state.global_step}, and judged are"
+                f" steps {begin} to {self.window[1]}"
+            )
         self.norms: dict[str, list[torch.Tensor]] = {part: [] for part in self.parts}
         self.judged: dict[str, list[torch.Tensor]] = {part: [] for part in self.parts}
         self.failing, self.rate, self.highest, self.inside = None, math.nan, 0.0, False

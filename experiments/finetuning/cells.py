@@ -13,6 +13,8 @@ from experiments.finetuning.errors import BadInput
 from experiments.finetuning.spellings import check_labels, check_texts, check_writing
 from experiments.finetuning.tables import Table
 
+LARGEST = float(np.finfo(np.float32).max)  # number of a regression
+WHOLE = re.compile("[+-]?[0-9]+")
 LIST = re.compile(r"\[\s*(['\"].*|.*,.*)\]", re.DOTALL)  # not such a label as [CLS]
 
 
@@ -83,8 +85,12 @@ def as_label(value: Any, names: list[str] | None, where: str) -> str:
             " supported; expected one, such as one data set a label with yes or no"
         )
     text = as_text(value, where).strip()
+    if WHOLE.fullmatch(text):  # however long: a float has 53 bits
+        return str(int(text))
     number = as_number(text)
-    return str(int(number)) if number is not None and number.is_integer() else text
+    # above 2^53 floats skip whole numbers, and 1e39 has 40 digits
+    whole = number is not None and number.is_integer() and abs(number) < 2**53
+    return str(int(number)) if number is not None and whole else text
 
 
 def as_number(text: str) -> float | None:
@@ -109,7 +115,7 @@ def as_numbers(labels: Sequence[str], table: Table) -> np.ndarray:
     numbers = []
     for label in labels:
         number = as_number(label)
-        if number is None:
+        if number is None or abs(number) > LARGEST:
             raise BadInput(
                 f"{table.where}: label {label!r} in row {row_of(label, table)}: expected a finite"
                 " number, since the metric is a correlation; classes want accuracy, f1 or"
@@ -150,7 +156,7 @@ def class_names(read: dict[str, tuple[list, list[str]]], tables: dict[str, Table
                 f"{where} has labels with a fraction ({fractions[0]} in row {row}): expected"
                 " classes; for a regression give --metric pearson or spearman"
             )
-        names = sorted(known, key=float)
+        names = sorted(known, key=lambda label: (float(label), label))  # of long ones floats tie
     else:
         names = sorted(known)
     if declared := tables["train"].class_names:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from experiments.finetuning.glue import REGRESSION, Split, kind_of
+from experiments.finetuning.glue import REGRESSION, UNREAD, Split, kind_of
 
 NONE = "O"  # the label of a word that is of no class
 
@@ -51,10 +51,11 @@ def entities(labels: Sequence[str]) -> set[tuple[str, int, int]]:
 
 
 def found_in(labels: np.ndarray, names: Sequence[str]) -> set[tuple[str, int, int]]:
-    """What is scored of a sentence: its entities, or its words of a class."""
+    """What is scored of a sentence: its entities, or its words of a class. UNREAD is of none."""
+    named = [NONE if label == UNREAD else names[label] for label in labels]
     if by_entity(names):
-        return entities([names[i] for i in labels])
-    return {(names[label], i, i) for i, label in enumerate(labels) if names[label] != NONE}
+        return entities(named)
+    return {(name, i, i) for i, name in enumerate(named) if name != NONE}
 
 
 def drawn_by_class(labels: np.ndarray, seed: int, size: Callable[[int], int]) -> np.ndarray:

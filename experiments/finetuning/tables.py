@@ -113,7 +113,7 @@ def load_file(path: Path) -> Any:
     if kind == "json":
         check_nesting(path, text)
     if kind == "csv":
-        options = _csv_options(path, check_lines(path, text))
+        options = _csv_options(path, *check_lines(path, text))
     with tempfile.TemporaryDirectory(prefix="own-data-") as cache:
         try:
             return datasets.load_dataset(
@@ -214,16 +214,19 @@ def check_nesting(path: Path, text: str) -> None:
                 ) from None
 
 
-def check_lines(path: Path, text: str) -> list[str]:
-    """The names of the columns of a CSV or TSV, without blanks around them. BadInput for a line
-    with more or fewer cells."""
+def check_lines(path: Path, text: str) -> tuple[list[str], int]:
+    """The names of the columns of a CSV or TSV, without blanks around them, and how many lines of
+    blank cells are above them, as spreadsheets leave. BadInput for a line with more or fewer cells.
+    """
     csv.field_size_limit(LONGEST_CELL)
     suffix = path.suffix.lower()
     reader = csv.reader(io.StringIO(text, newline=""), DIALECTS[suffix])
     names: list[str] = []
+    above = 0
     try:
         for cells in reader:
             if not any(cell.strip() for cell in cells):
+                above += not names and len(cells) > 1  # pandas passes over lines without cells
                 continue
             if not names:
                 names = [cell.strip() or f"column {i}" for i, cell in enumerate(cells, start=1)]
@@ -248,10 +251,10 @@ def check_lines(path: Path, text: str) -> list[str]:
         raise BadInput(f"{path} has the column {sorted(repeated)[0]!r} twice; keep one")
     if not names:
         raise BadInput(f"{path} is empty: expected columns and rows")
-    return names
+    return names, above
 
 
-def _csv_options(path: Path, names: list[str]) -> dict[str, Any]:
+def _csv_options(path: Path, names: list[str], above: int) -> dict[str, Any]:
     """How `datasets` is to read a checked CSV or TSV: every cell as text, NA and null too."""
     import datasets
 
@@ -259,7 +262,7 @@ def _csv_options(path: Path, names: list[str]) -> dict[str, Any]:
     return {
         "sep": dialect.delimiter,
         "names": names,
-        "header": 0,
+        "header": above,
         "encoding": "utf-8-sig",
         "quoting": dialect.quoting,
         "skipinitialspace": dialect.skipinitialspace,

@@ -52,8 +52,9 @@ class TaggedSplit(TokenizedSplit):
 
     def answers(self, chosen: np.ndarray, order: np.ndarray) -> list[np.ndarray]:
         """Label ids a word [examples][words] from those chosen at the labelled tokens, whose
-        examples come in `order`. A word that was not read is answered with the none label."""
-        none = self.names.index(NONE) if NONE in self.names else 0
+        examples come in `order`. A word that was not read is answered with the none label, and
+        where there is none with UNREAD, which is of no class."""
+        none = self.names.index(NONE) if NONE in self.names else UNREAD
         answers = [np.full(len(words), none) for words in self.words]
         start = 0
         for example in order:

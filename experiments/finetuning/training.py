@@ -276,12 +276,14 @@ def batch_loss(
     network: Network, batch: dict[str, np.ndarray], run: Run, training: bool = True
 ) -> torch.Tensor:
     """Mean loss over the answers of the batch: cross-entropy in nats, or a regression's squared
-    error."""
+    error; 0 where no word of it is read, as of a lone sentence of which the tokenizer makes
+    nothing."""
     inputs = on_device(network, batch, run)
     labels = inputs.labels if isinstance(inputs, PackedBatch) else inputs["labels"]
     assert labels is not None
     read = labels if labels.ndim == 1 else labels[labels != UNREAD]
-    return mean_loss(logits_of(network, inputs, run, training), read)
+    logits = logits_of(network, inputs, run, training)
+    return mean_loss(logits, read) if len(read) else logits.sum()
 
 
 @torch.no_grad()

@@ -12,6 +12,7 @@ from experiments.finetuning.glue import TASKS
 from experiments.sweeps import engine
 from experiments.sweeps.profiles import LONG_EPOCHS, PROFILES
 
+DTYPES = ("float32", "tf32", "bfloat16")
 BIAS_CORRECTION = {"off": (False,), "on": (True,), "both": (False, True)}
 SEGMENT_IDS = {"on": True, "off": False}
 SCHEDULES = ("linear", "constant")
@@ -246,7 +247,7 @@ def add_settings(p: Group) -> None:
     )
     p.add_argument(
         "--dtype",
-        type=one_of(("float32", "tf32", "bfloat16")),
+        type=one_of(DTYPES),
         metavar="TYPE",
         help=(
             "float32; tf32, on a GPU only: float32 with matrix products rounded to TF32; or"

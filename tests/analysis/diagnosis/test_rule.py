@@ -23,6 +23,7 @@ from analysis.diagnosis.verdict import (
     NO_NUMBER,
     OSCILLATES,
     UNKNOWN,
+    end_loss,
     smoothed,
 )
 from analysis.shared.reading import BadInput
@@ -60,6 +61,7 @@ SHAPES = {
     ),
     "learns and jumps, no score": (a_log([0.5, 0.3, 2.08, 0.7, 0.693], [0.4, 0.70]), COLLAPSED),
     "nan": (a_log([0.7, nan], [nan], [0.5]), NO_NUMBER),
+    "nan from the first record": (a_log([nan] * 3, [nan] * 3, [0.527] * 3), NO_NUMBER),
     "the Trainer's filter writes 0": (
         a_log([0.6, 0.0, 0.0], [], [], norms=[1.0, nan, nan]),
         NO_NUMBER,
@@ -89,6 +91,27 @@ SHAPES = {
     "one look at chance": (a_log([], [0.693], [0.5]), UNKNOWN),
     "down to ln 2 from above": (a_log([], [1.3, 0.9, 0.8]), NEVER),
 }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("losses", "shape"), [([0.06, 0.053, 0.052], UNKNOWN), ([0.06, 0.02, 0.002], MEMORISED)]
+)
+def test_numbers_from_0_to_1_have_a_small_loss_at_chance(losses, shape):
+    """Their variance is 0.05; of the second run nothing but the training loss falls."""
+    log_ = a_log(losses, [0.0512, 0.0511, 0.0611], [0.01, -0.02, 0.03], "pearson")
+    verdict = judge(log_, chance_of(log_))
+    assert verdict.shape == shape and not any("nan" in said for said in verdict.because)
+
+
+def test_of_two_runs_in_a_log_the_last_ones_end_counts():
+    """Ten records of a run that learnt, then five of one that did not."""
+    records = [{"step": 100 * i, "loss": 0.7 - 0.06 * i} for i in range(1, 11)]
+    records.append({"step": 1000, "eval_loss": 0.2, "eval_accuracy": 0.9})
+    records += [{"step": 100 * i, "loss": 0.693} for i in range(1, 6)]
+    records.append({"step": 500, "eval_loss": 0.693, "eval_accuracy": 0.5})
+    log_ = from_records(records, "a log", None)
+    assert end_loss(log_) == pytest.approx(0.693)
+    assert judge(log_, chance_of(log_)).failed
 
 
 # gte-small's runs without a score, the losses of three evaluations; without --labels, and with them
@@ -189,6 +212,11 @@ NEAR_CHANCE = {  # what a stranger tried; without --labels, and with RTE's or th
         a_log([0.34, 0.33, 0.33], [0.326, 0.325, 0.325], [0.9, 0.9012, 0.9006]),
         (UNKNOWN, NEVER),
         (0.9, 0.1),
+    ),
+    "99 % of one label, whose entropy is 0.056 nats": (
+        a_log([0.06, 0.0565, 0.0562], [0.0562, 0.0561, 0.056], [0.0] * 3, "f1"),
+        (UNKNOWN, NEVER),
+        (0.99, 0.01),
     ),
     "a weighted loss": (
         a_log([0.7, 0.693, 0.693], [0.693, 0.693, 0.693], [0.95, 0.05, 0.95]),

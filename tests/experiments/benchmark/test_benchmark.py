@@ -123,6 +123,14 @@ def test_whole_machine(tiny_run, monkeypatch):
     assert (row["processes"], row["threads"], row["name"]) == (1, 1, "ours") and row["seconds"] > 0
 
 
+def test_a_regression_is_refused(monkeypatch, glue, gte_small, tmp_path):
+    where = ["--model", str(gte_small), "--data", str(glue), "--results", str(tmp_path)]
+    asked = ["", "--profile", "small", *where, "--tasks", "stsb", "--steps", "1", "--plan"]
+    monkeypatch.setattr("sys.argv", asked)
+    with pytest.raises(BadInput, match="tell classes, and stsb has none"):
+        main()
+
+
 def test_the_dtype_of_one_run_is_said_to_do_nothing(monkeypatch, capsys, tmp_path):
     plan = ["", "--plan", "--steps", "2", "--results", str(tmp_path)]
     said = "warning: --dtype bfloat16 does nothing in the benchmark: --dtypes chooses\n"

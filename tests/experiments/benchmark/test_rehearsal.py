@@ -18,10 +18,11 @@ from experiments import bias_correction, mitigations
 from experiments.benchmark import rehearsal, stand_ins, study, trial
 from experiments.benchmark.inputs import first_blocks, real_inputs
 from experiments.benchmark.stand_ins import CONFIGURATIONS, TOKENS, configuration, make_tokenizer
-from experiments.finetuning import packing
+from experiments.finetuning import own, packing
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.tasks import tokenize
 from experiments.finetuning.training import train
+from experiments.sweeps.flags import DTYPES
 from experiments.sweeps.sweep import steps
 
 
@@ -175,6 +176,22 @@ def test_stand_in_rows_are_as_long_as_glues():
         lengths = pd.Series([len(ids) for ids in tokenize(split, tokenizer, 128).input_ids])
         assert lengths.mean() == pytest.approx(mean, rel=0.06)
         assert lengths.min() >= TOKENS[task][0] - 1 and lengths.max() <= TOKENS[task][-1] + 1
+
+
+def test_a_task_without_a_stand_in_is_named():
+    with pytest.raises(BadInput, match="no stand-in for the data of sst2: expected --tasks of rte"):
+        stand_ins.rows("sst2", 1, 100, 1)
+
+
+def test_every_dtype_has_its_bounds():
+    assert set(trial.LOGITS_DIFFER) == set(trial.NORMS_DIFFER) == set(DTYPES)
+
+
+def test_dev_rows_of_data_of_ones_own(tmp_path):
+    table = pd.DataFrame({"text": [f"{i}" for i in range(30)], "label": ["yes", "no"] * 15})
+    table.to_csv(tmp_path / "table.csv", index=False)
+    source = own.asked_for(str(tmp_path / "table.csv"), ("text",), "label", None)
+    assert study.dev_rows("own:table", source) == 6
 
 
 def test_kinds_of_runs(tiny_model):

@@ -5,6 +5,7 @@ import ast
 import logging
 import math
 import sys
+from types import SimpleNamespace
 
 import pytest
 import torch
@@ -322,6 +323,15 @@ def test_the_verdict(share, loss, failing, tmp_path, caplog):
     assert len(lines) == failing and all("label entropy 0.562" in line for line in lines)
     assert trainer.state.global_step == (6 if failing and stop else 20)
     assert not trainer.model._forward_hooks
+
+
+@pytest.mark.parametrize(("done", "told"), [(0, False), (2, False), (3, True), (7, True)])
+def test_a_run_that_goes_on_after_the_window_is_not_judged(done, told, caplog):
+    """The third of ten steps is the one that is judged."""
+    state = SimpleNamespace(max_steps=10, global_step=done, is_world_process_zero=True)
+    with caplog.at_level(logging.WARNING, logger=callback.__name__):
+        callback.GradientWatch().on_train_begin(None, state, None, model=a_model())
+    assert (f"no verdict on this run: it goes on at step {done}" in caplog.text) == told
 
 
 @pytest.mark.parametrize(

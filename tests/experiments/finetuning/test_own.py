@@ -129,6 +129,21 @@ def test_numbers(tmp_path):
     assert any("scale them" in remark for remark in far.remarks)
 
 
+def test_labels_longer_than_a_float_and_a_header_below_blank_cells(tmp_path):
+    long = [9007199254740992, 9007199254740993]
+    rows = [json.dumps({"text": f"{i}", "label": long[i % 2]}) for i in range(30)]
+    (tmp_path / "long.jsonl").write_text("\n".join(rows))
+    assert own.load(asked(tmp_path / "long.jsonl")).task.labels == tuple(map(str, long))
+    lines = ["", ",", " ,", "text,label", *[f"{i},{'yes' if i % 2 else 'no'}" for i in range(30)]]
+    (tmp_path / "below.csv").write_text("\n".join(lines))
+    below = own.load(asked(tmp_path / "below.csv"))
+    assert sum(len(split.texts) for split in below.splits.values()) == 30
+    numbers = pd.DataFrame({"text": ["x"] * 30, "score": [*range(29), 1e39]})
+    numbers.to_csv(tmp_path / "huge.csv", index=False)
+    with pytest.raises(BadInput, match="1e[+]39.*expected a finite number"):
+        own.load(asked(tmp_path / "huge.csv", label="score", metric="pearson"))
+
+
 def test_what_is_read_as_it_stands(tmp_path):
     """NA and null are words; quotation marks, commas and line breaks inside quoted cells; blanks
     around names, labels and separators; a byte-order mark; brackets in the name."""

@@ -13,6 +13,7 @@ from transformers import AutoTokenizer
 from experiments.finetuning import tokens
 from experiments.finetuning.glue import UNREAD, Split, get_task
 from experiments.finetuning.labels import NONE, entities, metric_of, ragged
+from experiments.finetuning.loading import load, prepare
 from experiments.finetuning.metrics import majority_level
 from experiments.finetuning.packing import PackedClassifier, pack
 from experiments.finetuning.tasks import load_splits
@@ -23,7 +24,7 @@ from experiments.finetuning.tokens import (
     scores,
     tokenize_words,
 )
-from experiments.finetuning.training import train
+from experiments.finetuning.training import batch_loss, train
 
 BIO = (NONE, "B-person", "I-person", "B-creative-work", "I-creative-work")
 CLASSES = (NONE, "agent", "action", "place")
@@ -145,6 +146,29 @@ def test_a_word_is_read_at_its_first_token_and_a_lost_one_is_answered_none(gte_s
     assert split.unread_share == pytest.approx(1 / 6)
     short = tokenize_words(Split(list(words), labels), tokenizer, 3, BIO)
     assert short.read[0].tolist() == [0] and short.unread_share == pytest.approx(4 / 6)
+
+
+def test_words_that_are_not_read_are_no_hits_where_every_label_is_a_class(gte_small):
+    """Of 26 words six are read: 30 answers, all right, of 130 words."""
+    tokenizer = AutoTokenizer.from_pretrained(gte_small)
+    sentence = tuple(["big"] * 26)
+    labels = ragged([[1] * 6 + [0] * 20] * 5)
+    split = tokenize_words(Split([sentence] * 5, labels), tokenizer, 8, ("ADJ", "NOUN"))
+    found, answers, _ = split.scored(np.full(30, 1), np.arange(5))
+    assert found["precision"] == 1 and found["recall"] == pytest.approx(30 / 130)
+    assert len(answers) == 130 and (answers == UNREAD).sum() == 100
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_batch_of_which_no_word_is_read_costs_nothing(tiny_run, packed):
+    run = tiny_run(task="tagging", packed=packed, batch_size=1)
+    model, drawn, _, train_set, _ = load(run)
+    network, _ = prepare(model, run, drawn)
+    batch = train_set.batch(np.array([0]))
+    nothing = {**batch, "labels": np.full_like(batch["labels"], UNREAD)}
+    loss = batch_loss(network, nothing, run)
+    loss.backward()
+    assert loss.item() == 0
 
 
 def test_mini_tags_what_its_grammar_knows():
