@@ -45,11 +45,10 @@ make small small_datasets "${gte[@]}" --tasks cola --seeds 11-25 --device cuda
 make small small_datasets "${gte[@]}" --tasks cola --seeds 10 --and --seeds 11-25 --device cuda
 echo "== paper-rehearsal: bash run_all.sh rehearsal --profile paper --random-weights --device cuda --results $out/paper-rehearsal"
 # mini: rates, tasks, and the paper's hypotheses
-make mini training_length --seeds 25 --long-seeds 5 --epochs 3 20 --and --learning-rates 3e-4 --long-seeds 10 \
-  --and --learning-rates 3e-4 --bias-correction on --long-seeds 25
+make mini training_length --seeds 25 --long-seeds 5 --epochs 3 20 --and --learning-rates 3e-4 4e-4 --long-seeds 25
 make mini bias_correction --tasks rte mrpc cola qnli --seeds 25
 make mini small_datasets vanishing_gradients generalization --seeds 25
-make mini strong_baseline --seeds 25 --long-seeds 5 --and --tasks rte mrpc --long-seeds 25
+make mini strong_baseline --seeds 25
 make mini catastrophic_forgetting --seeds 25 --of-each 9
 make mini loss_surfaces --seeds 25 --pairs 10
 make mini mitigations --seeds 25 --long-seeds 5

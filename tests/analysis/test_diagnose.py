@@ -196,7 +196,8 @@ def test_one_log(call, failing, tmp_path):
     assert "16 of 25 fail without, 0 of 25 with" in text
     assert "gte-small on RTE at 1e-4 22 of 27 fail without, 0 of 25 with" in text
     assert "1 of 25 at 2e-4, 16 of 25 at 3e-4, 23 of 25 at 4e-4" in text
-    assert "7 of 25 fail (BERT-large on RTE, published), 0 of 20 (mini)" in text
+    assert "7 of 25 fail (BERT-large on RTE at 2e-5, published), of mini 0 of 5 at 2e-4" in text
+    assert "0 of 25 at 3e-4, 4 of 25 at 4e-4" in text
     assert "grad_norm is the norm of all gradients" in text
     assert {path.name for path in (tmp_path / "figures").iterdir()} == {
         "diagnose.png",
