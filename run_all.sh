@@ -2,7 +2,7 @@
 # On the stability of fine-tuning BERT: the study, its table of contents.
 #
 #   bash run_all.sh                    every experiment and figure of the default profile
-#   bash run_all.sh bias_correction    one experiment and its figure
+#   bash run_all.sh bias_correction    one experiment and its figure; or several, by their names
 #   bash run_all.sh figures            the figures and tables again, from the CSVs; --published: the paper's, from its points
 #   bash run_all.sh check              the paper's claims on the published numbers and on the results; --strict: status 1
 #   bash run_all.sh diagnose PATH...   what happened in these runs? reads logs of anybody's runs (trainer_state.json, console
@@ -85,9 +85,13 @@ main() {
              else figures "${study[@]}" -- "$@"; fi ;;
     all) install requirements.txt
          experiments "${study[@]}" -- "$@" ;;
-    *) [[ " ${study[*]} " == *" $verb "* ]] || fail "unknown verb '$verb': expected test, figures, check, diagnose, status, benchmark, fast_path, rehearsal, spot_check, help or one of ${study[*]}"
+    *) local names=("$verb") name
+       while [[ $# -gt 0 && $1 != -* ]]; do names+=("$1"); shift; done
+       for name in "${names[@]}"; do
+         [[ " ${study[*]} " == *" $name "* ]] || fail "unknown verb '$name': expected test, figures, check, diagnose, status, benchmark, fast_path, rehearsal, spot_check, help or one of ${study[*]}"
+       done
        install requirements.txt
-       experiments "$verb" -- "$@" ;;
+       experiments "${names[@]}" -- "$@" ;;
   esac
 }
 

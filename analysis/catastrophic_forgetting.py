@@ -17,6 +17,7 @@ from matplotlib.figure import SubFigure
 from analysis.shared.limits import PERPLEXITY, SCORES_OVER_STEPS, holding, share_scores
 from analysis.shared.names import METRIC_NAMES, model_name, number, rate_name, task_name
 from analysis.shared.reading import NothingToDraw, belong, parse, parser, read_csv, run_command
+from analysis.shared.schema import CORRELATIONS
 from analysis.shared.style import LINES, save, write_in
 from analysis.shared.tables import save_table
 
@@ -168,15 +169,17 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
     if not curves_failed.empty:
         draw_curves(loss, curves_failed, "train_loss")
         draw_curves(score, curves_failed, "score", 100)
-        loss.set_ylabel("training loss (nats)")
-        loss.axhline(log(2), color="black", linestyle=":", linewidth=1, label="ln 2 = 0.693")
+        regression = curves["metric"].iloc[0] in CORRELATIONS
+        loss.set_ylabel(f"training loss ({'squared error' if regression else 'nats'})")
+        if not regression:
+            loss.axhline(log(2), color="black", linestyle=":", linewidth=1, label="ln 2 = 0.693")
         entropy, level = curves["label_entropy"].iloc[0], 100 * curves["majority_level"].iloc[0]
         loss.axhline(
             entropy,
             color="black",
             linestyle="-.",
             linewidth=1,
-            label=f"label entropy {entropy:.3f}",
+            label=f"{'variance of the labels' if regression else 'label entropy'} {entropy:.3f}",
         )
         score.axhline(
             level, color="black", linestyle=":", linewidth=1, label=f"majority level {level:.1f}"

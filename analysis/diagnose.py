@@ -15,6 +15,7 @@ memorised, oscillates, learnt, cannot tell. This is no hypothesis: the rule and 
 analysis/diagnosis.
 """
 
+import os
 import sys
 import textwrap
 from argparse import Namespace
@@ -113,7 +114,7 @@ def read_all(options: Namespace) -> tuple[list[Log], bool]:
             if str(path) == "-":
                 logs.append(read_text(standard_input(), "standard input", options.score))
             else:
-                logs += read_logs(path.expanduser(), options.score)
+                logs += read_logs(Path(os.path.expanduser(path)), options.score)
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
             bad = True

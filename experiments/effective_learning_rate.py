@@ -59,15 +59,17 @@ def add_flags(p: argparse.ArgumentParser) -> None:
 
 
 def settings(options: argparse.Namespace) -> list[dict[str, Any]]:
-    """Arguments of grid for each setting."""
+    """Arguments of grid for each setting. A first look has the first of each that is not asked
+    for."""
     middle = default_rate(options)
     chosen = BIAS_CORRECTION[options.bias_correction]
     wanted: list[dict[str, Any]] = []
-    for beta2 in options.beta2s[:1] if options.quick else options.beta2s:
-        for warmup in options.warmups[:1] if options.quick else options.warmups:
+    quick = options.quick
+    for beta2 in options.beta2s[: 1 if quick and options.beta2s == BETA2 else None]:
+        for warmup in options.warmups[: 1 if quick and options.warmups == WARMUPS else None]:
             fields = {"adam_beta2": beta2, "warmup_ratio": warmup}
             wanted.append({"learning_rates": [middle], "corrections": chosen, **fields})
-    if options.quick:
+    if quick and options.multiples == MULTIPLES:
         return wanted
     others = [multiple for multiple in options.multiples if multiple != 1]  # it is there already
     for correction in chosen:

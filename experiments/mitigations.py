@@ -163,21 +163,34 @@ def times(factor: float, options: argparse.Namespace) -> float:
 
 
 def planned(options: argparse.Namespace) -> list[Run]:
-    corrections = (False,) if options.quick else BIAS_CORRECTION[options.bias_correction]
+    corrections = BIAS_CORRECTION[options.bias_correction]
+    if options.quick and options.bias_correction == "both":
+        corrections = (False,)
     runs = []
-    for changes in methods(options).values():
-        fields = {"learning_rate": default_rate(options), **changes}
-        rate = fields.pop("learning_rate")
-        for corrected in corrections if changes else (False, True):
-            runs += grid(
-                one_seed_at_first(options) if changes else options,
-                tasks=options.tasks or DEFAULT_TASKS,
-                learning_rates=[rate],
-                corrections=[corrected],
-                epochs=LENGTHS[:1],
-                **fields,
-            )
+    for name, changes in methods(options).items():
+        try:
+            for corrected in corrections if changes else (False, True):
+                runs += of_method(changes, corrected, options)
+        except BadInput as reason:  # of the model or the task; all else "none" would have met
+            if options.methods or not changes:
+                raise
+            print(f"mitigations: without {name!r}: {reason}", flush=True)
     return runs
+
+
+def of_method(changes: dict[str, Any], corrected: bool, options: argparse.Namespace) -> list[Run]:
+    """The runs of a method with or without correction. BadInput where the model or a task cannot
+    have it, as ALBERT frozen layers."""
+    fields = {"learning_rate": default_rate(options), **changes}
+    rate = fields.pop("learning_rate")
+    return grid(
+        one_seed_at_first(options) if changes else options,
+        tasks=options.tasks or DEFAULT_TASKS,
+        learning_rates=[rate],
+        corrections=[corrected],
+        epochs=LENGTHS[:1],
+        **fields,
+    )
 
 
 def write(options: argparse.Namespace, records: Records) -> None:

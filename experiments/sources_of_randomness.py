@@ -16,7 +16,7 @@ import dataclasses
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.run import Run
-from experiments.sweeps.command import default_rate
+from experiments.sweeps.command import default_rate, warn_of_no_effect
 from experiments.sweeps.flags import number
 from experiments.sweeps.grid import grid, one_task
 from experiments.sweeps.rows import row, write_csv
@@ -27,13 +27,16 @@ ROUNDING = 1e-7  # of every weight, times a standard normal number: about float3
 SEEDS = {"head": "head_seed", "order": "order_seed", "dropout": "dropout_seed"}
 
 
+REPEATS = 4  # starts of a seed that differ by rounding
+
+
 def add_flags(p: argparse.ArgumentParser) -> None:
     p.add_argument(
         "--repeats",
         type=number(int, 0, 100, "a number of starts"),
-        default=4,
+        default=REPEATS,
         metavar="N",
-        help="starts of each seed that differ by rounding only (default 4)",
+        help=f"starts of each seed that differ by rounding only (default {REPEATS})",
     )
 
 
@@ -53,6 +56,8 @@ def planned(options: argparse.Namespace) -> list[Run]:
         corrections=[False],
     )
     if options.quick:  # a first look has too few seeds to tell anything
+        if options.repeats != REPEATS:
+            warn_of_no_effect("--repeats", "a first look: give --seeds")
         return base
     runs = list(base)
     for moved in (tuple(SEEDS), *[(name,) for name in SEEDS]):

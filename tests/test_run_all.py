@@ -70,6 +70,13 @@ def drawn(flags="", names=STUDY):
             ],
         ),
         (
+            ["bias_correction", "training_length", "--seeds", "2"],
+            [
+                "[-P][-m][experiments][bias_correction][training_length][--seeds][2]",
+                *drawn(names=["bias_correction", "training_length"]),
+            ],
+        ),
+        (
             ["--profile", "small", "--data", "../my data"],
             [SWEEP + "[--profile][small][--data][../my data]", *drawn("[--profile][small]")],
         ),
@@ -196,6 +203,7 @@ def test_several_figures_in_one_process(tmp_path):
     ("arguments", "words"),
     [
         (["bias_corection"], "unknown verb 'bias_corection'"),
+        (["bias_correction", "traning_length"], "unknown verb 'traning_length'"),
         (["--profile"], "--profile needs a value"),
     ],
 )

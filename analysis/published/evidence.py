@@ -226,11 +226,14 @@ def family_of(model: str) -> str:
 
 def near_entropy(table: pd.DataFrame) -> pd.Series:
     """Whether each run's training loss ends within NEAR nats of the label entropy; a diverged run's
-    does not, and of a run without a loss it is not known (missing)."""
+    does not. Of a run without a loss it is not known (missing), and a regression's has no nats."""
     distance = (table["train_loss"] - table["label_entropy"]).abs()
     near = (distance <= NEAR).astype(object)
     diverged = table["diverged"] == True if "diverged" in table else False  # noqa: E712 (or missing)
-    return near.where(table["train_loss"].notna() | diverged, None)
+    known = table["train_loss"].notna() | diverged
+    if "metric" in table:
+        known &= ~table["metric"].isin(["pearson", "spearman"])
+    return near.where(known, None)
 
 
 def forgetting(table: pd.DataFrame) -> pd.DataFrame:

@@ -8,7 +8,9 @@ Reads   : analysis/published/runs.csv, numbers.csv
 Writes  : figures/reference/published/<hypothesis>.png, .pdf
 """
 
+import os
 from collections.abc import Callable
+from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -192,7 +194,8 @@ FIGURES: dict[str, Callable[[], plt.Figure]] = {
 
 def main() -> None:
     given = parser(__doc__).parse_args().figures
-    folder = given.expanduser() if given else REPOSITORY / "figures" / "reference" / "published"
+    default = REPOSITORY / "figures" / "reference" / "published"
+    folder = Path(os.path.expanduser(given or default))
     for name, draw in FIGURES.items():
         save(draw(), folder / name)
 

@@ -81,7 +81,7 @@ def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) ->
     options = p.parse_args(arguments)
     for name in ("results", "figures"):  # a shell leaves the ~ of --results=~/x as it is
         if getattr(options, name):
-            setattr(options, name, getattr(options, name).expanduser())
+            setattr(options, name, Path(os.path.expanduser(getattr(options, name))))
     options.results = options.results or REPOSITORY / "results" / options.profile
     options.figures = options.figures or REPOSITORY / "figures" / options.profile
     if options.figures.resolve() == options.results.resolve():

@@ -37,6 +37,7 @@ from experiments.finetuning.checks import (
 )
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import located
+from experiments.finetuning.flat import is_norm
 from experiments.finetuning.glue import TOKENS
 from experiments.finetuning.hub import CONFIGURATION, TOKENIZER, WEIGHTS, model_folder
 from experiments.finetuning.lora import add_adapters
@@ -110,7 +111,8 @@ def checked_config(run: Run, label_count: int) -> PretrainedConfig:
                 f"config.json of {run.model_source} has the {name} {value!r}: expected one that"
                 " transformers knows, such as gelu"
             )
-    positions = getattr(config, "max_position_embeddings", math.inf) - first_position(config)
+    positions = getattr(config, "max_position_embeddings", math.inf)
+    positions = positions - first_position(config) if positions > 0 else math.inf  # XLNet: -1
     if run.max_length > positions:
         raise BadInput(
             f"{run.model_source} has {positions} positions, fewer than --max-length"
@@ -167,7 +169,7 @@ def reinitialize(
             continue
         if name.endswith("bias"):
             p.zero_()
-        elif "LayerNorm" in name:
+        elif is_norm(name):
             p.fill_(1.0)
         else:
             p.normal_(0.0, model.config.initializer_range, generator=generator)
@@ -183,11 +185,12 @@ def move_start(model: PreTrainedModel, share: float, seed: int) -> None:
 
 def layers_above(name: str, config: PretrainedConfig) -> int:
     """How many encoder layers stand above a parameter: 0 for the head and the last layer, all of
-    them for the embeddings."""
-    if "embedding" in name:
-        return config.num_hidden_layers
+    them for the embeddings and for what all layers share, as DeBERTa's and MPNet's relative
+    positions."""
     layer = layer_of(name)
-    return 0 if layer is None else config.num_hidden_layers - 1 - layer
+    if layer is not None:
+        return config.num_hidden_layers - 1 - layer
+    return 0 if HEADS.search(name) or "pooler" in name else config.num_hidden_layers
 
 
 def load_masked_lm(source: str, head: dict[str, torch.Tensor] | None = None) -> PreTrainedModel:

@@ -61,13 +61,13 @@ def write_atomically(path: Path, content: str | bytes) -> None:
 
 def named(text: str) -> str:
     """For argparse: a name or a path, but not an empty one: a shell variable that is not set would
-    mean the default, or the folder one is in."""
+    mean the default, or the folder one is in. Of --results=~/x a shell leaves the ~ as it is."""
     if not text.strip():
         raise argparse.ArgumentTypeError(
             f"{text!r} is empty: expected a name or a path, or no such flag (is a shell variable"
             " not set?)"
         )
-    return text
+    return os.path.expanduser(text)
 
 
 def folder(text: str) -> Path:

@@ -11,7 +11,12 @@ def decays(name: str) -> bool:
     """Whether a parameter gets weight decay: biases and the weights of LayerNorms do not, by
     whatever name. (The released code knows the name LayerNorm only; ALBERT, which has another one
     too, is trained there without decay.)"""
-    return "bias" not in name and not re.search(r"norm\w*\.weight$", name, re.IGNORECASE)
+    return "bias" not in name and not is_norm(name)
+
+
+def is_norm(name: str) -> bool:
+    """Whether a parameter is the weight of a LayerNorm, by whatever name."""
+    return re.search(r"(norm\w*|(^|\.)ln)\.weight$", name, re.IGNORECASE) is not None
 
 
 class FlatParameters:

@@ -15,6 +15,7 @@ stands in Run.data, as a hash of texts, labels, columns' names and metric. Decis
 
 import json
 import math
+import os
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -110,8 +111,9 @@ def asked_for(
     data: str | None, text_columns: Sequence[str], label_column: str | None, metric: str | None
 ) -> str:
     """Run.data_source for the flags. BadInput where one of them is missing."""
-    if data and not text_columns and not label_column and conll_files(Path(data).expanduser()):
-        return OwnData(str(Path(data).expanduser().resolve()), (), "", metric).as_text()
+    data = os.path.expanduser(data or "")
+    if data and not text_columns and not label_column and conll_files(Path(data)):
+        return OwnData(str(Path(data).resolve()), (), "", metric).as_text()
     if not (data and text_columns and label_column):
         known = ""
         if data and Path(data).is_file():
@@ -127,7 +129,7 @@ def asked_for(
             f"--text-columns {' '.join(text_columns)}: expected one or two, none of them the label"
             " column"
         )
-    where = Path(data).expanduser()
+    where = Path(data)
     if where.exists():
         data = str(where.resolve())
     elif data.startswith((".", "/", "~")) or at_revision(data)[0].count("/") != 1:

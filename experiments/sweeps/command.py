@@ -80,15 +80,13 @@ def parse(
     )
     if options.address:
         os.environ["RAY_ADDRESS"] = options.address
-    options.results = (
-        (options.results or REPOSITORY / "results" / options.profile).expanduser().resolve()
-    )
+    options.results = (options.results or REPOSITORY / "results" / options.profile).resolve()
     return options
 
 
 def names_own_data(name: str | None) -> bool:
     """Whether --data alone names data of one's own: a file, or a folder in CoNLL's layout."""
-    path = Path(name or "").expanduser()
+    path = Path(name or "")
     return bool(name) and (path.is_file() or bool(conll_files(path)))
 
 

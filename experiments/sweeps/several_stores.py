@@ -59,7 +59,8 @@ def compared(stores: Iterable[Path], wanted: range) -> dict[str, list[str]]:
             seeds[where] = [found.run.seed for found in runs.values() if found.setting == setting]
         held = [f"{where} {seed_ranges(some)}" for where, some in seeds.items() if some]
         finished.append(f"{name}: {'; '.join(held)}")
-        if lacking := set(wanted).difference(*seeds.values()):
+        there = {number_of(seed) for some in seeds.values() for seed in some}
+        if lacking := set(wanted) - there:
             missing.append(f"{name}: {seed_ranges(lacking)}")
     alike, otherwise = in_several(by_store)
     return {
@@ -68,6 +69,13 @@ def compared(stores: Iterable[Path], wanted: range) -> dict[str, list[str]]:
         "in several": [f"{alike} runs that end the same in each"] if alike else [],
         "otherwise": otherwise,
     }
+
+
+def number_of(seed: int | str) -> int | str:
+    """The seed of a run as a number: where one of the three is held, the number of the others."""
+    parts = str(seed).split("/")
+    shared = [part for part in parts if parts.count(part) > 1]
+    return seed if isinstance(seed, int) or not shared else int(shared[0])
 
 
 def in_several(by_store: dict[str, dict[str, Finished]]) -> tuple[int, list[str]]:

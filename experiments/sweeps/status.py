@@ -6,10 +6,12 @@ Command : python -m experiments.sweeps.status --profile mini
 A run counts as running while a sweep holds its lock (locks.py).
 """
 
+from collections.abc import Collection
 from pathlib import Path
 
 from experiments.finetuning.errors import BadInput
 from experiments.finetuning.files import REPOSITORY, folder, read_json
+from experiments.finetuning.run import Run
 from experiments.sweeps.command import run_command
 from experiments.sweeps.flags import Parser, add_profile, seeds
 from experiments.sweeps.locks import Locks
@@ -22,12 +24,17 @@ def status(results: Path) -> dict[str, list[str]]:
     """Lines under each heading: counts of runs, or a line for each. BadInput where the folder of
     runs is none."""
     check_folder(results)
-    finished = [record["outcome"] for record in stored(results)]
+    records = stored(results)
+    finished = [record["outcome"] for record in records]
     failed = sum(outcome["failed"] for outcome in finished)
     diverged = sum(outcome["diverged"] for outcome in finished)
     doubles = copies(results)
     unused = len(list((results / "runs").glob("*.json"))) - len(finished) - len(doubles)
-    running = Locks(results).held_elsewhere()
+    try:
+        holders = Locks(results).held_elsewhere()
+        running = [f"{run_id}, {holder}" for run_id, holder in holders.items()]
+    except OSError as error:  # a store that may only be read: what holds a lock wants to write
+        running = [f"not known: {error.strerror or error} ({results / 'locks'})"]
     set_aside = sorted((results / "runs").glob("*.set-aside"))
     checkpoints = sorted((results / "checkpoints").glob("*.safetensors"))
     return {
@@ -35,17 +42,20 @@ def status(results: Path) -> dict[str, list[str]]:
         "unused": [f"{unused} files, damaged or of another version of this code"] if unused else [],
         "copies": doubles,
         "not read": not_read(results),
-        "running": [f"{run_id}, {holder}" for run_id, holder in running.items()],
-        "crashed": crashes(results / "crashed"),
+        "running": running,
+        "crashed": crashes(results / "crashed", {Run(**record["run"]).id for record in records}),
         "set aside": [path.name for path in set_aside],
         "checkpoints": [path.stem for path in checkpoints],
     }
 
 
-def crashes(folder: Path) -> list[str]:
-    """What crashed, a line each: runs, and what was measured."""
+def crashes(folder: Path, finished: Collection[str]) -> list[str]:
+    """What crashed, a line each: runs that are not finished, as on another machine, and what was
+    measured."""
     lines = []
     for path in sorted(folder.glob("*.json")):
+        if path.stem in finished:
+            continue
         try:
             crash = read_json(path)
             run = f"{crash['run']['task']}, seed {crash['run']['order_seed']}"

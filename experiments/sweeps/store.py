@@ -11,7 +11,7 @@ import re
 import sys
 import zlib
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict
+from dataclasses import asdict, fields
 from pathlib import Path
 from typing import Any
 
@@ -87,10 +87,13 @@ def load(results: Path, run: Run, rename: bool = True) -> dict[str, Any] | None:
 
 
 def _newer(record: Any) -> str:
-    """In words that a record is of a newer version of this code; "" where it is not."""
+    """In words that a record is of a newer version of this code; "" where it is not. Fields that
+    a version adds leave the schema as it is."""
     schema = record["schema"]
     if type(schema) is int and schema > SCHEMA:
         return f"is of another version of this code (its schema is {schema}, here it is {SCHEMA})"
+    if unknown := sorted(set(record["run"]) - {field.name for field in fields(Run)}):
+        return f"is of another version of this code (its run has a {unknown[0]}, unknown here)"
     return ""
 
 

@@ -5,8 +5,9 @@ import argparse
 import dataclasses
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 from experiments.finetuning import files
@@ -72,8 +73,9 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     say_what_is_planned(planned, options)
     if options.plan:
         return
+    kept = set((options.results / "weights").glob("*"))
     crashed = train_missing(planned, options)
-    drop_weights(experiments, planned, options)
+    drop_weights(experiments, planned, options, kept)
     unwritten = write_all(experiments, planned, options, crashed)
     if len(unwritten) == len(experiments) and not crashed:
         reasons = [f"{name}: {reason}" for name, reason in unwritten.items()]
@@ -188,10 +190,13 @@ def measure_all(
 
 
 def drop_weights(
-    experiments: Sequence[Experiment], planned: dict[str, list[Run]], options: argparse.Namespace
+    experiments: Sequence[Experiment],
+    planned: dict[str, list[Run]],
+    options: argparse.Namespace,
+    kept: Collection[Path] = (),
 ) -> None:
-    """Delete the kept weights of runs that none of the experiments that keep any measures: 1.3
-    GB each for BERT-large."""
+    """Delete the weights of runs that none of the experiments that keep any measures: 1.3 GB each
+    for BERT-large. Those that this call found, `kept`, stay: another may be measuring them."""
     measuring = {}
     for experiment in experiments:
         keeps = [run for run in planned[experiment.name] if run.keep_weights]
@@ -202,8 +207,9 @@ def drop_weights(
         chosen = choose(options, stored(planned[name], options))
         measured |= {Run(**record["run"]).id for record in chosen}
     for run in unique([planned[name] for name in measuring]):
-        if run.id not in measured:
-            store.weights_path(options.results, run).unlink(missing_ok=True)
+        path = store.weights_path(options.results, run)
+        if run.id not in measured and path not in kept:
+            path.unlink(missing_ok=True)
 
 
 def _about(missing: Sequence[Run], options: argparse.Namespace) -> str:

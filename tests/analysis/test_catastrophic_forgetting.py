@@ -4,7 +4,7 @@ import matplotlib.pyplot as plt
 import pandas as pd
 import pytest
 
-from analysis.catastrophic_forgetting import draw_perplexity, main, settled
+from analysis.catastrophic_forgetting import draw, draw_perplexity, main, settled
 from analysis.shared.reading import BadInput
 
 # k = 0..6
@@ -84,6 +84,23 @@ def test_figure_and_table(tmp_path, run_twice):
     # 8.9 at k = 4 is 11 % away
     assert (successful["k_within_10_percent"], successful["k_under_twice"]) == (5, 1)
     assert failed["last_train_loss"] == pytest.approx(0.7)
+
+
+@pytest.mark.parametrize(
+    ("metric", "said"),
+    [("accuracy", ["ln 2 = 0.693", "label entropy 0.691"]), ("pearson", ["variance of the"])],
+)
+def test_a_regressions_loss_is_no_entropy(tmp_path, metric, said):
+    write(tmp_path, (True, False))
+    runs, curves = (
+        pd.read_csv(tmp_path / f"catastrophic_forgetting{part}.csv", dtype={"run": str})
+        for part in ("", "_curves")
+    )
+    loss = draw(runs, curves.assign(metric=metric)).subfigs[0].axes[2]
+    assert ("nats" in loss.get_ylabel()) == (metric == "accuracy")
+    labels = [line.get_label() for line in loss.lines if line.get_label()[0] != "_"]
+    assert all(any(label.startswith(part) for label in labels) for part in said)
+    assert ("ln 2 = 0.693" in labels) == (metric == "accuracy")
 
 
 @pytest.mark.parametrize("outcome", [True, False])

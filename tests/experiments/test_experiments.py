@@ -219,6 +219,31 @@ def test_the_trainers_defaults_are_its_own_whatever_the_models_recipe(tiny_model
     assert theirs == {(0.999, 1.0)}
 
 
+def test_what_a_first_look_is_asked_for_it_takes():
+    on = mitigations.planned(options(mitigations.EXPERIMENT, "--bias-correction", "on"))
+    plain = {"mixout": 0.0, "frozen_layers": 0, "learning_rate": 3e-4}
+    methods = [run for run in on if any(getattr(run, k) != v for k, v in plain.items())]
+    assert methods and all(run.bias_correction for run in methods)
+    experiment = effective_learning_rate.EXPERIMENT
+    asked = experiment.planned(options(experiment, "--multiples", "2", "--warmups", "0.1", "0.5"))
+    assert {run.warmup_ratio for run in asked} == {0.1, 0.5}
+    assert {run.learning_rate for run in asked} == {3e-4, 6e-4}
+    usual = experiment.planned(options(experiment))
+    assert {(run.warmup_ratio, run.learning_rate) for run in usual} == {(0.1, 3e-4)}
+
+
+def test_methods_that_a_model_cannot_have_are_left_out(tiny_model, tmp_path, capsys):
+    albert = str(shutil.copytree(tiny_model, tmp_path / "albert"))
+    AlbertConfig(num_hidden_layers=2).save_pretrained(albert)
+    asked = ["--model", albert, "--seeds", "1"]
+    runs = mitigations.planned(options(mitigations.EXPERIMENT, *asked))
+    said = capsys.readouterr().out
+    assert runs and not any(run.frozen_layers or run.reinitialized_layers for run in runs)
+    assert "mitigations: without 'lower half frozen': ALBERT shares" in said
+    with pytest.raises(BadInput, match="ALBERT shares"):
+        mitigations.planned(options(mitigations.EXPERIMENT, *asked, "--methods", "lower"))
+
+
 def test_a_method_is_named_by_the_part_that_asks_for_its_task(tmp_path, monkeypatch):
     """Ten times 1.5e-4 is five times 3e-4."""
     flags = ["--methods", "LoRA", "--seeds", "1", "--results", str(tmp_path), "--tasks", "rte"]

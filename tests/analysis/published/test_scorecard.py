@@ -241,6 +241,13 @@ def test_lines_without_the_one_between_two_runs_are_no_data(groups, tmp_path):
     assert evaluate(results(tmp_path)).loc["surface_separated", "verdict"] == NO_DATA
 
 
+def test_a_regression_has_no_label_entropy(groups, tmp_path):
+    groups(
+        "bias_correction", (12, 12, {"metric": "pearson", "train_loss": list(0.69 + NOISE[:12])})
+    )
+    assert evaluate(results(tmp_path)).loc["failed_at_label_entropy", "verdict"] == NO_DATA
+
+
 def test_a_seed_that_two_versions_of_the_code_trained_counts_once(groups, tmp_path):
     seeds = {name: list(range(12)) for name in ("head_seed", "order_seed", "dropout_seed")}
     losses = {"train_loss": list(0.69 + NOISE[:12])}

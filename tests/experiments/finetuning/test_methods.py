@@ -11,6 +11,7 @@ from conftest import a_batch, small_model
 
 from experiments.finetuning.encoders import layers_above, load_classifier
 from experiments.finetuning.errors import BadInput
+from experiments.finetuning.flat import is_norm
 from experiments.finetuning.loading import prepare
 from experiments.finetuning.optimizers import PaperAdamW, learning_rate_factor
 from experiments.finetuning.packing import PackedClassifier, pack
@@ -150,6 +151,15 @@ def test_one_step_by_hand(tiny_run, packed, method):
         optimizer.step()
     for name, p in model.named_parameters():
         torch.testing.assert_close(p.double(), expected[name], rtol=1e-4, atol=1e-6, msg=name)
+
+
+def test_what_all_layers_share_is_not_of_the_top_one():
+    """DeBERTa's LayerNorm of relative positions, MPNet's bias of them; Megatron's norms by name."""
+    config = small_model("bert").config
+    shared = ("deberta.encoder.LayerNorm.weight", "mpnet.encoder.relative_attention_bias.weight")
+    assert {layers_above(name, config) for name in shared} == {config.num_hidden_layers}
+    assert is_norm("bert.encoder.layer.1.attention.ln.weight") and is_norm("bert.encoder.ln.weight")
+    assert not is_norm("bert.encoder.layer.1.attention.kiln.weight")
 
 
 def test_layer_shares():

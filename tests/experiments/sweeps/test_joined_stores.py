@@ -15,7 +15,7 @@ from experiments.finetuning.glue import get_task
 from experiments.sweeps import status as command
 from experiments.sweeps import store
 from experiments.sweeps.rows import alike
-from experiments.sweeps.several_stores import compared, seed_ranges
+from experiments.sweeps.several_stores import compared, number_of, seed_ranges
 from experiments.sweeps.status import status
 from experiments.sweeps.sweep import sweep
 
@@ -79,6 +79,10 @@ def test_a_setting_is_named_by_what_tells_it_from_the_others(two_stores):
     store.save(a, run(1, mixout=0.5), a_result())
     names = [line.split(":")[0] for line in compared([a, b], range(1, 2))["seeds"]]
     assert [name.split("epochs")[1] for name in names] == ["", "", ", mixout 0.5"]
+
+
+def test_with_one_of_the_three_held_the_others_number_the_run():
+    assert [number_of(seed) for seed in (3, "1/2/2", "2/1/2", "1/2/3")] == [3, 2, 2, "1/2/3"]
 
 
 def test_seeds_as_ranges():

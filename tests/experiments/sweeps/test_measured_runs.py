@@ -112,6 +112,21 @@ def test_a_sweep_keeps_the_weights_that_one_of_its_experiments_measures(
     ] == [*kept, 13]
 
 
+def test_weights_that_a_call_found_are_not_its_to_drop(tiny_run, tmp_path):
+    """Another call on the store may be measuring them."""
+    runs = [tiny_run(head_seed=seed, keep_weights=True) for seed in range(1, 13)]
+    for run in runs:
+        result = {**a_result(failed=run.head_seed % 2 == 0), "weights": b"w"}
+        store.save(tmp_path, run, result)
+    opts = options(loss_surfaces.EXPERIMENT, "--results", str(tmp_path))
+    planned = {"loss_surfaces": runs}
+    found = set((tmp_path / "weights").glob("*"))
+    drop_weights([loss_surfaces.EXPERIMENT], planned, opts, found)
+    assert set((tmp_path / "weights").glob("*")) == found
+    drop_weights([loss_surfaces.EXPERIMENT], planned, opts)
+    assert len(set((tmp_path / "weights").glob("*"))) == 6
+
+
 def test_where_none_has_failed_yet_the_weights_of_the_others_wait(tiny_run, tmp_path):
     records = [
         {"run": dataclasses.asdict(tiny_run(head_seed=seed)), "outcome": {"failed": False}}

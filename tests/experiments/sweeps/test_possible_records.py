@@ -9,6 +9,7 @@ import os
 import pytest
 from builders import a_result
 
+from experiments.finetuning.errors import BadInput
 from experiments.finetuning.own import OwnData
 from experiments.finetuning.run import Run
 from experiments.sweeps import store
@@ -174,6 +175,18 @@ def test_an_impossible_record_is_set_aside(case, tmp_path, capsys):
     (line,) = capsys.readouterr().err.splitlines()
     assert said in line and line.endswith("; the run is trained again"), line
     assert not path.exists() and path.with_suffix(".set-aside").exists()
+
+
+def test_a_record_with_a_field_that_is_unknown_here_is_left_alone(tmp_path):
+    """A later version's: fields come without another schema."""
+    store.save(tmp_path, RUN, a_result())
+    path = tmp_path / "runs" / f"{RUN.id}.json"
+    record = json.loads(path.read_text())
+    record["run"]["rank_of_tomorrow"] = 0
+    path.write_text(json.dumps(record))
+    with pytest.raises(BadInput, match="another version of this code .its run has a rank_of_tom"):
+        store.load(tmp_path, RUN)
+    assert json.loads(path.read_text()) == record
 
 
 @pytest.mark.parametrize("diverged", [False, True])

@@ -39,6 +39,26 @@ def test_every_kind(tiny_run, tmp_path):
     assert status(tmp_path / "nothing here")["finished"] == ["0 runs, 0 failed, of them 0 diverged"]
 
 
+def test_a_run_that_crashed_and_was_finished_elsewhere_is_finished(tiny_run, tmp_path):
+    """Its file came from another machine."""
+    store.save(tmp_path, tiny_run(), a_result())
+    store.save_crash(tmp_path, tiny_run(), "OutOfMemoryError", "Traceback ...")
+    assert status(tmp_path)["crashed"] == []
+
+
+def test_a_store_that_may_only_be_read_is_shown(tiny_run, tmp_path, monkeypatch):
+    """Root may write all the same, so the lock's refusal is made up."""
+    store.save(tmp_path, tiny_run(), a_result())
+
+    def refused(_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(Locks, "held_elsewhere", refused)
+    found = status(tmp_path)
+    assert found["finished"] == ["1 runs, 0 failed, of them 0 diverged"]
+    assert found["running"] == [f"not known: Permission denied ({tmp_path / 'locks'})"]
+
+
 def plan_of(results):
     sweep.sweep([bias_correction.EXPERIMENT], ["--plan", "--results", str(results)])
 
