@@ -11,12 +11,12 @@ class BadInput(Exception):
 
 
 class RunsCrashed(Exception):
-    """Something raised or its worker died, while everything else was done. Holds what it was,
-    and why."""
+    """Something raised or its worker died, while everything else was done. Holds what it was and
+    why, and whether to try `again` may help."""
 
-    def __init__(self, crashed: dict[str, str], consequence: str) -> None:
+    def __init__(self, crashed: dict[str, str], consequence: str, again: bool = True) -> None:
         super().__init__(f"{len(crashed)} could not be done, {consequence}")
-        self.crashed = crashed
+        self.crashed, self.again = crashed, again
 
 
 class Interrupts:

@@ -206,10 +206,8 @@ def run_command(main: Callable[[], None]) -> None:
     except RunsCrashed as error:
         for what, reason in error.crashed.items():
             print(f"not done: {what}: {reason}", file=sys.stderr)
-        print(
-            f"error: {error}; what is finished is kept, repeat the call to try the rest again",
-            file=sys.stderr,
-        )
+        again = ", repeat the call to try the rest again" if error.again else ""
+        print(f"error: {error}; what is finished is kept{again}", file=sys.stderr)
         sys.exit(1)
     except KeyboardInterrupt:
         print("\nstopped; finished runs are kept, repeat the call to go on", file=sys.stderr)

@@ -80,7 +80,9 @@ def sweep(experiments: Sequence[Experiment], arguments: Sequence[str] | None = N
     if len(unwritten) == len(experiments) and not crashed:
         reasons = [f"{name}: {reason}" for name, reason in unwritten.items()]
         raise BadInput("; ".join(reasons))
-    if crashed or unwritten:
+    if unwritten and not crashed:
+        raise RunsCrashed(unwritten, "and the others' CSVs are written", again=False)
+    if crashed:
         raise RunsCrashed(
             crashed | unwritten,
             "and this is not in the CSVs (tracebacks: the results folder's crashed/)",

@@ -86,7 +86,7 @@ def test_flags(arguments, words):
         ),
         (["strong_baseline", "--tasks", "scitail", "--plan"], ["mini has no task scitail"]),
         (
-            ["bias_correction", "mitigations", "--plain", "--plan"],
+            ["bias_correction", "mitigations", "--plain", "--methods", "Mixout", "--plan"],
             ["Mixout is part of the fast path only", "--plain"],
         ),
         (
