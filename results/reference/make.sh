@@ -34,9 +34,11 @@ make small effective_learning_rate "${gte[@]}" --tasks cola --seeds 10 --multipl
 make small effective_learning_rate "${gte[@]}" --tasks rte --bias-correction off --multiples 1 --warmups 0.1 --beta2s 0.98 --seeds 5 \
   --and --warmups 0.5 --beta2s 0.999 --and --warmups 0.1 --beta2s 0.999 --seeds 25 --device cuda \
   --and --tasks cola --bias-correction both --multiples 3 6 12 --warmups 0.1 --beta2s 0.999 0.98 --seeds 10 --device cuda
-# a call trains on one device and reads the others' runs. Other rates of RTE on the GPU; two more seeds of it on a CPU
+# a call trains on one device and reads the others' runs. Other rates of RTE on the GPU; more seeds of it on a CPU
 make small bias_correction "${gte[@]}" --tasks rte --learning-rates 5e-5 2e-4 --seeds 8 --device cuda
+make small bias_correction "${gte[@]}" --tasks rte --learning-rates 2e-4 --seeds 9-13
 make small bias_correction "${gte[@]}" --tasks rte --seeds 31-32 --bias-correction off \
+  --and --learning-rates 2e-4 --seeds 9-13 --bias-correction both \
   --and --tasks rte cola --seeds 25 --bias-correction both --device cuda \
   --and --learning-rates 5e-5 2e-4 --seeds 8 --bias-correction both --device cuda \
   --and --tasks mrpc --seeds 17 --bias-correction both --device cuda
