@@ -17,7 +17,7 @@ from matplotlib.figure import SubFigure
 from analysis.shared.limits import PERPLEXITY, SCORES_OVER_STEPS, holding, share_scores
 from analysis.shared.names import METRIC_NAMES, model_name, number, rate_name, task_name
 from analysis.shared.reading import NothingToDraw, belong, parse, parser, read_csv, run_command
-from analysis.shared.schema import CORRELATIONS
+from analysis.shared.schema import REGRESSIONS
 from analysis.shared.style import LINES, save, write_in
 from analysis.shared.tables import save_table
 
@@ -169,7 +169,7 @@ def draw_setting(part: SubFigure, runs: pd.DataFrame, curves: pd.DataFrame) -> N
     if not curves_failed.empty:
         draw_curves(loss, curves_failed, "train_loss")
         draw_curves(score, curves_failed, "score", 100)
-        regression = curves["metric"].iloc[0] in CORRELATIONS
+        regression = curves["metric"].iloc[0] in REGRESSIONS
         loss.set_ylabel(f"training loss ({'squared error' if regression else 'nats'})")
         if not regression:
             loss.axhline(log(2), color="black", linestyle=":", linewidth=1, label="ln 2 = 0.693")

@@ -20,7 +20,7 @@ from scipy.special import entr, expit
 from analysis.shared.names import setting_name, task_name
 from analysis.shared.reading import BadInput, one_setting, parse, parser, read_csv, run_command
 from analysis.shared.statistics import bootstrap_interval
-from analysis.shared.style import LINES, save, write_in
+from analysis.shared.style import LINES, save, settle, write_in
 from analysis.shared.tables import PANEL, readable, save_table
 
 CONDITIONS = dict(zip(["default", "with bias correction", "paper's recipe"], LINES, strict=True))
@@ -251,7 +251,7 @@ def draw(settings: list[dict]) -> plt.Figure:
     most = max(map(len, panels.values()))  # histograms of a task and model
     columns = 4 if len(MEASURES) + most <= 8 else 3
     lines = math.ceil((len(MEASURES) + most) / columns)
-    figure = plt.figure(figsize=(2.8 * columns, 0.4 + 2 * lines * len(panels)))
+    figure = plt.figure(figsize=(2.8 * columns, 0.5 + 2 * lines * len(panels)))
     for part, (names, conditions) in zip(
         figure.subfigures(len(panels), 1, squeeze=False)[:, 0], panels.items(), strict=True
     ):
@@ -359,7 +359,9 @@ def main() -> None:
         for task, data, digits in found[["task", "data", "labels"]].to_numpy()
     }
     measured = settings(runs, labels)
-    save(draw(measured), options.figures / "instability_measures")
+    figure = draw(measured)
+    settle(figure)
+    save(figure, options.figures / "instability_measures")
     numbers = table(measured)
     save_table(
         numbers,

@@ -15,6 +15,7 @@ from scipy import stats
 
 from analysis.shared.names import METRIC_NAMES, by_task, p_name, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, one_setting, parse, parser, read_csv, run_command
+from analysis.shared.schema import REGRESSIONS
 from analysis.shared.statistics import (
     FEWEST_FOR_INTERVAL,
     fisher,
@@ -215,7 +216,7 @@ def report(runs: pd.DataFrame) -> str:
 def what_a_correlation_hides(panel: pd.DataFrame) -> list[str]:
     """Of a regression, how many runs have learnt nothing by their loss, whatever the correlation:
     one that learnt nothing has a correlation above 0 about half of the time."""
-    if panel["metric"].iloc[0] not in ("pearson", "spearman") or "train_loss" not in panel:
+    if panel["metric"].iloc[0] not in REGRESSIONS or "train_loss" not in panel:
         return []
     nothing = int((~(panel["train_loss"] < panel["label_entropy"])).sum())
     return [

@@ -17,6 +17,7 @@ from analysis.published.kinds import RATES
 from analysis.published.rules import SEEDS, trained_with
 from analysis.shared.names import PAPER_MODELS, is_mini, model_name
 from analysis.shared.reading import PUBLISHED, BadInput, NothingToDraw, read_csv
+from analysis.shared.schema import REGRESSIONS
 
 RUN_TABLES = (
     "bias_correction",
@@ -232,7 +233,7 @@ def near_entropy(table: pd.DataFrame) -> pd.Series:
     diverged = table["diverged"] == True if "diverged" in table else False  # noqa: E712 (or missing)
     known = table["train_loss"].notna() | diverged
     if "metric" in table:
-        known &= ~table["metric"].isin(["pearson", "spearman"])
+        known &= ~table["metric"].isin(REGRESSIONS)
     return near.where(known, None)
 
 

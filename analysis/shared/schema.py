@@ -26,7 +26,8 @@ SPREADS = (
     *("late_mean", "late_std", "late_range", "last_std", "deepest_dip", "dev_std", "jump"),
     *("late_precision_std", "late_recall_std", "dev_jump"),
 )
-CORRELATIONS = ("matthews_correlation", "pearson", "spearman")
+REGRESSIONS = ("pearson", "spearman")
+CORRELATIONS = ("matthews_correlation", *REGRESSIONS)
 SHARES = ("accuracy", "f1", "token_f1", "entity_f1")  # metrics from 0 to 1
 METRICS = (*SHARES, *CORRELATIONS)
 MATRICES = ("output", "key", "query", "value", "pooler", "classifier")  # of vanishing_gradients

@@ -254,6 +254,15 @@ def write_plainly(figure: plt.Figure) -> None:
             text.set_parse_math(False)
 
 
+def settle(figure: plt.Figure) -> None:
+    """Lay a figure out once, to a millionth of its size. The solver's last digits depend on where
+    its variables lie in memory, and with many panels one of them rounds otherwise in the PDF."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
+    for axes in figure.findobj(plt.Axes):
+        axes.set_position([round(part, 6) for part in axes.get_position().bounds])
+
+
 def save(figure: plt.Figure, path: Path) -> None:
     """<path>.pdf and <path>.png, without dates, so that the same data gives the same bytes."""
     write_plainly(figure)

@@ -88,7 +88,11 @@ def test_figure_and_table(tmp_path, run_twice):
 
 @pytest.mark.parametrize(
     ("metric", "said"),
-    [("accuracy", ["ln 2 = 0.693", "label entropy 0.691"]), ("pearson", ["variance of the"])],
+    [
+        ("accuracy", ["ln 2 = 0.693", "label entropy 0.691"]),
+        ("matthews_correlation", ["ln 2 = 0.693", "label entropy 0.691"]),
+        ("pearson", ["variance of the"]),
+    ],
 )
 def test_a_regressions_loss_is_no_entropy(tmp_path, metric, said):
     write(tmp_path, (True, False))
@@ -97,10 +101,10 @@ def test_a_regressions_loss_is_no_entropy(tmp_path, metric, said):
         for part in ("", "_curves")
     )
     loss = draw(runs, curves.assign(metric=metric)).subfigs[0].axes[2]
-    assert ("nats" in loss.get_ylabel()) == (metric == "accuracy")
+    assert ("nats" in loss.get_ylabel()) == (metric != "pearson")
     labels = [line.get_label() for line in loss.lines if line.get_label()[0] != "_"]
     assert all(any(label.startswith(part) for label in labels) for part in said)
-    assert ("ln 2 = 0.693" in labels) == (metric == "accuracy")
+    assert ("ln 2 = 0.693" in labels) == (metric != "pearson")
 
 
 @pytest.mark.parametrize("outcome", [True, False])

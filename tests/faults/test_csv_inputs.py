@@ -110,7 +110,10 @@ ONE_ROW = {
     "checkpoint_selection": ("of 0.66 at its last step 0 and 0.92 as its final one", ""),
     "convergence_pitfalls": ("of 0.66 at its last step 0 and 0.546667 as its final one", ""),
     "early_signs": ("", ""),
-    "generalization": ("of 0.66 at its last step 0 and 0.986667 as its final one", ""),
+    "generalization": (
+        "of 0.66 at its last step 0 and 0.986667 as its final one",
+        "which generalization.csv lacks",
+    ),
     "instability_measures": ("", ""),
     "loss_surfaces": ("lacks points of the line", "lacks points of the line"),
     "vanishing_gradients": ("", "lacks layer 1 of the run"),
