@@ -24,6 +24,7 @@ from matplotlib.lines import Line2D
 
 from analysis.shared.names import METRIC_NAMES, number, rate_name, setting_name, task_name
 from analysis.shared.reading import BadInput, belong, parse, parser, read_csv, run_command
+from analysis.shared.schema import REGRESSIONS
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import WITH, WITHOUT, save
 from analysis.shared.tables import PANEL, readable, save_table
@@ -36,7 +37,6 @@ UNINFORMED = np.log(2)
 FAR = 0.5
 # root mean square of the change of the margins; so much is a factor of 1.65 in the odds
 STILL = 0.5
-REGRESSION = ("pearson", "spearman")  # metrics of tasks that are not judged
 # nats; two losses so close count as equal, a training loss below it as near 0
 SMALL = UNINFORMED / 10
 # of the way from the majority level to a perfect score; a dev score below it is near the majority
@@ -326,7 +326,7 @@ def main() -> None:
     options = parse(parser(__doc__))
     paths = tuple(options.results / f"convergence_pitfalls{end}.csv" for end in ("", "_curves"))
     runs, curves = with_diagnoses(read(paths[0], NEEDED)), read(paths[1], NEEDED_CURVES)
-    if set(curves["metric"]) & set(REGRESSION):
+    if set(curves["metric"]) & set(REGRESSIONS):
         raise BadInput(
             "convergence_pitfalls judges by losses in nats, which a regression has not: expected"
             " tasks with classes, or other experiments"

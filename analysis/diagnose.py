@@ -15,7 +15,6 @@ memorised, oscillates, learnt, cannot tell. This is no hypothesis: the rule and 
 analysis/diagnosis.
 """
 
-import os
 import sys
 import textwrap
 from argparse import Namespace
@@ -36,7 +35,7 @@ from analysis.diagnosis.logs import read_text
 from analysis.diagnosis.records import Log
 from analysis.diagnosis.rule import judge
 from analysis.diagnosis.verdict import LETTERS, SHAPES, UNKNOWN, Verdict, smoothed
-from analysis.shared.reading import REPOSITORY, BadInput, plain_parser, run_command
+from analysis.shared.reading import REPOSITORY, BadInput, expanded, plain_parser, run_command
 from analysis.shared.statistics import wilson_interval
 from analysis.shared.style import WITH, WITHOUT, panels, save, write_in
 
@@ -114,7 +113,7 @@ def read_all(options: Namespace) -> tuple[list[Log], bool]:
             if str(path) == "-":
                 logs.append(read_text(standard_input(), "standard input", options.score))
             else:
-                logs += read_logs(Path(os.path.expanduser(path)), options.score)
+                logs += read_logs(expanded(path), options.score)
         except BadInput as error:
             print(f"error: {error}", file=sys.stderr)
             bad = True

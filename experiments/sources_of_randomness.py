@@ -25,8 +25,6 @@ from experiments.sweeps.sweep import Experiment, Records, main
 OTHER = 1000  # added to a seed, it is another one
 ROUNDING = 1e-7  # of every weight, times a standard normal number: about float32's precision
 SEEDS = {"head": "head_seed", "order": "order_seed", "dropout": "dropout_seed"}
-
-
 REPEATS = 4  # starts of a seed that differ by rounding
 
 

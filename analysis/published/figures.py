@@ -8,9 +8,7 @@ Reads   : analysis/published/runs.csv, numbers.csv
 Writes  : figures/reference/published/<hypothesis>.png, .pdf
 """
 
-import os
 from collections.abc import Callable
-from pathlib import Path
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -27,7 +25,7 @@ from analysis import (
 from analysis.published.audit import MAJORITY_LEVEL
 from analysis.published.evidence import numbers, published_perplexities, published_runs
 from analysis.shared.limits import GRADIENT, PERPLEXITY, SCORES_OVER_STEPS
-from analysis.shared.reading import REPOSITORY, parser, run_command
+from analysis.shared.reading import REPOSITORY, expanded, parser, run_command
 from analysis.shared.style import panels, save, spread, write_in
 from analysis.vanishing_gradients import DASHES, HEAD
 
@@ -195,7 +193,7 @@ FIGURES: dict[str, Callable[[], plt.Figure]] = {
 def main() -> None:
     given = parser(__doc__).parse_args().figures
     default = REPOSITORY / "figures" / "reference" / "published"
-    folder = Path(os.path.expanduser(given or default))
+    folder = expanded(given or default)
     for name, draw in FIGURES.items():
         save(draw(), folder / name)
 

@@ -77,11 +77,16 @@ def parser(description: str) -> argparse.ArgumentParser:
     return p
 
 
+def expanded(path: Path) -> Path:
+    """A path with ~ as the home folder; where ~name is nobody's, as it stands."""
+    return Path(os.path.expanduser(path))
+
+
 def parse(p: argparse.ArgumentParser, arguments: Sequence[str] | None = None) -> argparse.Namespace:
     options = p.parse_args(arguments)
     for name in ("results", "figures"):  # a shell leaves the ~ of --results=~/x as it is
         if getattr(options, name):
-            setattr(options, name, Path(os.path.expanduser(getattr(options, name))))
+            setattr(options, name, expanded(getattr(options, name)))
     options.results = options.results or REPOSITORY / "results" / options.profile
     options.figures = options.figures or REPOSITORY / "figures" / options.profile
     if options.figures.resolve() == options.results.resolve():

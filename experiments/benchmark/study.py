@@ -6,16 +6,13 @@ import importlib
 import math
 from collections.abc import Iterable
 from dataclasses import fields
-from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple
 
-from experiments.finetuning import own
 from experiments.finetuning.files import REPOSITORY
-from experiments.finetuning.glue import get_task
 from experiments.finetuning.run import Run
 from experiments.finetuning.sources import architecture
-from experiments.finetuning.tasks import MINI, load_splits
+from experiments.finetuning.tasks import dev_rows
 from experiments.finetuning.training import LOG_EVERY, evaluation_steps
 from experiments.sweeps.profiles import MODEL_RECIPES
 from experiments.sweeps.sweep import steps
@@ -80,13 +77,6 @@ def chosen(planned: Iterable[list[Run]]) -> list[Trial]:
         where = kind if run.task == tasks[run.model] or kind not in BASE else run.task
         trials.setdefault((run.model, where), Trial(kind, run))
     return list(trials.values())
-
-
-def dev_rows(task: str, data: str) -> int:
-    """Dev examples; of the hub GLUE's own number."""
-    if own.is_own(data) or data in MINI or Path(data).is_dir():
-        return len(load_splits(task, data)["dev"].labels)
-    return get_task(task).dev_rows
 
 
 class Costs:

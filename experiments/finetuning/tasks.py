@@ -160,9 +160,21 @@ def sample(split: Split, size: int, seed: int) -> Split:
 
 def train_rows(task_name: str, source: str) -> int:
     """Number of training examples; for the hub GLUE's own number, so that a plan loads nothing."""
-    if own.is_own(source) or source in MINI or Path(source).is_dir():
+    if at_hand(source):
         return len(load_splits(task_name, source)["train"].labels)
     return get_task(task_name).train_rows
+
+
+def dev_rows(task_name: str, source: str) -> int:
+    """Likewise of dev examples."""
+    if at_hand(source):
+        return len(load_splits(task_name, source)["dev"].labels)
+    return get_task(task_name).dev_rows
+
+
+def at_hand(source: str) -> bool:
+    """Whether data can be counted without the hub."""
+    return own.is_own(source) or source in MINI or Path(source).is_dir()
 
 
 @lru_cache(maxsize=8)
